@@ -1,0 +1,88 @@
+// The book: one ledger with its store. The Merkle tree and the store advance together, in the order
+// durable → read back → tree → signed head persisted → acknowledged.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/result.h"
+#include "record/batch.h"
+#include "store/view.h"
+
+namespace portbook {
+
+struct BookOptions {
+  std::filesystem::path folder;          // made if missing, mode 0700
+  std::string origin;                    // key name and checkpoint origin of a new book; ignored for an existing one
+  std::string host;                      // for the book's own records
+  size_t open_bytes_max = 0;             // 0: the built-in limits
+};
+
+// Where an accepted batch stands in the ledger.
+struct Receipt {
+  uint64_t first_index = 0;
+  uint32_t count = 0;
+  uint64_t tree_size = 0;   // of the persisted checkpoint that covers it
+};
+
+struct InclusionProof {
+  uint64_t index = 0;
+  uint64_t size = 0;
+  std::vector<Hash> hashes;  // lowest level first
+  std::string checkpoint;    // the signed note of that size
+};
+
+// Thread-safe but where said. Destroying it finishes the commits under way.
+class Book {
+ public:
+  // Opens or makes the book and settles crash or tamper (design: docs/formats/log.md). A tampered book opens read-only.
+  // Errors: kDenied, kIo, kCorrupt (not a book), kNewer, kUnavailable (another process has it open).
+  static Result<std::unique_ptr<Book>> open(const BookOptions& options, Clock& clock);
+  virtual ~Book() = default;
+
+  // Called from the book's writer thread once the batch is durable, signed and visible, or could not be accepted.
+  using Done = std::function<void(const Result<Receipt>&)>;
+  // Hands a batch to the writer thread; blocks while more than a bounded amount waits.
+  // Done gets kBadInput (not canonical records, sequence not contiguous with last_seq), kUnavailable (read-only), kIo.
+  virtual void submit(Batch batch, Done done) = 0;
+  // submit() and wait.
+  Result<Receipt> append(Batch batch);
+
+  // The last source_seq accepted from that source; 0 for none.
+  [[nodiscard]] virtual uint64_t last_seq(std::string_view source) const = 0;
+
+  // Everything acknowledged so far.
+  [[nodiscard]] virtual View view() const = 0;
+  // Waits until the book has more than `size` records; false after `timeout`.
+  virtual bool wait_beyond(uint64_t size, std::chrono::milliseconds timeout) = 0;
+  // `listener` is called from the writer thread after each commit with the new size; must not block. Returns a token for unlisten.
+  virtual uint64_t listen(std::function<void(uint64_t size)> listener) = 0;
+  virtual void unlisten(uint64_t token) = 0;
+
+  // The newest persisted signed checkpoint (a C2SP signed note).
+  [[nodiscard]] virtual std::string checkpoint() const = 0;
+  [[nodiscard]] virtual std::string vkey() const = 0;
+  [[nodiscard]] virtual std::string origin() const = 0;
+  // What open() found, as one sentence for a person; empty after a clean start.
+  [[nodiscard]] virtual std::string recovery_report() const = 0;
+  // Set when the book refuses writes, with the reason.
+  [[nodiscard]] virtual std::optional<std::string> read_only_reason() const = 0;
+
+  // In the tree of the newest checkpoint. Errors: kNotFound, kIo, kCorrupt.
+  virtual Result<InclusionProof> prove(uint64_t index) = 0;
+  // Hashes from `old_size` to the newest checkpoint's size. Errors: kBadInput when old_size is 0 or above it.
+  virtual Result<InclusionProof> prove_consistency(uint64_t old_size) = 0;
+  // Bytes of a C2SP tlog-tiles path below the log's root ("checkpoint", "tile/0/x001/067", "tile/entries/000.p/5").
+  // Errors: kNotFound, kBadInput.
+  virtual Result<Bytes> tile_file(std::string_view path) = 0;
+};
+
+}  // namespace portbook

@@ -1,0 +1,68 @@
+// What a question sees: every record that was acknowledged when the view was taken, and nothing later.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "record/record.h"
+#include "store/columns.h"
+
+namespace portbook {
+
+// Keys of the row index. Two different things may share a key: whoever looks one up compares the fields.
+using RowKey = uint64_t;
+RowKey endpoint_key(const Endpoint& endpoint);                     // any of the endpoint pairs src, dst, src.nat, dst.nat, up.src, up.dst, claimed
+RowKey address_key(const Ip& ip);                                  // `address` records only
+RowKey conn_key(const Id128& conn);                                // every record with conn
+RowKey process_key(uint64_t pid, TimeNs start);                    // `process` records only
+RowKey kind_key(Kind kind);                                        // kinds other than open, close, failed, used_by, process, nat_open, nat_close, batch
+
+// One block as a question sees it: sealed or still open.
+class Block {
+ public:
+  virtual ~Block() = default;
+  [[nodiscard]] virtual uint64_t first_index() const = 0;
+  [[nodiscard]] virtual TimeNs time_min() const = 0;  // least and greatest `time` of the rows; may be wider, never narrower
+  [[nodiscard]] virtual TimeNs time_max() const = 0;
+  // The block's columns; a sealed block is read and decoded, then kept while a bounded cache has room.
+  // Errors: kIo; kCorrupt.
+  virtual Result<std::shared_ptr<const Columns>> columns() = 0;
+  // Appends to `rows` the rows below `row_end` that carry `key` (others may be among them), ascending. Errors as above.
+  virtual Status rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) = 0;
+};
+
+// Shared: a view outlives the sealing and dropping of the blocks that it names, so their ownership is shared.
+struct BlockRef {
+  std::shared_ptr<Block> block;
+  uint32_t rows = 0;  // visible rows
+};
+
+// Cheap to copy. Valid as long as the book that gave it.
+class View {
+ public:
+  View() = default;
+  View(uint64_t size, std::vector<BlockRef> blocks);
+
+  // Number of records: indices 0 to size - 1 (those below first_index() were dropped by retention).
+  [[nodiscard]] uint64_t size() const { return size_; }
+  [[nodiscard]] uint64_t first_index() const;
+  // Ascending by first_index, without holes.
+  [[nodiscard]] std::span<const BlockRef> blocks() const { return blocks_; }
+
+  // Errors: kNotFound (index not below size(), or dropped by retention); kIo; kCorrupt.
+  Status read(uint64_t index, Record& record) const;
+
+  // Calls visit(index, columns, row) for each row with `key`, newest first, until visit returns false. Others may be among them.
+  using Visit = std::function<bool(uint64_t index, const Columns& columns, uint32_t row)>;
+  Status for_each_with(RowKey key, const Visit& visit) const;
+
+ private:
+  uint64_t size_ = 0;
+  std::vector<BlockRef> blocks_;
+};
+
+}  // namespace portbook
