@@ -38,8 +38,8 @@ std::string base64(ByteView bytes) {
   out.reserve((bytes.size() + 2) / 3 * 4);
   for (size_t i = 0; i < bytes.size(); i += 3) {
     const size_t left = bytes.size() - i;
-    const uint32_t group = uint32_t{bytes[i]} << 16 | (left > 1 ? uint32_t{bytes[i + 1]} << 8 : 0) |
-                           (left > 2 ? uint32_t{bytes[i + 2]} : 0);
+    const uint32_t group =
+        uint32_t{bytes[i]} << 16 | (left > 1 ? uint32_t{bytes[i + 1]} << 8 : 0) | (left > 2 ? uint32_t{bytes[i + 2]} : 0);
     out.push_back(kBase64[group >> 18]);
     out.push_back(kBase64[group >> 12 & 63]);
     out.push_back(left > 1 ? kBase64[group >> 6 & 63] : '=');

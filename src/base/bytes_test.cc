@@ -9,8 +9,13 @@ namespace {
 
 // RFC 4648 section 10.
 TEST(Bytes, Base64Vectors) {
-  const std::pair<const char*, const char*> vectors[] = {{"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},        {"foo", "Zm9v"},
-                                                         {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+  const std::pair<const char*, const char*> vectors[] = {{"", ""},
+                                                         {"f", "Zg=="},
+                                                         {"fo", "Zm8="},
+                                                         {"foo", "Zm9v"},
+                                                         {"foob", "Zm9vYg=="},
+                                                         {"fooba", "Zm9vYmE="},
+                                                         {"foobar", "Zm9vYmFy"}};
   for (const auto& [plain, encoded] : vectors) {
     EXPECT_EQ(base64(as_bytes(plain)), encoded);
     Bytes back;
@@ -21,7 +26,8 @@ TEST(Bytes, Base64Vectors) {
 
 TEST(Bytes, Base64RefusesWhatIsNotCanonical) {
   Bytes out;
-  for (const char* bad : {"Zg", "Zg=", "Zh==", "Zm9=", "Zg==Zg==", "Z g=", "=Zg=", "Zg==\n"}) EXPECT_FALSE(parse_base64(bad, out)) << bad;
+  for (const char* bad : {"Zg", "Zg=", "Zh==", "Zm9=", "Zg==Zg==", "Z g=", "=Zg=", "Zg==\n"})
+    EXPECT_FALSE(parse_base64(bad, out)) << bad;
 }
 
 TEST(Bytes, Hex) {

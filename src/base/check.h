@@ -9,8 +9,8 @@ namespace portbook {
 }  // namespace portbook
 
 // The only macro of the code base: it has to know the text and the place of its condition.
-#define PB_CHECK(condition)                                              \
-  do {                                                                   \
-    if (!(condition)) [[unlikely]]                                       \
-      ::portbook::check_failed(#condition, __FILE__, __LINE__);          \
+#define PB_CHECK(condition)                                     \
+  do {                                                          \
+    if (!(condition)) [[unlikely]]                              \
+      ::portbook::check_failed(#condition, __FILE__, __LINE__); \
   } while (false)

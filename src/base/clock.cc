@@ -66,8 +66,7 @@ class Cursor {
 };
 
 std::unexpected<Error> bad_time(std::string_view text, size_t at, std::string_view expected) {
-  return fail(ErrorCode::kBadInput,
-              fmt::format("\"{}\" is not a time: expected {} at position {}", text, expected, at + 1));
+  return fail(ErrorCode::kBadInput, fmt::format("\"{}\" is not a time: expected {} at position {}", text, expected, at + 1));
 }
 
 // Reads hh:mm[:ss[.fraction]] into nanoseconds of the day.
@@ -188,8 +187,9 @@ Result<uint64_t> parse_duration(std::string_view text) {
                                                   {"m", 60 * kNsPerSecond},
                                                   {"s", kNsPerSecond}}};
   const auto bad = [&](size_t at) {
-    return fail(ErrorCode::kBadInput,
-                fmt::format("\"{}\" is not a duration: expected a number with d, h, m, s, ms, us or ns at position {}", text, at + 1));
+    return fail(
+        ErrorCode::kBadInput,
+        fmt::format("\"{}\" is not a duration: expected a number with d, h, m, s, ms, us or ns at position {}", text, at + 1));
   };
   uint64_t total = 0;
   size_t at = 0;

@@ -7,7 +7,9 @@ namespace {
 
 constexpr TimeNs kNoon = 1'795'348'984'123'000'000;  // 2026-11-22T12:03:04.123Z
 
-TEST(Clock, WritesNineDigits) { EXPECT_EQ(format_time(kNoon), "2026-11-22T12:03:04.123000000Z"); }
+TEST(Clock, WritesNineDigits) {
+  EXPECT_EQ(format_time(kNoon), "2026-11-22T12:03:04.123000000Z");
+}
 
 TEST(Clock, ReadsWhatItWrites) {
   for (const TimeNs time : {TimeNs{0}, TimeNs{1}, kNoon, kNoon + 456'789, TimeNs{16'725'225'600} * kNsPerSecond}) {

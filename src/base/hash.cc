@@ -6,8 +6,12 @@
 
 namespace portbook {
 
-Hash sha256(ByteView a) { return sha256(a, {}, {}); }
-Hash sha256(ByteView a, ByteView b) { return sha256(a, b, {}); }
+Hash sha256(ByteView a) {
+  return sha256(a, {}, {});
+}
+Hash sha256(ByteView a, ByteView b) {
+  return sha256(a, b, {});
+}
 Hash sha256(ByteView a, ByteView b, ByteView c) {
   SHA256_CTX context;
   SHA256_Init(&context);

@@ -10,14 +10,14 @@ namespace portbook {
 
 // What kind of thing went wrong; decides the exit code and the HTTP status.
 enum class ErrorCode {
-  kBadInput,      // the caller's bytes or words are wrong: exit 2, HTTP 400
-  kNotFound,      // no such record, file or book: exit 3, HTTP 404
-  kDenied,        // privilege or credential missing: exit 4, HTTP 403
-  kIo,            // the disk or the network failed: exit 5, HTTP 500
-  kCorrupt,       // stored bytes are not what was written: exit 6, HTTP 500
-  kLimit,         // a named limit was reached: exit 7, HTTP 413
-  kUnavailable,   // not running, read-only, or shutting down: exit 8, HTTP 503
-  kNewer,         // written by a newer portbook: exit 9, HTTP 400
+  kBadInput,     // the caller's bytes or words are wrong: exit 2, HTTP 400
+  kNotFound,     // no such record, file or book: exit 3, HTTP 404
+  kDenied,       // privilege or credential missing: exit 4, HTTP 403
+  kIo,           // the disk or the network failed: exit 5, HTTP 500
+  kCorrupt,      // stored bytes are not what was written: exit 6, HTTP 500
+  kLimit,        // a named limit was reached: exit 7, HTTP 413
+  kUnavailable,  // not running, read-only, or shutting down: exit 8, HTTP 503
+  kNewer,        // written by a newer portbook: exit 9, HTTP 400
 };
 
 // One operating error: a code and one sentence for a person. Context is put in front on the way up.
@@ -26,9 +26,7 @@ struct Error {
   std::string message;
 
   // The same error with "`context`: " in front of its message.
-  [[nodiscard]] Error in(std::string_view context) const {
-    return {code, std::string(context) + ": " + message};
-  }
+  [[nodiscard]] Error in(std::string_view context) const { return {code, std::string(context) + ": " + message}; }
 };
 
 template <typename T>

@@ -20,17 +20,17 @@
 namespace portbook {
 
 struct BookOptions {
-  std::filesystem::path folder;          // made if missing, mode 0700
-  std::string origin;                    // key name and checkpoint origin of a new book; ignored for an existing one
-  std::string host;                      // for the book's own records
-  size_t open_bytes_max = 0;             // 0: the built-in limits
+  std::filesystem::path folder;  // made if missing, mode 0700
+  std::string origin;            // key name and checkpoint origin of a new book; ignored for an existing one
+  std::string host;              // for the book's own records
+  size_t open_bytes_max = 0;     // 0: the built-in limits
 };
 
 // Where an accepted batch stands in the ledger.
 struct Receipt {
   uint64_t first_index = 0;
   uint32_t count = 0;
-  uint64_t tree_size = 0;   // of the persisted checkpoint that covers it
+  uint64_t tree_size = 0;  // of the persisted checkpoint that covers it
 };
 
 struct InclusionProof {

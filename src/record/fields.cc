@@ -6,10 +6,24 @@ namespace portbook {
 
 namespace {
 
-constexpr auto kKinds = std::to_array<EnumName>(
-    {{1, "open"}, {2, "close"}, {3, "failed"}, {4, "listen"}, {5, "used_by"}, {6, "existing"}, {7, "process"}, {8, "nat_open"},
-     {9, "nat_close"}, {10, "address"}, {11, "proxy"}, {12, "note"}, {13, "batch"}, {14, "gap"}, {15, "source_start"},
-     {16, "source_stop"}, {17, "clock"}, {18, "admin"}});
+constexpr auto kKinds = std::to_array<EnumName>({{1, "open"},
+                                                 {2, "close"},
+                                                 {3, "failed"},
+                                                 {4, "listen"},
+                                                 {5, "used_by"},
+                                                 {6, "existing"},
+                                                 {7, "process"},
+                                                 {8, "nat_open"},
+                                                 {9, "nat_close"},
+                                                 {10, "address"},
+                                                 {11, "proxy"},
+                                                 {12, "note"},
+                                                 {13, "batch"},
+                                                 {14, "gap"},
+                                                 {15, "source_start"},
+                                                 {16, "source_stop"},
+                                                 {17, "clock"},
+                                                 {18, "admin"}});
 constexpr auto kVantages =
     std::to_array<EnumName>({{1, "socket"}, {2, "nat"}, {3, "proxy"}, {4, "app"}, {5, "gateway"}, {6, "book"}});
 constexpr auto kProtos = std::to_array<EnumName>({{1, "icmp"}, {6, "tcp"}, {17, "udp"}, {58, "icmp6"}, {132, "sctp"}});
@@ -17,8 +31,8 @@ constexpr auto kDirections = std::to_array<EnumName>({{1, "out"}, {2, "in"}, {3,
 constexpr auto kOutcomes = std::to_array<EnumName>(
     {{1, "ok"}, {2, "refused"}, {3, "timeout"}, {4, "unreachable"}, {5, "reset"}, {6, "denied"}, {7, "error"}});
 constexpr auto kNats = std::to_array<EnumName>({{1, "translated"}, {2, "none"}, {3, "unknown"}});
-constexpr auto kNatReasons = std::to_array<EnumName>(
-    {{1, "no_conntrack"}, {2, "no_entry"}, {3, "gap"}, {4, "not_covered"}, {5, "not_permitted"}});
+constexpr auto kNatReasons =
+    std::to_array<EnumName>({{1, "no_conntrack"}, {2, "no_entry"}, {3, "gap"}, {4, "not_covered"}, {5, "not_permitted"}});
 constexpr auto kClockStates = std::to_array<EnumName>({{1, "synchronised"}, {2, "not_synchronised"}});
 constexpr auto kFamilies = std::to_array<EnumName>({{1, "inet"}, {2, "inet6"}});
 constexpr auto kRoles = std::to_array<EnumName>({{1, "creator"}, {2, "listener"}, {3, "acceptor"}, {4, "user"}, {5, "closer"}});

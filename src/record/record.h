@@ -35,10 +35,10 @@ class Record {
   void set(Field field, E value) {
     set(field, static_cast<uint64_t>(value));
   }
-  void set_signed(Field field, int64_t value);       // kSigned
-  void set(Field field, const Ip& value);            // kIp
-  void set(Field field, const Id128& value);         // kId128
-  void set(Field field, std::string_view value);     // kText, kCbor; bytes of any kind
+  void set_signed(Field field, int64_t value);    // kSigned
+  void set(Field field, const Ip& value);         // kIp
+  void set(Field field, const Id128& value);      // kId128
+  void set(Field field, std::string_view value);  // kText, kCbor; bytes of any kind
   void set(Field field, const char* value) { set(field, std::string_view(value)); }
   // Sets an address and its port; leaves the port absent where it is 0.
   void set(Field ip_field, Field port_field, const Endpoint& endpoint);
@@ -64,12 +64,14 @@ class Record {
 
  private:
   union Slot {
+    Slot() : number(0) {}
     uint64_t number;
     struct {
       uint32_t offset;
       uint32_t length;
     } text;
-    std::array<Byte, 16> raw;  // kIp as Ip::bytes, kId128
+    Ip ip;
+    Id128 id;
   };
   static_assert(sizeof(Slot) == 16);
   Slot& put(Field field);

@@ -15,11 +15,11 @@ namespace portbook {
 
 // Keys of the row index. Two different things may share a key: whoever looks one up compares the fields.
 using RowKey = uint64_t;
-RowKey endpoint_key(const Endpoint& endpoint);                     // any of the endpoint pairs src, dst, src.nat, dst.nat, up.src, up.dst, claimed
-RowKey address_key(const Ip& ip);                                  // `address` records only
-RowKey conn_key(const Id128& conn);                                // every record with conn
-RowKey process_key(uint64_t pid, TimeNs start);                    // `process` records only
-RowKey kind_key(Kind kind);                                        // kinds other than open, close, failed, used_by, process, nat_open, nat_close, batch
+RowKey endpoint_key(const Endpoint& endpoint);   // any of the endpoint pairs src, dst, src.nat, dst.nat, up.src, up.dst, claimed
+RowKey address_key(const Ip& ip);                // `address` records only
+RowKey conn_key(const Id128& conn);              // every record with conn
+RowKey process_key(uint64_t pid, TimeNs start);  // `process` records only
+RowKey kind_key(Kind kind);  // kinds other than open, close, failed, used_by, process, nat_open, nat_close, batch
 
 // One block as a question sees it: sealed or still open.
 class Block {
