@@ -21,31 +21,27 @@ constexpr size_t bytes_max_of_all_fields() {
 }
 static_assert(bytes_max_of_all_fields() <= kRecordBytesMax, "a record with every field at its maximum must still be encodable");
 
-void encode_value(const Record& record, Field field, Bytes& out) {
+Byte* write_value(const Record& record, Field field, Byte* to) {
   switch (info(field).type) {
     case FieldType::kUint:
     case FieldType::kTime:
     case FieldType::kDuration:
     case FieldType::kPort:
-    case FieldType::kEnum: append_cbor_head(out, CborMajor::kUnsigned, record.uint(field)); return;
+    case FieldType::kEnum: return write_cbor_head(to, CborMajor::kUnsigned, record.uint(field));
     case FieldType::kSigned: {
       const int64_t value = record.signed_value(field);
-      if (value >= 0) {
-        append_cbor_head(out, CborMajor::kUnsigned, static_cast<uint64_t>(value));
-      } else {
-        append_cbor_head(out, CborMajor::kNegative, ~static_cast<uint64_t>(value));
-      }
-      return;
+      if (value >= 0) return write_cbor_head(to, CborMajor::kUnsigned, static_cast<uint64_t>(value));
+      return write_cbor_head(to, CborMajor::kNegative, ~static_cast<uint64_t>(value));
     }
-    case FieldType::kIp: append_cbor_string(out, CborMajor::kBytes, record.ip(field).canonical()); return;
-    case FieldType::kId128: append_cbor_string(out, CborMajor::kBytes, record.id128(field)); return;
-    case FieldType::kCbor: append_cbor_string(out, CborMajor::kBytes, as_bytes(record.text(field))); return;
+    case FieldType::kIp: return write_cbor_string(to, CborMajor::kBytes, record.ip(field).canonical());
+    case FieldType::kId128: return write_cbor_string(to, CborMajor::kBytes, record.id128(field));
+    case FieldType::kCbor: return write_cbor_string(to, CborMajor::kBytes, as_bytes(record.text(field)));
     case FieldType::kText: {
       const ByteView text = as_bytes(record.text(field));
-      append_cbor_string(out, is_utf8(text) ? CborMajor::kText : CborMajor::kBytes, text);
-      return;
+      return write_cbor_string(to, is_utf8(text) ? CborMajor::kText : CborMajor::kBytes, text);
     }
   }
+  return to;
 }
 
 // Why a value was refused; null when it was taken.
@@ -111,13 +107,22 @@ std::unexpected<Error> bad_record(size_t at, std::string_view what) {
 
 size_t encode(const Record& record, Bytes& out) {
   const size_t before = out.size();
-  append_cbor_head(out, CborMajor::kMap, record.fields().size());
+  // Room for the longest heads, so that what follows writes without looking: a key, a head and at most 16 bytes a field, and texts.
+  size_t room = kCborHeadBytesMax + record.fields().size() * (2 * kCborHeadBytesMax + 16);
   record.fields().for_each([&](Field field) {
-    append_cbor_head(out, CborMajor::kUnsigned, index_of(field));
-    encode_value(record, field, out);
+    const FieldType type = info(field).type;
+    if (type == FieldType::kText || type == FieldType::kCbor) room += record.text(field).size();
   });
-  const size_t length = out.size() - before;
-  PB_CHECK(length <= kRecordBytesMax);
+  out.resize(before + room);
+  Byte* const start = out.data() + before;
+  Byte* to = write_cbor_head(start, CborMajor::kMap, record.fields().size());
+  record.fields().for_each([&](Field field) {
+    to = write_cbor_head(to, CborMajor::kUnsigned, index_of(field));
+    to = write_value(record, field, to);
+  });
+  const auto length = static_cast<size_t>(to - start);
+  PB_CHECK(length <= kRecordBytesMax && length <= room);
+  out.resize(before + length);
   return length;
 }
 

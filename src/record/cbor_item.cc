@@ -20,8 +20,11 @@ bool CborReader::next(CborItem& item) {
     if (low > 27) return false;
     const size_t width = size_t{1} << (low - 24);
     if (input_.size() - at < width) return false;
-    item.value = 0;
-    for (size_t i = 0; i < width; ++i) item.value = item.value << 8 | input_[at + i];
+    const Byte* const number = input_.data() + at;
+    item.value = width == 1   ? *number
+                 : width == 2 ? load_big<uint16_t>(number)
+                 : width == 4 ? load_big<uint32_t>(number)
+                              : load_big<uint64_t>(number);
     at += width;
     const uint64_t shorter_max = width == 1 ? 23 : (uint64_t{1} << (width * 4)) - 1;
     if (item.value <= shorter_max) return false;
@@ -47,16 +50,8 @@ bool CborReader::next(CborItem& item) {
 }
 
 void append_cbor_head(Bytes& out, CborMajor major, uint64_t value) {
-  const auto top = static_cast<Byte>(static_cast<Byte>(major) << 5);
-  if (value < 24) {
-    out.push_back(static_cast<Byte>(top | value));
-    return;
-  }
-  const unsigned log2_width = value <= 0xff ? 0 : value <= 0xffff ? 1 : value <= 0xffff'ffff ? 2 : 3;
-  Byte raw[9];
-  raw[0] = static_cast<Byte>(top | (24 + log2_width));
-  store_big(raw + 1, value << (64 - (8U << log2_width)));
-  out.insert(out.end(), raw, raw + 1 + (size_t{1} << log2_width));
+  Byte raw[kCborHeadBytesMax];
+  out.insert(out.end(), raw, write_cbor_head(raw, major, value));
 }
 
 void append_cbor_string(Bytes& out, CborMajor major, ByteView content) {

@@ -29,7 +29,28 @@ class CborReader {
   size_t offset_ = 0;
 };
 
-// Appends a head in shortest form.
+inline constexpr size_t kCborHeadBytesMax = 9;
+
+// Writes a head in shortest form and returns what follows it. Needs room for kCborHeadBytesMax bytes at `to`.
+inline Byte* write_cbor_head(Byte* to, CborMajor major, uint64_t value) {
+  const auto top = static_cast<Byte>(static_cast<Byte>(major) << 5);
+  if (value < 24) {
+    *to = static_cast<Byte>(top | value);
+    return to + 1;
+  }
+  const unsigned log2_width = value <= 0xff ? 0 : value <= 0xffff ? 1 : value <= 0xffff'ffff ? 2 : 3;
+  *to = static_cast<Byte>(top | (24 + log2_width));
+  store_big(to + 1, value << (64 - (8U << log2_width)));
+  return to + 1 + (size_t{1} << log2_width);
+}
+
+// The same with `content` behind the head; needs room for that too.
+inline Byte* write_cbor_string(Byte* to, CborMajor major, ByteView content) {
+  to = write_cbor_head(to, major, content.size());
+  if (!content.empty()) std::memcpy(to, content.data(), content.size());
+  return to + content.size();
+}
+
 void append_cbor_head(Bytes& out, CborMajor major, uint64_t value);
 void append_cbor_string(Bytes& out, CborMajor major, ByteView content);
 
