@@ -51,7 +51,7 @@ class View {
   [[nodiscard]] uint64_t size() const { return size_; }
   [[nodiscard]] uint64_t first_index() const;
   // Ascending by first_index, without holes.
-  [[nodiscard]] std::span<const BlockRef> blocks() const { return blocks_; }
+  [[nodiscard]] std::span<const BlockRef> blocks() const;
 
   // Errors: kNotFound (index not below size(), or dropped by retention); kIo; kCorrupt.
   Status read(uint64_t index, Record& record) const;
@@ -62,7 +62,7 @@ class View {
 
  private:
   uint64_t size_ = 0;
-  std::vector<BlockRef> blocks_;
+  std::shared_ptr<const std::vector<BlockRef>> blocks_;  // shared by the copies of one view
 };
 
 }  // namespace portbook

@@ -1,0 +1,117 @@
+// The ledger: log, tree, head and blocks advance together, one commit after the other. Synchronous: threads are book.h's business.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "book/book.h"
+#include "book/checked_batch.h"
+#include "book/folder.h"
+#include "book/head.h"
+#include "book/load.h"
+#include "book/own_records.h"
+#include "book/reserve.h"
+#include "merkle/tree.h"
+#include "store/log.h"
+#include "store/open_block.h"
+
+namespace portbook {
+
+struct LedgerOptions {
+  std::string origin;  // of a new book
+  std::string host;
+  uint64_t log_file_bytes = kLogFileBytes;
+  uint64_t reserve_bytes = kReserveBytes;
+  Entropy entropy = machine_entropy;
+  std::function<ClockState()> clock_state = machine_clock_state;
+};
+
+// commit() is called by one thread. Everything const, and node(), by any.
+class Ledger {
+ public:
+  // Opens or makes the book in the disk's folder and settles crash or tamper: docs/formats/ledger.md has the table.
+  // A tampered book opens read-only. Errors: kDenied, kIo, kLimit (disk full at the first start), kCorrupt, kNewer.
+  static Result<std::unique_ptr<Ledger>> open(Disk& disk, Clock& clock, LedgerOptions options);
+
+  // Commits batches as one: one write, one sync, one signature; a batch that cannot be accepted leaves the others unharmed. Also
+  // writes what the book has to say itself, so that it is called with none too. The outcomes are in the order of the batches.
+  // Errors of a batch: kBadInput (its sequence does not follow), kUnavailable (read-only), kIo (disk full, or broken).
+  std::vector<Result<Receipt>> commit(std::span<const CheckedBatch> batches);
+
+  // What a question or a proof starts from: the records and the signed note of the same size.
+  struct Published {
+    View view;
+    std::string checkpoint;
+  };
+  [[nodiscard]] Published published() const;
+  [[nodiscard]] uint64_t last_seq(std::string_view source) const;
+  // A whole subtree's hash of height >= 8, below the published size.
+  [[nodiscard]] Hash node(unsigned height, uint64_t index) const;
+
+  [[nodiscard]] const Verifier& verifier() const { return verifier_; }
+  [[nodiscard]] const std::string& own_source() const { return own_.source(); }
+  [[nodiscard]] const std::string& recovery_report() const { return recovery_report_; }
+  [[nodiscard]] std::optional<std::string> read_only_reason() const;
+
+ private:
+  Ledger(Disk& disk, Clock& clock, LedgerOptions options);
+
+  // One commit on its way.
+  struct Plan;
+  void plan_batches(std::span<const CheckedBatch> batches, Plan& plan);
+  void plan_own(Plan& plan);
+  void add_own(const Record& record, Plan& plan);
+  Status make_room(Plan& plan);
+  Status write(Plan& plan);
+  void publish(const Plan& plan);
+
+  void enter_disk_full(const Error& error);
+  void leave_disk_full();
+  void break_down(const Error& error);
+  void say(std::string_view action, std::string_view message);
+
+  Status make_book();
+  Status take_over(LoadedBook loaded);
+  Status recover(const LoadedBook& loaded);
+
+  Disk& disk_;
+  const LedgerOptions options_;
+  OwnRecords own_;
+  std::unique_ptr<Signer> signer_;
+  Verifier verifier_;
+  std::string recovery_report_;
+
+  // Owner: the committing thread.
+  Log log_;
+  std::optional<HeadFile> head_file_;
+  DiskReserve reserve_;
+  FrameBuilder frame_;
+  std::vector<uint32_t> lengths_;  // of the records in frame_
+  std::vector<Hash> leaves_;
+  Record record_;
+  OpenBlock* open_ = nullptr;  // the last of blocks_
+  uint64_t size_ = 0;
+  bool disk_full_ = false;
+  uint64_t refused_batches_ = 0;  // since the disk is full
+  uint64_t refused_records_ = 0;
+
+  mutable std::mutex tree_mutex_;
+  Tree tree_;
+
+  mutable std::mutex mutex_;
+  std::vector<std::shared_ptr<Block>> blocks_;
+  uint64_t published_size_ = 0;
+  std::string checkpoint_;
+  SourceSeqs last_seq_;
+  std::deque<Record> own_waiting_;  // own records for the next commit, without sequence numbers
+  std::optional<std::string> read_only_;
+  mutable View view_;  // of some published size; made again when asked for after that has grown
+};
+
+}  // namespace portbook

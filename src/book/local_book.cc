@@ -1,0 +1,188 @@
+#include "book/local_book.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <future>
+#include <utility>
+
+#include "book/prover.h"
+#include "merkle/tile.h"
+#include "record/cbor.h"
+
+namespace portbook {
+
+Result<FolderLock> FolderLock::take(const std::filesystem::path& folder) {
+  const std::string path = (folder / kLockFileName).string();
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) {
+    const bool denied = errno == EACCES || errno == EPERM || errno == EROFS;
+    return fail(denied ? ErrorCode::kDenied : ErrorCode::kIo, fmt::format("cannot open {}: {}", path, std::strerror(errno)));
+  }
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return FolderLock(fd);
+  const int error = errno;
+  close(fd);
+  if (error == EWOULDBLOCK)
+    return fail(ErrorCode::kUnavailable, fmt::format("another process has the book in {} open", folder.string()));
+  return fail(ErrorCode::kIo, fmt::format("cannot lock {}: {}", path, std::strerror(error)));
+}
+
+FolderLock::~FolderLock() {
+  if (fd_ >= 0) close(fd_);
+}
+
+LocalBook::LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_ptr<Ledger> ledger)
+    : lock_(std::move(lock)), disk_(std::move(disk)), ledger_(std::move(ledger)), size_told_(ledger_->published().view.size()) {
+  writer_ = std::thread([this] { write_until_stopped(); });
+}
+
+LocalBook::~LocalBook() {
+  {
+    const std::lock_guard lock(queue_mutex_);
+    stopping_ = true;
+  }
+  queue_filled_.notify_all();
+  writer_.join();
+}
+
+void LocalBook::submit(Batch batch, Done done) {
+  auto checked = check_batch(std::move(batch));
+  if (!checked) {
+    done(std::unexpected(checked.error()));
+    return;
+  }
+  const size_t bytes = checked->batch.bytes.size();
+  std::unique_lock lock(queue_mutex_);
+  queue_drained_.wait(lock, [&] { return queue_bytes_ < kWaitingBytesMax; });
+  queue_bytes_ += bytes;
+  queue_.push_back({std::move(*checked), std::move(done)});
+  lock.unlock();
+  queue_filled_.notify_one();
+}
+
+void LocalBook::write_until_stopped() {
+  std::vector<Waiting> taken;
+  while (true) {
+    {
+      std::unique_lock lock(queue_mutex_);
+      queue_filled_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      size_t bytes = 0;
+      while (!queue_.empty() && bytes < kCommitBytesMax) {
+        bytes += queue_.front().batch.batch.bytes.size();
+        taken.push_back(std::move(queue_.front()));
+        queue_.pop_front();
+      }
+      queue_bytes_ -= bytes;
+    }
+    queue_drained_.notify_all();
+    commit_some(taken);
+    taken.clear();
+  }
+}
+
+void LocalBook::commit_some(std::vector<Waiting>& taken) {
+  std::vector<CheckedBatch> batches;
+  batches.reserve(taken.size());
+  for (Waiting& waiting : taken) batches.push_back(std::move(waiting.batch));
+  const auto outcomes = ledger_->commit(batches);
+  tell(ledger_->published().view.size());
+  for (size_t i = 0; i < taken.size(); ++i) taken[i].done(outcomes[i]);
+}
+
+void LocalBook::tell(uint64_t size) {
+  std::unique_lock lock(listeners_mutex_);
+  if (size == size_told_) return;
+  size_told_ = size;
+  grown_.notify_all();
+  for (const auto& [token, listener] : listeners_) listener(size);
+}
+
+bool LocalBook::wait_beyond(uint64_t size, std::chrono::milliseconds timeout) {
+  std::unique_lock lock(listeners_mutex_);
+  return grown_.wait_for(lock, timeout, [&] { return size_told_ > size; });
+}
+
+uint64_t LocalBook::listen(std::function<void(uint64_t size)> listener) {
+  const std::lock_guard lock(listeners_mutex_);
+  listeners_.emplace(next_token_, std::move(listener));
+  return next_token_++;
+}
+
+void LocalBook::unlisten(uint64_t token) {
+  const std::lock_guard lock(listeners_mutex_);
+  listeners_.erase(token);
+}
+
+Result<InclusionProof> LocalBook::prove(uint64_t index) {
+  auto [view, checkpoint] = ledger_->published();
+  if (index >= view.size()) {
+    return fail(ErrorCode::kNotFound, fmt::format("there is no record {}: the book has {} records", index, view.size()));
+  }
+  LedgerNodes nodes(*ledger_, view);
+  auto hashes = inclusion_proof(nodes, index, view.size());
+  if (!hashes) return std::unexpected(hashes.error());
+  return InclusionProof{index, view.size(), std::move(*hashes), std::move(checkpoint)};
+}
+
+Result<InclusionProof> LocalBook::prove_consistency(uint64_t old_size) {
+  auto [view, checkpoint] = ledger_->published();
+  if (old_size == 0 || old_size > view.size()) {
+    return fail(ErrorCode::kBadInput, fmt::format("a size from 1 to {} was expected, not {}", view.size(), old_size));
+  }
+  LedgerNodes nodes(*ledger_, view);
+  auto hashes = consistency_proof(nodes, old_size, view.size());
+  if (!hashes) return std::unexpected(hashes.error());
+  return InclusionProof{old_size, view.size(), std::move(*hashes), std::move(checkpoint)};
+}
+
+Result<Bytes> LocalBook::tile_file(std::string_view path) {
+  const auto [view, checkpoint] = ledger_->published();
+  if (path == "checkpoint") return Bytes(checkpoint.begin(), checkpoint.end());
+  const auto parsed = parse_tile_path(path);
+  if (!parsed) return std::unexpected(parsed.error());
+  const auto missing = [&] { return fail(ErrorCode::kNotFound, fmt::format("a book of {} records has no {}", view.size(), path)); };
+  if (const auto* tile = std::get_if<HashTile>(&*parsed)) {
+    if (tile->width > tile_width_at(tile->level, tile->index, view.size())) return missing();
+    LedgerNodes nodes(*ledger_, view);
+    return tile_bytes(nodes, *tile);
+  }
+  const auto& bundle = std::get<EntryBundle>(*parsed);
+  if (bundle.width > tile_width_at(0, bundle.index, view.size())) return missing();
+  return entry_bundle(view, bundle);
+}
+
+Result<std::unique_ptr<Book>> Book::open(const BookOptions& options, Clock& clock) {
+  std::error_code error;
+  const bool made = std::filesystem::create_directories(options.folder, error);
+  if (error) {
+    const bool denied = error == std::errc::permission_denied || error == std::errc::read_only_file_system;
+    return fail(denied ? ErrorCode::kDenied : ErrorCode::kIo,
+                fmt::format("cannot make {}: {}", options.folder.string(), error.message()));
+  }
+  if (made) std::filesystem::permissions(options.folder, std::filesystem::perms::owner_all, error);
+  auto lock = FolderLock::take(options.folder);
+  if (!lock) return std::unexpected(lock.error());
+  auto disk = make_machine_disk(options.folder);
+  LedgerOptions ledger_options;
+  ledger_options.origin = options.origin;
+  ledger_options.host = options.host;
+  ledger_options.log_file_bytes = options.log_file_bytes;
+  ledger_options.reserve_bytes = options.reserve_bytes;
+  auto ledger = Ledger::open(*disk, clock, std::move(ledger_options));
+  if (!ledger) return std::unexpected(ledger.error());
+  return std::make_unique<LocalBook>(std::move(*lock), std::move(disk), std::move(*ledger));
+}
+
+Result<Receipt> Book::append(Batch batch) {
+  std::promise<Result<Receipt>> promise;
+  auto outcome = promise.get_future();
+  submit(std::move(batch), [&](const Result<Receipt>& result) { promise.set_value(result); });
+  return outcome.get();
+}
+
+}  // namespace portbook

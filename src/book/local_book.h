@@ -1,0 +1,81 @@
+// A book on this machine's disk: the ledger with its threads and its lock.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <thread>
+
+#include "book/book.h"
+#include "book/ledger.h"
+
+namespace portbook {
+
+inline constexpr size_t kWaitingBytesMax = 64 * 1024 * 1024;  // of batches not yet committed; submit() blocks above that
+inline constexpr size_t kCommitBytesMax = 4 * 1024 * 1024;    // no further batch joins a commit that has that much
+
+// Held while a process has the book open; freed by the kernel when the process ends.
+class FolderLock {
+ public:
+  // Errors: kUnavailable (another process has it), kDenied, kIo.
+  static Result<FolderLock> take(const std::filesystem::path& folder);
+  FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FolderLock& operator=(FolderLock&&) = delete;
+  ~FolderLock();
+
+ private:
+  explicit FolderLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+class LocalBook final : public Book {
+ public:
+  LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_ptr<Ledger> ledger);
+  ~LocalBook() override;
+
+  void submit(Batch batch, Done done) override;
+  [[nodiscard]] uint64_t last_seq(std::string_view source) const override { return ledger_->last_seq(source); }
+  [[nodiscard]] View view() const override { return ledger_->published().view; }
+  bool wait_beyond(uint64_t size, std::chrono::milliseconds timeout) override;
+  uint64_t listen(std::function<void(uint64_t size)> listener) override;
+  void unlisten(uint64_t token) override;
+  [[nodiscard]] std::string checkpoint() const override { return ledger_->published().checkpoint; }
+  [[nodiscard]] std::string vkey() const override { return to_vkey(ledger_->verifier()); }
+  [[nodiscard]] std::string origin() const override { return ledger_->verifier().name; }
+  [[nodiscard]] std::string recovery_report() const override { return ledger_->recovery_report(); }
+  [[nodiscard]] std::optional<std::string> read_only_reason() const override { return ledger_->read_only_reason(); }
+  Result<InclusionProof> prove(uint64_t index) override;
+  Result<InclusionProof> prove_consistency(uint64_t old_size) override;
+  Result<Bytes> tile_file(std::string_view path) override;
+
+ private:
+  struct Waiting {
+    CheckedBatch batch;
+    Done done;
+  };
+
+  void write_until_stopped();
+  void commit_some(std::vector<Waiting>& taken);
+  void tell(uint64_t size);
+
+  FolderLock lock_;
+  std::unique_ptr<Disk> disk_;
+  std::unique_ptr<Ledger> ledger_;
+
+  std::mutex queue_mutex_;
+  std::condition_variable queue_filled_;
+  std::condition_variable queue_drained_;
+  std::deque<Waiting> queue_;
+  size_t queue_bytes_ = 0;
+  bool stopping_ = false;
+
+  std::mutex listeners_mutex_;
+  std::condition_variable grown_;
+  std::map<uint64_t, std::function<void(uint64_t)>> listeners_;
+  uint64_t next_token_ = 1;
+  uint64_t size_told_ = 0;
+
+  std::thread writer_;  // last: it uses all of the above
+};
+
+}  // namespace portbook

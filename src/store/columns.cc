@@ -1,0 +1,73 @@
+#include "store/columns.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace portbook {
+
+Columns::Columns() : storage_(std::make_unique<ColumnStorage>()) {}
+
+Columns::Columns(std::unique_ptr<ColumnStorage> storage, uint32_t rows) : storage_(std::move(storage)), appended_(rows) {
+  PB_CHECK(rows <= kBlockRowsMax);
+  publish();
+}
+
+void Columns::append(const Record& record) {
+  PB_CHECK(appended_ < kBlockRowsMax);
+  const uint32_t row = appended_;
+  ColumnStorage& storage = *storage_;
+  storage.shape_ids()[row] = storage.shape_id(record.fields());
+  record.fields().for_each([&](Field field) {
+    switch (info(field).type) {
+      case FieldType::kEnum:
+      case FieldType::kPort: storage.array<uint16_t>(field)[row] = static_cast<uint16_t>(record.uint(field)); break;
+      case FieldType::kUint:
+      case FieldType::kTime:
+      case FieldType::kDuration: storage.array<uint64_t>(field)[row] = record.uint(field); break;
+      case FieldType::kSigned: storage.array<int64_t>(field)[row] = record.signed_value(field); break;
+      case FieldType::kIp: storage.array<Wide>(field)[row] = record.ip(field).bytes; break;
+      case FieldType::kId128: storage.array<Wide>(field)[row] = record.id128(field); break;
+      case FieldType::kText:
+      case FieldType::kCbor: storage.array<TextRef>(field)[row] = storage.add_text(record.text(field)); break;
+    }
+  });
+  ++appended_;
+}
+
+uint64_t Columns::uint(uint32_t row, Field field) const {
+  return column_width(info(field).type) == 2 ? storage_->array<uint16_t>(field)[row] : storage_->array<uint64_t>(field)[row];
+}
+
+int64_t Columns::signed_value(uint32_t row, Field field) const {
+  return storage_->array<int64_t>(field)[row];
+}
+
+Ip Columns::ip(uint32_t row, Field field) const {
+  return Ip{storage_->array<Wide>(field)[row]};
+}
+
+Id128 Columns::id128(uint32_t row, Field field) const {
+  return storage_->array<Wide>(field)[row];
+}
+
+std::string_view Columns::text(uint32_t row, Field field) const {
+  const TextRef ref = storage_->array<TextRef>(field)[row];
+  return ref.length == 0 ? std::string_view{} : storage_->text(ref);
+}
+
+void Columns::read(uint32_t row, Record& record) const {
+  record.clear();
+  fields(row).for_each([&](Field field) {
+    switch (info(field).type) {
+      case FieldType::kSigned: record.set_signed(field, signed_value(row, field)); break;
+      case FieldType::kIp: record.set(field, ip(row, field)); break;
+      case FieldType::kId128: record.set(field, id128(row, field)); break;
+      case FieldType::kText:
+      case FieldType::kCbor: record.set(field, text(row, field)); break;
+      default: record.set(field, uint(row, field)); break;
+    }
+  });
+}
+
+}  // namespace portbook

@@ -1,0 +1,24 @@
+#include "store/open_block.h"
+
+namespace portbook {
+
+OpenBlock::OpenBlock(uint64_t first_index) : first_index_(first_index), columns_(std::make_shared<Columns>()) {}
+
+void OpenBlock::append(const Record& record) {
+  const auto row = static_cast<uint16_t>(columns_->appended());
+  keys_.of(record);
+  for (const RowKey key : keys_.all()) index_.prefetch(key);
+  columns_->append(record);
+  for (const RowKey key : keys_.all()) index_.add(key, row);
+  if (!record.has(Field::kTime)) return;
+  const TimeNs time = record.time();
+  if (time < time_min_.load(std::memory_order_relaxed)) time_min_.store(time, std::memory_order_relaxed);
+  if (time > time_max_.load(std::memory_order_relaxed)) time_max_.store(time, std::memory_order_relaxed);
+}
+
+Status OpenBlock::rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) {
+  index_.rows_with(key, row_end, rows);
+  return {};
+}
+
+}  // namespace portbook

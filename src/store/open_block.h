@@ -1,0 +1,42 @@
+// The block that records are being added to, in memory; the log holds the same records durably.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "store/columns.h"
+#include "store/open_index.h"
+#include "store/row_keys.h"
+#include "store/view.h"
+
+namespace portbook {
+
+// One thread appends and publishes; any number read.
+class OpenBlock final : public Block {
+ public:
+  explicit OpenBlock(uint64_t first_index);
+
+  // Appends a record as the next row. Needs !full(). Not visible before publish().
+  void append(const Record& record);
+  void publish() { columns_->publish(); }
+  // For the appending thread.
+  [[nodiscard]] uint32_t appended() const { return columns_->appended(); }
+  [[nodiscard]] bool full() const { return appended() == kBlockRowsMax; }
+  [[nodiscard]] const Columns& appended_columns() const { return *columns_; }
+
+  [[nodiscard]] uint64_t first_index() const override { return first_index_; }
+  [[nodiscard]] TimeNs time_min() const override { return time_min_.load(std::memory_order_relaxed); }
+  [[nodiscard]] TimeNs time_max() const override { return time_max_.load(std::memory_order_relaxed); }
+  Result<std::shared_ptr<const Columns>> columns() override { return columns_; }
+  Status rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) override;
+
+ private:
+  const uint64_t first_index_;
+  const std::shared_ptr<Columns> columns_;  // shared: a question may hold it longer than the block
+  OpenIndex index_;
+  std::atomic<TimeNs> time_min_{UINT64_MAX};
+  std::atomic<TimeNs> time_max_{0};
+  RowKeys keys_;  // owner: the appending thread
+};
+
+}  // namespace portbook
