@@ -1,0 +1,130 @@
+/* The structs that the kernel programs and portbook share: plain, fixed in size, in host byte order but where said. */
+#ifndef PORTBOOK_CAPTURE_BPF_EVENTS_H
+#define PORTBOOK_CAPTURE_BPF_EVENTS_H
+
+#ifndef PB_KERNEL_SIDE
+#include <linux/types.h>
+#endif
+
+#define PB_CPUS_MAX 1024 /* a power of two; further CPUs share counters, which stays exact */
+#define PB_COMM_BYTES 16
+#define PB_USERS_MAX 4         /* processes told apart per socket; more are counted, not named */
+#define PB_ARGS_BYTES_MAX 8448 /* a little over the field's maximum, so that the record marks its own cut */
+#define PB_PATH_BYTES_MAX 3328 /* longer paths lose their leading folders */
+#define PB_PATH_DEPTH_MAX 40
+#define PB_CGROUP_PATH_BYTES_MAX 1024
+
+/* A process as the kernel saw it, in that process's own context or through its task. */
+struct pb_owner {
+  __u64 start;   /* start of the thread group's leader, boot time in ns; 0: no owner is known */
+  __u64 cgroup;  /* id in cgroup2 */
+  __u64 cgroup1; /* id in the chosen version 1 hierarchy; 0: none was chosen */
+  __u32 tgid;
+  __u32 uid;
+  __u32 gid;
+  __u32 loginuid; /* 4294967295: unset */
+  __u32 session;  /* 4294967295: unset */
+  __u32 reserved;
+  char comm[PB_COMM_BYTES];
+};
+
+enum pb_socket_event_type {
+  PB_OPEN = 1,   /* established: owner is who connected, or the listener */
+  PB_CLOSE = 2,  /* user is the acceptor, if one is known */
+  PB_FAILED = 3, /* error says why */
+  PB_LISTEN = 4,
+  PB_LISTEN_END = 5,
+  PB_USED = 6,     /* user is another process than those named so far */
+  PB_EXISTING = 7, /* only from the snapshot */
+  PB_ALIVE = 8,    /* only from the sweep: nothing but the cookie counts */
+};
+
+enum pb_socket_flags {
+  PB_PASSIVE = 1u << 0, /* came out of a listener */
+  PB_LISTENER = 1u << 1,
+  PB_OPEN_REPORTED = 1u << 2,
+  PB_CLOSE_REPORTED = 1u << 3,
+  PB_OLD = 1u << 4, /* was there before the programs were attached */
+  PB_SNAPSHOT_REPORTED = 1u << 5,
+  PB_STATE_CALLBACK = 1u << 6, /* sockops sees this socket's end; the tracepoint need not */
+  PB_HAS_ACCEPTOR = 1u << 7,   /* of a passive socket: user is set */
+  PB_OTHER_CREATOR = 1u << 8,  /* of an active socket: user is the process that made the socket and did not connect it */
+  PB_ESTABLISHED = 1u << 9,
+  PB_SYN_COUNTED = 1u << 10,  /* bytes_acked had the SYN in it when the connection was established */
+  PB_FIN_ACKED = 1u << 11,    /* only in events: bytes_acked has our FIN in it */
+  PB_FIN_RECEIVED = 1u << 12, /* only in events: bytes_received has the peer's FIN in it */
+  PB_CONNECTING = 1u << 13,
+};
+
+/* What a socket carries in its storage; copied from listener to child. */
+struct pb_socket {
+  __u64 start; /* connect() or establishment, boot ns */
+  __u32 flags;
+  __u32 attempt; /* how many connections this socket had before */
+  struct pb_owner owner;
+  struct pb_owner user;
+  __u32 users[PB_USERS_MAX];
+};
+
+struct pb_socket_event {
+  __u64 seq;    /* per CPU, without a hole but for lost events; 0: made good later, outside the sequence */
+  __u64 time;   /* boot ns */
+  __u64 cookie; /* socket cookie; the socket's earlier connections are counted in the highest byte */
+  __u64 start;
+  __u64 bytes_acked; /* with SYN and FIN; see the flags */
+  __u64 bytes_received;
+  __u32 packets_out;
+  __u32 packets_in;
+  __u32 srtt_us; /* the kernel's unit: eighths of a microsecond */
+  __u32 retransmits;
+  __u32 netns; /* inode number */
+  __u32 flags;
+  __u16 cpu;
+  __u16 local_port;
+  __u16 remote_port;
+  __u16 error;
+  __u8 type;
+  __u8 family; /* AF_INET or AF_INET6 */
+  __u8 old_state;
+  __u8 reserved[5];
+  __u8 local[16]; /* network order; AF_INET uses the first four bytes */
+  __u8 remote[16];
+  struct pb_owner owner;
+  struct pb_owner user;
+};
+
+enum pb_process_event_type {
+  PB_FORK = 1,
+  PB_EXEC = 2,
+  PB_EXIT = 3,
+  PB_TASK = 4,   /* only from the snapshot */
+  PB_CGROUP = 5, /* a control group was made: owner.cgroup is its id, data its path */
+};
+
+/* Followed by exe_bytes + cwd_bytes + args_bytes of data. Paths are names of the deepest component first, each ended by NUL. */
+struct pb_process_event {
+  __u64 seq;
+  __u64 time;
+  __u64 parent_start;
+  __u32 parent_tgid;
+  __u16 cpu;
+  __u8 type;
+  __u8 version1;    /* of PB_CGROUP: the id is of the version 1 hierarchy */
+  __u32 args_total; /* as the process was given; more than args_bytes when cut */
+  __u16 exe_bytes;
+  __u16 cwd_bytes;
+  __u16 args_bytes;
+  __u16 reserved[3];
+  struct pb_owner owner;
+};
+
+/* Counters that portbook reads through the program's mapped memory, without a system call. */
+struct pb_cpu_counters {
+  __u64 seq;     /* the last number given out */
+  __u64 parked;  /* events that found the ring full and wait: opens with their socket, others in the overflow queue */
+  __u64 lost;    /* events that found the ring and the overflow full */
+  __u64 unnamed; /* uses of a socket beyond PB_USERS_MAX processes */
+  __u64 padding[4];
+};
+
+#endif

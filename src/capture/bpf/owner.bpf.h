@@ -1,0 +1,47 @@
+/* Who a task is. */
+#ifndef PORTBOOK_CAPTURE_BPF_OWNER_H
+#define PORTBOOK_CAPTURE_BPF_OWNER_H
+
+#include "capture/bpf/kernel.h"
+
+/* Index in css_set.subsys of the version 1 hierarchy whose ids are wanted; -1: none. Set by portbook before loading. */
+const volatile int pb_cgroup1_subsystem = -1;
+
+static __always_inline u64 cgroup1_id(struct css_set* groups) {
+  struct cgroup_subsys_state* state = 0;
+  int index = pb_cgroup1_subsystem;
+  if (index < 0 || index > 15) return 0;
+  bpf_probe_read_kernel(&state, sizeof state,
+                        (void*)groups + bpf_core_field_offset(struct css_set, subsys) + index * sizeof(void*));
+  return state ? BPF_CORE_READ(state, cgroup, kn, id) : 0;
+}
+
+static __always_inline void owner_of(struct task_struct* task, struct pb_owner* owner) {
+  struct task_struct* leader = task->group_leader;
+  const struct cred* cred = task->cred;
+  struct css_set* groups = task->cgroups;
+  owner->start = leader->start_boottime;
+  owner->tgid = task->tgid;
+  owner->uid = BPF_CORE_READ(cred, uid.val);
+  owner->gid = BPF_CORE_READ(cred, gid.val);
+  owner->loginuid = (u32)-1;
+  owner->session = (u32)-1;
+  if (bpf_core_field_exists(task->loginuid)) {
+    owner->loginuid = task->loginuid.val;
+    owner->session = task->sessionid;
+  }
+  owner->cgroup = BPF_CORE_READ(groups, dfl_cgrp, kn, id);
+  owner->cgroup1 = cgroup1_id(groups);
+  owner->reserved = 0;
+  bpf_probe_read_kernel(owner->comm, sizeof owner->comm, leader->comm);
+}
+
+static __always_inline void owner_of_current(struct pb_owner* owner) {
+  owner_of((struct task_struct*)bpf_get_current_task_btf(), owner);
+}
+
+static __always_inline u32 current_tgid(void) {
+  return bpf_get_current_pid_tgid() >> 32;
+}
+
+#endif

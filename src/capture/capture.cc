@@ -1,0 +1,256 @@
+#include "capture/capture.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "base/hash.h"
+#include "capture/cgroups.h"
+#include "capture/kernel_programs.h"
+#include "capture/nat_table.h"
+#include "capture/outbox.h"
+#include "capture/reader.h"
+
+namespace portbook {
+
+namespace {
+
+constexpr std::chrono::milliseconds kStopTimeout{5000};
+
+std::string read_text(const char* path) {
+  std::string text;
+  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return text;
+  std::array<char, 4096> part;
+  for (ssize_t got = read(fd, part.data(), part.size()); got > 0; got = read(fd, part.data(), part.size())) {
+    text.append(part.data(), static_cast<size_t>(got));
+  }
+  close(fd);
+  return text;
+}
+
+// The kernel's boot id as 16 bytes; absent where /proc does not say.
+std::optional<Id128> read_boot_id() {
+  std::string text = read_text("/proc/sys/kernel/random/boot_id");
+  std::erase_if(text, [](char c) { return c == '-' || c == '\n'; });
+  Bytes bytes;
+  if (!parse_hex(text, bytes) || bytes.size() != 16) return std::nullopt;
+  Id128 id;
+  std::ranges::copy(bytes, id.begin());
+  return id;
+}
+
+uint64_t host_boot_id(const std::string& host, const std::optional<Id128>& boot) {
+  const Hash hash = boot ? sha256(as_bytes(host), *boot) : sha256(as_bytes(host));
+  return load_big<uint64_t>(hash.data());
+}
+
+class RunningCapture final : public Capture {
+ public:
+  RunningCapture(CaptureOptions options, Clock& clock)
+      : options_(std::move(options)), clock_(clock), boot_(read_boot_id()), outbox_(options_.host, options_.sink, clock) {}
+  ~RunningCapture() override { stop(); }
+
+  void run() {
+    const CgroupMounts mounts = find_cgroup_mounts(read_text("/proc/self/mountinfo"), read_text("/proc/self/cgroup"));
+    load_programs(mounts);
+    Stream& sockets = open_stream("socket", "tcp process", programs_ ? "bpf sockops tracepoints" : "nothing");
+    reader_ = std::make_unique<Reader>(ReaderOptions{host_boot_id(options_.host, boot_), options_.with_cmdline, mounts},
+                                       programs_.get(), nat_, sockets, clock_);
+    for (const std::string& missing : reader_->take_snapshot())
+      add_report({"What was there before", CaptureState::kWarn, "bpf iterators", missing});
+    reader_->start();
+  }
+
+  void stop() override {
+    if (stopped_) return;
+    stopped_ = true;
+    reader_->stop();
+    for (Stream* stream : streams_) {
+      Record record = book_record(Kind::kSourceStop, stream->source());
+      stream->add(record);
+    }
+    outbox_.drain(kStopTimeout);
+  }
+
+  [[nodiscard]] CaptureReport report() const override {
+    const std::lock_guard lock(report_mutex_);
+    CaptureReport report = report_;
+    if (reader_->programs_detached())
+      report.push_back({"Kernel programs", CaptureState::kWarn, "bpf", "Somebody detached a program; restart portbook."});
+    const bool synchronised = reader_->clock_synchronised();
+    report.push_back(
+        {"Clock", synchronised ? CaptureState::kOk : CaptureState::kWarn, "adjtimex",
+         synchronised ? "Synchronised." : "The clock is not synchronised: times carry no error bound. Run an NTP client."});
+    return report;
+  }
+
+  [[nodiscard]] CaptureStatistics statistics() const override {
+    CaptureStatistics statistics;
+    reader_->fill(statistics);
+    statistics.records = outbox_.records();
+    statistics.batches = outbox_.batches();
+    return statistics;
+  }
+
+ private:
+  void add_report(Capability capability) {
+    const std::lock_guard lock(report_mutex_);
+    report_.push_back(std::move(capability));
+  }
+
+  void load_programs(const CgroupMounts& mounts) {
+    auto loaded = KernelPrograms::load({options_.socket_ring_bytes, options_.process_ring_bytes, mounts});
+    if (!loaded.has_value()) {
+      add_report({"TCP connections", CaptureState::kOff, "bpf", "Nothing is captured: " + loaded.error().message + "."});
+      standing_gaps_.push_back("connections are not captured: " + loaded.error().message);
+      return;
+    }
+    programs_ = std::move(*loaded);
+    report_programs(mounts);
+  }
+
+  // What each part needs, and what its absence means.
+  void report_programs(const CgroupMounts& mounts) {
+    struct Need {
+      const char* what;
+      std::vector<const char*> programs;
+      const char* means;
+      const char* fine;
+      const char* absent;
+      bool is_gap;
+    };
+    const std::vector<Need> needs = {
+        {"TCP connections",
+         {"on_socket"},
+         "bpf sockops on cgroup2",
+         "Every namespace and container of this host.",
+         "Connections are not captured.",
+         true},
+        {"Sockets' creators",
+         {"on_create"},
+         "bpf cgroup/sock_create",
+         "Known.",
+         "A socket made by one process and connected by another names only the latter.",
+         false},
+        {"Older sockets",
+         {"on_state", "on_destroy"},
+         "bpf tracepoints",
+         "Their ends are seen.",
+         "The ends of connections older than portbook are found by the sweep, minutes late.",
+         false},
+        {"Who accepted",
+         {"on_send", "on_receive", "on_release"},
+         "bpf tracepoints sock_send_length, sock_recv_length",
+         "The process that really uses an accepted socket.",
+         "Inbound connections name the listening process; which worker accepted is known only from the close.",
+         false},
+        {"Processes",
+         {"on_fork", "on_exec", "on_exit"},
+         "bpf sched tracepoints",
+         "With arguments and ancestors, also short-lived ones.",
+         "Programs and arguments come from /proc and are missing for short-lived processes.",
+         true},
+        {"Containers",
+         {"on_cgroup"},
+         "bpf cgroup tracepoints",
+         "Control groups made later are known.",
+         "Control groups made after start are not known by path.",
+         false},
+    };
+    for (const Need& need : needs) {
+      std::vector<std::string> reasons;
+      for (const char* program : need.programs) {
+        if (programs_->attached(program)) continue;
+        const auto missing = std::ranges::find(programs_->missing(), program, &MissingProgram::name);
+        reasons.push_back(fmt::format("{}: {}", program, missing == programs_->missing().end() ? "not loaded" : missing->reason));
+      }
+      if (reasons.empty()) {
+        add_report({need.what, CaptureState::kOk, need.means, need.fine});
+        continue;
+      }
+      const bool off = reasons.size() == need.programs.size();
+      add_report({need.what, off ? CaptureState::kOff : CaptureState::kWarn, need.means,
+                  fmt::format("{} ({})", need.absent, fmt::join(reasons, "; "))});
+      if (need.is_gap) standing_gaps_.push_back(fmt::format("{} ({})", need.absent, fmt::join(reasons, "; ")));
+    }
+    if (mounts.version2.empty())
+      add_report({"cgroup2", CaptureState::kOff, "mount", "cgroup2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified"});
+    add_report({"Never seen", CaptureState::kOff, "",
+                "UDP, raw and packet sockets, XDP, ICMP; connects that fail before a packet leaves (no route); inbound handshakes "
+                "that are never finished."});
+  }
+
+  Record book_record(Kind kind, std::string_view about) {
+    Record record;
+    record.set(Field::kKind, kind);
+    record.set(Field::kTime, clock_.now());
+    record.set(Field::kVantage, Vantage::kBook);
+    record.set(Field::kAbout, about);
+    record.set(Field::kVersion, options_.version);
+    if (boot_) record.set(Field::kBoot, *boot_);
+    return record;
+  }
+
+  // Opens a source, with the records that every source begins with.
+  Stream& open_stream(std::string_view name, std::string_view covers, std::string_view means) {
+    std::string source = fmt::format("{}/{}", options_.host, name);
+    const uint64_t last = options_.last_seq ? options_.last_seq(source) : 0;
+    Stream& stream = outbox_.open(std::move(source), last + 1);
+    streams_.push_back(&stream);
+    if (last > 0) write_gap(stream, "capture was not running", true);
+    Record record = book_record(Kind::kSourceStart, stream.source());
+    record.set(Field::kCovers, covers);
+    record.set(Field::kMeans, means);
+    stream.add(record);
+    for (const std::string& cause : std::exchange(standing_gaps_, {})) write_gap(stream, cause, false);
+    return stream;
+  }
+
+  // `ended`: up to now, from an unknown moment; else from now on, without an end.
+  void write_gap(Stream& stream, std::string_view cause, bool ended) {
+    Record record = book_record(Kind::kGap, stream.source());
+    record.set(ended ? Field::kEnd : Field::kStart, clock_.now());
+    record.set(Field::kCause, cause);
+    stream.add(record);
+  }
+
+  const CaptureOptions options_;
+  Clock& clock_;
+  const std::optional<Id128> boot_;
+  NatTable nat_;
+  Outbox outbox_;
+  std::vector<Stream*> streams_;
+  std::unique_ptr<KernelPrograms> programs_;
+  std::unique_ptr<Reader> reader_;
+  std::vector<std::string> standing_gaps_;  // of the stream that is opened next
+  bool stopped_ = false;
+  mutable std::mutex report_mutex_;
+  CaptureReport report_;
+};
+
+}  // namespace
+
+const char* to_text(CaptureState state) {
+  switch (state) {
+    case CaptureState::kOk: return "ok";
+    case CaptureState::kWarn: return "warn";
+    case CaptureState::kOff: return "off";
+  }
+  return "off";
+}
+
+Result<std::unique_ptr<Capture>> Capture::start(CaptureOptions options, Clock& clock) {
+  if (options.host.empty()) return fail(ErrorCode::kBadInput, "capture needs a host name");
+  if (!options.sink) return fail(ErrorCode::kBadInput, "capture needs a sink");
+  auto capture = std::make_unique<RunningCapture>(std::move(options), clock);
+  capture->run();
+  return capture;
+}
+
+}  // namespace portbook

@@ -1,0 +1,53 @@
+// What this host's kernel sees of TCP connections, the processes that own them, address translation and addresses, as records.
+// docs/capture.md says what is captured by what means, and what never is.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "capture/report.h"
+#include "record/batch.h"
+
+namespace portbook {
+
+struct CaptureOptions {
+  std::string host;  // for `host` on every record and in front of the sources' names: "web-7/socket", "web-7/nat", "web-7/address"
+  std::string version;  // of the program, for source_start records
+  // The last source_seq that the book has from a source; 0 for none. Called from start() only.
+  std::function<uint64_t(std::string_view source)> last_seq;
+  // Takes a batch over and says later, from any thread and exactly once, what became of it. May block: the kernel's rings and
+  // sockets then buffer, and what they cannot hold becomes `gap` records. A batch that fails with anything but kBadInput is handed
+  // over again until it is taken; one refused with kBadInput is replaced by a gap. At most one batch of each source is under way at
+  // a time. Called from capture's own sending thread.
+  using Done = std::function<void(const Status&)>;
+  std::function<void(Batch batch, Done done)> sink;
+  bool with_cmdline = true;                     // false: arguments are never read into records
+  size_t socket_ring_bytes = size_t{64} << 20;  // powers of two
+  size_t process_ring_bytes = size_t{16} << 20;
+};
+
+// Thread-safe. Runs its own threads until stop() or destruction.
+class Capture {
+ public:
+  // Attaches to the kernel and takes the first snapshot. What this machine or this user's rights do not allow is left out, said in
+  // report() and written as a gap without end; it is no error.
+  // Errors: kBadInput (no host name, no sink).
+  static Result<std::unique_ptr<Capture>> start(CaptureOptions options, Clock& clock);
+  virtual ~Capture() = default;
+
+  // Takes what the kernel has buffered, writes source_stop records and returns once the sink has answered for every batch, or after
+  // five seconds. Once; later calls do nothing. The destructor calls it.
+  virtual void stop() = 0;
+
+  // What is captured by what means, and what is not and why. A copy; the state may change while capture runs.
+  [[nodiscard]] virtual CaptureReport report() const = 0;
+  [[nodiscard]] virtual CaptureStatistics statistics() const = 0;
+};
+
+}  // namespace portbook

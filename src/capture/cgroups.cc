@@ -1,0 +1,159 @@
+#include "capture/cgroups.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace portbook {
+
+namespace {
+
+// Groups remembered; a host that makes more forgets them all and asks the file system again.
+constexpr size_t kPathsMax = 200'000;
+constexpr size_t kContainerDigits = 64;
+
+bool is_hex(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const size_t end = text.find(separator);
+    parts.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+bool lists(std::string_view commas, std::string_view word) {
+  const auto words = split(commas, ',');
+  return std::ranges::find(words, word) != words.end();
+}
+
+// mountinfo writes blanks, tabs, newlines and backslashes as \ooo.
+std::string unescape(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    int code = 0;
+    if (text[i] == '\\' && i + 3 < text.size() && std::from_chars(&text[i + 1], &text[i + 1] + 3, code, 8).ec == std::errc{}) {
+      out += static_cast<char>(code);
+      i += 3;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+// Of the hierarchies that a container runtime would use, in that order.
+constexpr std::array<std::string_view, 5> kControllers = {"memory", "pids", "cpu", "devices", "cpuset"};
+
+}  // namespace
+
+std::string_view container_of(std::string_view path) {
+  size_t end = path.size();
+  while (end > 0) {
+    size_t begin = end;
+    while (begin > 0 && is_hex(path[begin - 1])) --begin;
+    if (end - begin == kContainerDigits) return path.substr(begin, kContainerDigits);
+    end = begin == end ? end - 1 : begin;
+  }
+  return {};
+}
+
+std::string pod_of(std::string_view path) {
+  constexpr size_t kUidLength = 36;
+  for (size_t at = path.find("pod"); at != std::string_view::npos; at = path.find("pod", at + 1)) {
+    std::string uid(path.substr(at + 3, kUidLength));
+    std::ranges::replace(uid, '_', '-');
+    if (uid.size() != kUidLength) return {};
+    bool well_formed = true;
+    for (size_t i = 0; i < kUidLength; ++i) {
+      const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+      well_formed = well_formed && (dash ? uid[i] == '-' : is_hex(uid[i]));
+    }
+    if (well_formed) return uid;
+  }
+  return {};
+}
+
+CgroupMounts find_cgroup_mounts(std::string_view mountinfo, std::string_view proc_self_cgroup) {
+  CgroupMounts mounts;
+  size_t best = kControllers.size();
+  for (std::string_view line : split(mountinfo, '\n')) {
+    const auto fields = split(line, ' ');
+    const auto dash = std::ranges::find(fields, "-");
+    if (fields.size() < 10 || fields.end() - dash < 4) continue;
+    const std::string_view type = dash[1];
+    if (type == "cgroup2" && mounts.version2.empty()) mounts.version2 = unescape(fields[4]);
+    if (type != "cgroup") continue;
+    for (size_t i = 0; i < best; ++i) {
+      if (!lists(dash[3], kControllers[i])) continue;
+      best = i;
+      mounts.version1 = unescape(fields[4]);
+      mounts.version1_controller = kControllers[i];
+    }
+  }
+  for (std::string_view line : split(proc_self_cgroup, '\n')) {
+    const auto fields = split(line, ':');
+    if (mounts.version1.empty() || fields.size() < 3 || !lists(fields[1], mounts.version1_controller)) continue;
+    std::from_chars(fields[0].begin(), fields[0].end(), mounts.version1_hierarchy);
+  }
+  return mounts;
+}
+
+void Cgroups::scan(const CgroupMounts& mounts) {
+  places_.clear();
+  for (const int version1 : {0, 1}) {
+    const std::string& root = version1 != 0 ? mounts.version1 : mounts.version2;
+    if (root.empty()) continue;
+    auto take = [&](const std::filesystem::path& folder) {
+      struct stat about{};
+      // A group's id is its directory's inode number on 64-bit kernels.
+      if (stat(folder.c_str(), &about) == 0) {
+        std::string path = folder.string().substr(root.size());
+        paths_[version1].insert_or_assign(about.st_ino, path.empty() ? "/" : std::move(path));
+      }
+    };
+    take(root);
+    std::error_code error;
+    for (auto at =
+             std::filesystem::recursive_directory_iterator(root, std::filesystem::directory_options::skip_permission_denied, error);
+         !error && at != std::filesystem::recursive_directory_iterator(); at.increment(error)) {
+      std::error_code ignored;
+      if (at->is_directory(ignored)) take(at->path());
+    }
+  }
+}
+
+void Cgroups::add(uint64_t id, bool version1, std::string path) {
+  auto& paths = paths_[version1 ? 1 : 0];
+  if (paths.size() >= kPathsMax) paths.clear();
+  paths.insert_or_assign(id, std::move(path));
+  std::erase_if(places_, [&](const auto& entry) { return (version1 ? entry.first.version1 : entry.first.version2) == id; });
+}
+
+std::shared_ptr<const CgroupPlace> Cgroups::place(uint64_t version2, uint64_t version1) {
+  const auto known = places_.find({version2, version1});
+  if (known != places_.end()) return known->second;
+  const auto path2 = paths_[0].find(version2);
+  const auto path1 = paths_[1].find(version1);
+  const std::string* two = path2 == paths_[0].end() ? nullptr : &path2->second;
+  const std::string* one = path1 == paths_[1].end() ? nullptr : &path1->second;
+  if (two == nullptr && one == nullptr) return nullptr;
+  const bool one_is_better =
+      one != nullptr && (two == nullptr || (container_of(*two).empty() && (!container_of(*one).empty() || *two == "/")));
+  const std::string& path = one_is_better ? *one : *two;
+  auto place = std::make_shared<const CgroupPlace>(CgroupPlace{path, std::string(container_of(path)), pod_of(path)});
+  if (places_.size() >= kPathsMax) places_.clear();
+  places_.emplace(Ids{version2, version1}, place);
+  return place;
+}
+
+}  // namespace portbook

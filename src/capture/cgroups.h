@@ -1,0 +1,58 @@
+// Control groups: the path behind an id, and the container and pod behind a path.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace portbook {
+
+// The container id in a control group's path: the last run of exactly 64 hexadecimal digits, as docker, cri-containerd, CRI-O and
+// libpod write it, in version 1 and 2 paths. Empty when there is none. Valid as long as `path`.
+std::string_view container_of(std::string_view path);
+// The Kubernetes pod's uid in canonical form ("pod<uid>" or "-pod<uid_with_underscores>.slice"); empty when there is none.
+std::string pod_of(std::string_view path);
+
+// Where the hierarchies are mounted, from /proc/self/mountinfo and /proc/self/cgroup.
+struct CgroupMounts {
+  std::string version2;             // empty: cgroup2 is not mounted
+  std::string version1;             // mount point of the version 1 hierarchy whose ids tell containers; empty: none
+  std::string version1_controller;  // "memory", "pids" …
+  int version1_hierarchy = 0;       // the kernel's number of it
+};
+CgroupMounts find_cgroup_mounts(std::string_view mountinfo, std::string_view proc_self_cgroup);
+
+// What a process's control groups say about it; shared by all processes of the group.
+struct CgroupPlace {
+  std::string path;
+  std::string container;
+  std::string pod;
+};
+
+// Owned by one thread.
+class Cgroups {
+ public:
+  // Reads the ids of all groups that there are. Groups made later come through add().
+  void scan(const CgroupMounts& mounts);
+  void add(uint64_t id, bool version1, std::string path);
+  // The place of a process with these ids (0: not known): the group that names a container, else the version 2 path unless that is
+  // the root, else the version 1 path. Shared because connections outlive both process and group. Null when neither id is known.
+  std::shared_ptr<const CgroupPlace> place(uint64_t version2, uint64_t version1);
+
+ private:
+  std::unordered_map<uint64_t, std::string> paths_[2];  // by id, per version
+  struct Ids {
+    uint64_t version2;
+    uint64_t version1;
+    bool operator==(const Ids&) const = default;
+  };
+  struct HashIds {
+    size_t operator()(const Ids& ids) const { return ids.version2 * 0x9e3779b97f4a7c15 ^ ids.version1; }
+  };
+  std::unordered_map<Ids, std::shared_ptr<const CgroupPlace>, HashIds> places_;
+};
+
+}  // namespace portbook

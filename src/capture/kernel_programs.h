@@ -1,0 +1,72 @@
+// The programs in the kernel: loaded, attached, read and watched. What cannot be loaded here is left out and said.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "capture/bpf/events.h"
+#include "capture/cgroups.h"
+
+namespace portbook {
+
+struct KernelProgramsOptions {
+  size_t socket_ring_bytes;
+  size_t process_ring_bytes;
+  CgroupMounts cgroups;
+};
+
+// One program that is not attached, and the kernel's reason.
+struct MissingProgram {
+  std::string name;
+  std::string reason;
+};
+
+// Owned by one thread but where said. Destroying it detaches everything.
+class KernelPrograms {
+ public:
+  // Loads and attaches all programs that this kernel accepts. Errors: kDenied, kUnavailable (none could be loaded), with one
+  // sentence.
+  static Result<std::unique_ptr<KernelPrograms>> load(const KernelProgramsOptions& options);
+  virtual ~KernelPrograms() = default;
+
+  [[nodiscard]] virtual const std::vector<MissingProgram>& missing() const = 0;
+  [[nodiscard]] virtual bool attached(std::string_view program) const = 0;
+
+  using TakeSocket = std::function<void(const pb_socket_event&)>;
+  using TakeProcess = std::function<void(std::string_view bytes)>;
+  // Hand over what the ring holds, at most `maximum` events; true when the ring was found empty. No system calls.
+  virtual bool drain_sockets(size_t maximum, const TakeSocket& take) = 0;
+  virtual bool drain_processes(size_t maximum, const TakeProcess& take) = 0;
+  // Ends that waited because the ring was full. One system call each, and one to find none: only worth it after parked() or lost()
+  // moved.
+  virtual void drain_overflow(const TakeSocket& take) = 0;
+
+  // The last event number that each CPU gave out; valid until the next call.
+  virtual std::span<const uint64_t> socket_events_given() = 0;
+  virtual std::span<const uint64_t> process_events_given() = 0;
+  // Sums over all CPUs.
+  struct Totals {
+    uint64_t parked = 0;
+    uint64_t lost = 0;
+    uint64_t unnamed = 0;
+  };
+  [[nodiscard]] virtual Totals totals() const = 0;
+
+  // Snapshots. Errors: kUnavailable where the iterator could not be loaded; kIo.
+  virtual Status list_processes(const TakeProcess& take) = 0;
+  virtual Status find_owners() = 0;
+  // The TCP sockets that were there before the programs, of the calling thread's network namespace. From any thread, one at a time.
+  virtual Status list_sockets(const TakeSocket& take) = 0;
+  virtual Status list_alive(const TakeSocket& take) = 0;
+
+  // The names of programs that somebody has detached since. A few system calls.
+  virtual std::vector<std::string> find_detached() = 0;
+};
+
+}  // namespace portbook

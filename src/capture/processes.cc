@@ -1,0 +1,222 @@
+#include "capture/processes.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "capture/redact.h"
+
+namespace portbook {
+
+namespace {
+
+constexpr uint32_t kUnset = UINT32_MAX;
+constexpr uint64_t kKeepEndedNs = 60 * kNsPerSecond;
+// Processes remembered; beyond it ended ones are forgotten at once.
+constexpr size_t kProcessesMax = 300'000;
+constexpr int kAncestorsMax = 64;
+constexpr uint64_t kTickNs = 10'000'000;  // USER_HZ, 100 on every architecture that is built for
+
+ProcessKey key_of(const pb_owner& owner) {
+  return {owner.tgid, owner.start};
+}
+
+// Whether a process record written for `a` still says all that one for `b` would.
+bool says_the_same(const pb_owner& a, const pb_owner& b) {
+  return a.uid == b.uid && a.gid == b.gid && a.loginuid == b.loginuid && a.session == b.session && a.cgroup == b.cgroup &&
+         a.cgroup1 == b.cgroup1;
+}
+
+std::string_view comm_of(const pb_owner& owner) {
+  return {owner.comm, strnlen(owner.comm, sizeof owner.comm)};
+}
+
+}  // namespace
+
+bool decode_process_event(std::string_view bytes, ProcessEventData& event) {
+  if (bytes.size() < sizeof event.head) return false;
+  std::memcpy(&event.head, bytes.data(), sizeof event.head);
+  bytes.remove_prefix(sizeof event.head);
+  // The ring rounds nothing up, but a longer event of a newer program would be no error.
+  if (bytes.size() < size_t{event.head.exe_bytes} + event.head.cwd_bytes + event.head.args_bytes) return false;
+  event.exe = bytes.substr(0, event.head.exe_bytes);
+  event.cwd = bytes.substr(event.head.exe_bytes, event.head.cwd_bytes);
+  event.args = bytes.substr(size_t{event.head.exe_bytes} + event.head.cwd_bytes, event.head.args_bytes);
+  return true;
+}
+
+std::string path_of_names(std::string_view names) {
+  std::string path;
+  while (!names.empty() && names.back() == '\0') names.remove_suffix(1);
+  while (!names.empty()) {
+    const size_t before = names.rfind('\0');
+    const size_t begin = before == std::string_view::npos ? 0 : before + 1;
+    path += '/';
+    path += names.substr(begin);
+    names = before == std::string_view::npos ? std::string_view() : names.substr(0, before);
+  }
+  return path.empty() ? "/" : path;
+}
+
+Processes::Processes(BootClock& clock, Cgroups& cgroups, ProcReader& proc, bool with_cmdline)
+    : clock_(clock), cgroups_(cgroups), proc_(proc), with_cmdline_(with_cmdline) {}
+
+Processes::Process& Processes::enter(const pb_owner& owner, const ProcessKey& parent, bool& is_new) {
+  const auto [at, inserted] = processes_.try_emplace(key_of(owner));
+  is_new = inserted;
+  Process& process = at->second;
+  if (!inserted) return process;
+  process.owner = owner;
+  process.parent = parent;
+  process.start = clock_.utc(owner.start);
+  const auto up = processes_.find(parent);
+  if (up != processes_.end()) {
+    ++up->second.children;
+    process.counted = true;
+  }
+  return process;
+}
+
+void Processes::leave(const Process& process) {
+  if (!process.counted) return;
+  const auto up = processes_.find(process.parent);
+  if (up != processes_.end()) --up->second.children;
+}
+
+void Processes::apply(const ProcessEventData& event) {
+  const pb_process_event& head = event.head;
+  if (head.type == PB_CGROUP) {
+    const std::string_view path = event.exe.substr(0, event.exe.find('\0'));
+    cgroups_.add(head.owner.cgroup, head.version1 != 0, std::string(path));
+    return;
+  }
+  if (head.owner.tgid == 0) return;
+  const ProcessKey parent{head.parent_tgid, head.parent_start};
+  if (head.type == PB_EXIT) {
+    const auto at = processes_.find(key_of(head.owner));
+    if (at != processes_.end()) at->second.ended_boot_ns = head.time;
+    return;
+  }
+  bool is_new = false;
+  Process& process = enter(head.owner, parent, is_new);
+  if (head.type == PB_FORK && is_new) {
+    const auto up = processes_.find(parent);
+    if (up != processes_.end()) process.image = up->second.image;
+    process.image_from_boot_ns = head.time;
+  } else if (head.type == PB_EXEC && head.time >= process.image_from_boot_ns) {
+    auto image = std::make_shared<Image>();
+    image->exe = path_of_names(event.exe);
+    image->cwd = path_of_names(event.cwd);
+    if (with_cmdline_) {
+      // A cut argument list longer than the field's maximum is cut, and marked so, by the record.
+      Redacted redacted = redact_arguments(event.args);
+      image->cmdline = std::move(redacted.text);
+      image->redacted = redacted.count;
+    }
+    process.image = std::move(image);
+    process.image_from_boot_ns = head.time;
+    process.owner = head.owner;
+    process.written = false;
+  } else if (head.type == PB_TASK && !process.image) {
+    // The moment is taken before the reading: an exec in between is told by its own, later event.
+    process.image_from_boot_ns = clock_.boot_now();
+    if (auto found = proc_.read(head.owner.tgid)) process.image = std::make_shared<const Image>(std::move(found->image));
+  }
+}
+
+Processes::Process& Processes::find_or_read(const pb_owner& owner) {
+  const auto at = processes_.find(key_of(owner));
+  if (at != processes_.end()) return at->second;
+  ProcessKey parent;
+  std::shared_ptr<const Image> image;
+  if (auto found = proc_.read(owner.tgid)) {
+    const uint64_t start = found->start_ticks * kTickNs;
+    // /proc counts in ticks and rounds down; another start means that the number belongs to a later process.
+    if (start <= owner.start && owner.start < start + 2 * kTickNs) {
+      image = std::make_shared<const Image>(std::move(found->image));
+      parent.tgid = found->ppid;
+    }
+  }
+  bool is_new = false;
+  Process& process = enter(owner, parent, is_new);
+  process.image = std::move(image);
+  process.image_from_boot_ns = clock_.boot_now();
+  return process;
+}
+
+Who Processes::identify(const pb_owner& owner, uint64_t at_boot_ns, const Emit& emit) {
+  if (owner.tgid == 0) return {};
+  Process& process = find_or_read(owner);
+  if (!says_the_same(process.owner, owner)) {
+    process.owner = owner;
+    process.written = false;
+  }
+  Who who{owner.tgid, owner.uid, process.start, process.image, cgroups_.place(owner.cgroup, owner.cgroup1)};
+  if (!process.written) {
+    record_.clear();
+    record_.set(Field::kTime, clock_.utc(at_boot_ns));
+    write(key_of(owner), emit, 0);
+  }
+  return who;
+}
+
+void Processes::write(const ProcessKey& key, const Emit& emit, int depth) {
+  const auto at = processes_.find(key);
+  if (at == processes_.end() || at->second.written || depth > kAncestorsMax) return;
+  at->second.written = true;
+  write(at->second.parent, emit, depth + 1);
+  fill(at->second, record_);
+  emit(record_);
+}
+
+void Processes::fill(const Process& process, Record& record) {
+  const TimeNs time = record.time();
+  const pb_owner& owner = process.owner;
+  record.clear();
+  record.set(Field::kKind, Kind::kProcess);
+  record.set(Field::kTime, time);
+  record.set(Field::kVantage, Vantage::kSocket);
+  record.set(Field::kPid, uint64_t{owner.tgid});
+  record.set(Field::kProcessStart, process.start);
+  if (process.parent.tgid != 0) {
+    record.set(Field::kPpid, uint64_t{process.parent.tgid});
+    if (process.parent.start_boot_ns != 0) record.set(Field::kParentStart, clock_.utc(process.parent.start_boot_ns));
+  }
+  record.set(Field::kComm, comm_of(owner));
+  if (process.image) {
+    const Image& image = *process.image;
+    if (!image.exe.empty()) record.set(Field::kExe, image.exe);
+    if (!image.cmdline.empty()) record.set(Field::kCmdline, image.cmdline);
+    if (!image.cwd.empty()) record.set(Field::kCwd, image.cwd);
+    if (image.redacted > 0) record.set(Field::kRedacted, uint64_t{image.redacted});
+  }
+  record.set(Field::kUid, uint64_t{owner.uid});
+  record.set(Field::kGid, uint64_t{owner.gid});
+  const uint64_t now = clock_.boot_now();
+  if (const std::string& user = names_.name(owner.uid, now); !user.empty()) record.set(Field::kUser, user);
+  if (owner.loginuid != kUnset) {
+    record.set(Field::kLoginUid, uint64_t{owner.loginuid});
+    if (const std::string& login = names_.name(owner.loginuid, now); !login.empty()) record.set(Field::kLoginUser, login);
+  }
+  if (owner.session != kUnset) record.set(Field::kAuditSession, uint64_t{owner.session});
+  if (const auto place = cgroups_.place(owner.cgroup, owner.cgroup1)) {
+    record.set(Field::kCgroup, place->path);
+    if (!place->container.empty()) record.set(Field::kContainer, place->container);
+    if (!place->pod.empty()) record.set(Field::kPod, place->pod);
+  }
+}
+
+void Processes::forget_old(uint64_t now_boot_ns) {
+  const uint64_t keep = processes_.size() > kProcessesMax ? 0 : kKeepEndedNs;
+  // A chain of ended processes goes one generation a call.
+  for (auto at = processes_.begin(); at != processes_.end();) {
+    const Process& process = at->second;
+    if (process.ended_boot_ns == 0 || process.children > 0 || process.ended_boot_ns + keep > now_boot_ns) {
+      ++at;
+      continue;
+    }
+    leave(process);
+    at = processes_.erase(at);
+  }
+}
+
+}  // namespace portbook

@@ -1,0 +1,118 @@
+// Who runs on this host: every process with its program, arguments, user and parent, also when it lives for a millisecond.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "capture/boot_clock.h"
+#include "capture/bpf/events.h"
+#include "capture/cgroups.h"
+#include "capture/user_names.h"
+#include "record/record.h"
+
+namespace portbook {
+
+// A process on one boot. Never the number alone: numbers are used again.
+struct ProcessKey {
+  uint32_t tgid = 0;
+  uint64_t start_boot_ns = 0;
+  auto operator<=>(const ProcessKey&) const = default;
+};
+
+// What a process runs. Shared: forks run what their parent runs, and connections outlive their process.
+struct Image {
+  std::string exe;
+  std::string cmdline;  // redacted
+  std::string cwd;      // when the program was started
+  uint32_t redacted = 0;
+};
+
+// What a socket record says about its process. Absent parts are empty.
+struct Who {
+  uint32_t pid = 0;  // 0: no process is known
+  uint32_t uid = 0;
+  TimeNs process_start = 0;
+  std::shared_ptr<const Image> image;
+  std::shared_ptr<const CgroupPlace> place;
+};
+
+// The variable part of an exec or cgroup event. Views into the event's bytes.
+struct ProcessEventData {
+  pb_process_event head;
+  std::string_view exe;  // names, deepest first, each ended by NUL
+  std::string_view cwd;
+  std::string_view args;  // NUL-separated
+};
+// False when the bytes are no whole event (its lengths do not fit).
+bool decode_process_event(std::string_view bytes, ProcessEventData& event);
+// "/usr/bin/python3" of "python3\0bin\0usr\0"; "/" of nothing.
+std::string path_of_names(std::string_view names);
+
+// What /proc says of a process; for those that were there before capture, and where events were lost.
+class ProcReader {
+ public:
+  virtual ~ProcReader() = default;
+  struct Found {
+    Image image;
+    uint64_t start_ticks = 0;  // field 22 of /proc/PID/stat
+    uint32_t ppid = 0;
+  };
+  // Nothing when there is no such process any more.
+  virtual std::unique_ptr<Found> read(uint32_t tgid) = 0;
+};
+std::unique_ptr<ProcReader> make_proc_reader(bool with_cmdline);
+
+// Owned by one thread.
+class Processes {
+ public:
+  Processes(BootClock& clock, Cgroups& cgroups, ProcReader& proc, bool with_cmdline);
+
+  // One event of the kernel programs or of the snapshot.
+  void apply(const ProcessEventData& event);
+
+  // The process behind a socket event's owner, with `emit` called for its process record and those of its ancestors that have not
+  // been written yet, the oldest first. Nothing is emitted for a process whose record stands and still holds.
+  using Emit = std::function<void(Record&)>;
+  Who identify(const pb_owner& owner, uint64_t at_boot_ns, const Emit& emit);
+
+  // Forgets processes that ended a while ago and have no living children.
+  void forget_old(uint64_t now_boot_ns);
+  [[nodiscard]] size_t count() const { return processes_.size(); }
+
+ private:
+  struct Process {
+    pb_owner owner{};  // as last seen
+    ProcessKey parent;
+    std::shared_ptr<const Image> image;
+    uint64_t image_from_boot_ns = 0;  // when the image became this process's
+    uint64_t ended_boot_ns = 0;
+    TimeNs start = 0;
+    uint32_t children = 0;
+    bool counted = false;  // in its parent's `children`
+    bool written = false;  // the record as it would be now
+  };
+  struct HashKey {
+    size_t operator()(const ProcessKey& key) const { return key.start_boot_ns * 0x9e3779b97f4a7c15 ^ key.tgid; }
+  };
+  Process& enter(const pb_owner& owner, const ProcessKey& parent, bool& is_new);
+  void leave(const Process& process);
+  Process& find_or_read(const pb_owner& owner);
+  void write(const ProcessKey& key, const Emit& emit, int depth);
+  void fill(const Process& process, Record& record);
+
+  BootClock& clock_;
+  Cgroups& cgroups_;
+  ProcReader& proc_;
+  const bool with_cmdline_;
+  UserNames names_;
+  std::unordered_map<ProcessKey, Process, HashKey> processes_;
+  Record record_;
+};
+
+}  // namespace portbook

@@ -1,0 +1,291 @@
+#include "capture/reader.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "capture/namespaces.h"
+
+namespace portbook {
+
+namespace {
+
+// The kernel side never wakes the reader: it looks this often, and less often while nothing happens.
+constexpr int kBusyPollMs = 4;
+constexpr int kIdlePollMs = 10;
+constexpr uint32_t kPassesUntilIdle = 100;
+// Per pass, so that timers and stop() are served under any load.
+constexpr size_t kSocketEventsPerPass = 16'384;
+constexpr size_t kProcessEventsPerPass = 65'536;
+constexpr uint64_t kSweepEveryNs = 300 * kNsPerSecond;
+constexpr uint64_t kCheckEveryNs = 60 * kNsPerSecond;
+// A timer so far away that it only ever ends because the clock was set.
+constexpr time_t kFarSeconds = 100L * 365 * 24 * 3600;
+
+int clock_change_timer() {
+  const int fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+  return fd;
+}
+
+void arm_clock_change_timer(int fd) {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  itimerspec far{};
+  far.it_value.tv_sec = now.tv_sec + kFarSeconds;
+  timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, nullptr);
+}
+
+}  // namespace
+
+Reader::Reader(const ReaderOptions& options, KernelPrograms* programs, const NatTable& nat, Stream& stream, Clock& clock)
+    : programs_(programs),
+      stream_(stream),
+      clock_(clock),
+      boot_clock_(clock),
+      proc_(make_proc_reader(options.with_cmdline)),
+      processes_(boot_clock_, cgroups_, *proc_, options.with_cmdline),
+      sockets_(options.host_boot, boot_clock_, processes_, nat, [this](Record& record) { stream_.add(record); }),
+      stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      clock_fd_(clock_change_timer()) {
+  const ClockDiscipline discipline = read_clock_discipline();
+  boot_clock_.sample(discipline);
+  synchronised_ = discipline.synchronised;
+  write_clock({});
+  arm_clock_change_timer(clock_fd_);
+  cgroups_.scan(options.cgroups);
+  if (programs_ == nullptr) return;
+  const uint64_t now = clock_.boot_ns();
+  socket_loss_.emplace(programs_->socket_events_given().size(), now);
+  process_loss_.emplace(programs_->process_events_given().size(), now);
+}
+
+Reader::~Reader() {
+  stop();
+  close(stop_fd_);
+  close(clock_fd_);
+}
+
+std::vector<std::string> Reader::take_snapshot() {
+  std::vector<std::string> missing;
+  if (programs_ == nullptr) return missing;
+  ProcessEventData event;
+  const Status processes = programs_->list_processes([&](std::string_view bytes) {
+    if (decode_process_event(bytes, event)) processes_.apply(event);
+  });
+  if (!processes.has_value()) missing.push_back("processes that were there before: " + processes.error().message);
+  const Status owners = programs_->find_owners();
+  if (!owners.has_value()) missing.push_back("owners of sockets that were there before: " + owners.error().message);
+  std::vector<pb_socket_event> found;
+  for (const auto& [netns, path] : find_network_namespaces()) {
+    const Status listed = in_network_namespace(
+        path, netns, [&] { return programs_->list_sockets([&](const pb_socket_event& one) { found.push_back(one); }); });
+    if (!listed.has_value() && listed.error().code != ErrorCode::kNotFound) {
+      missing.push_back("sockets that were there before: " + listed.error().message);
+    }
+  }
+  // Listeners first: they tell which connections came in.
+  std::ranges::partition(found, [](const pb_socket_event& one) { return (one.flags & PB_LISTENER) != 0; });
+  // Programs started meanwhile wait in the ring, and the sockets' owners may be among them.
+  hold_processes();
+  apply_processes_until(UINT64_MAX);
+  for (const pb_socket_event& one : found) sockets_.apply(one);
+  stream_.flush();
+  return missing;
+}
+
+void Reader::start() {
+  const uint64_t now = clock_.boot_ns();
+  next_second_ = now;
+  next_sweep_ = now + kSweepEveryNs;
+  next_check_ = now + kCheckEveryNs;
+  thread_ = std::thread([this] { run(); });
+}
+
+void Reader::stop() {
+  if (!thread_.joinable()) return;
+  stopping_ = true;
+  eventfd_write(stop_fd_, 1);
+  thread_.join();
+}
+
+void Reader::run() {
+  uint32_t quiet_passes = 0;
+  while (true) {
+    const bool last = stopping_.load();
+    const uint64_t before = events_.load(std::memory_order_relaxed);
+    if (!stream_.crowded() || last) {
+      while (!pass() && !stream_.crowded()) stream_.flush();
+    }
+    const uint64_t now = clock_.boot_ns();
+    sockets_.settle(now);
+    if (now >= next_second_) second();
+    if (last) sockets_.settle_all();
+    stream_.flush();
+    if (last) return;
+    quiet_passes = events_.load(std::memory_order_relaxed) == before ? quiet_passes + 1 : 0;
+    std::array<pollfd, 2> waits = {pollfd{stop_fd_, POLLIN, 0}, pollfd{clock_fd_, POLLIN, 0}};
+    poll(waits.data(), waits.size(), quiet_passes > kPassesUntilIdle ? kIdlePollMs : kBusyPollMs);
+    if (waits[1].revents != 0) {
+      uint64_t expirations = 0;
+      // ECANCELED: the clock was set. Sampled at once, so that the history has the moment within milliseconds.
+      if (read(clock_fd_, &expirations, sizeof expirations) < 0 && errno == ECANCELED) sample_clock();
+      arm_clock_change_timer(clock_fd_);
+    }
+  }
+}
+
+void Reader::hold_processes() {
+  held_processes_.clear();
+  held_bytes_.clear();
+  next_process_ = 0;
+  programs_->drain_processes(kProcessEventsPerPass, [&](std::string_view bytes) {
+    pb_process_event head;
+    if (bytes.size() < sizeof head) return;
+    std::memcpy(&head, bytes.data(), sizeof head);
+    process_loss_->received(head.cpu, head.seq);
+    held_processes_.push_back({head.time, held_bytes_.size(), bytes.size()});
+    held_bytes_ += bytes;
+  });
+  std::ranges::sort(held_processes_, {}, [](const HeldProcessEvent& held) { return std::pair(held.time, held.offset); });
+  events_.fetch_add(held_processes_.size(), std::memory_order_relaxed);
+}
+
+void Reader::apply_processes_until(uint64_t time_boot_ns) {
+  ProcessEventData event;
+  for (; next_process_ < held_processes_.size() && held_processes_[next_process_].time <= time_boot_ns; ++next_process_) {
+    const HeldProcessEvent& held = held_processes_[next_process_];
+    if (decode_process_event(std::string_view(held_bytes_).substr(held.offset, held.length), event)) processes_.apply(event);
+  }
+}
+
+bool Reader::pass() {
+  passes_.fetch_add(1, std::memory_order_relaxed);
+  if (programs_ == nullptr) return true;
+  const uint64_t now = clock_.boot_ns();
+  socket_loss_->begin(programs_->socket_events_given(), now);
+  process_loss_->begin(programs_->process_events_given(), now);
+  // Sockets are taken before processes: what a process did before it used a socket is then in the other ring for sure.
+  held_sockets_.clear();
+  const bool sockets_empty = programs_->drain_sockets(kSocketEventsPerPass, [&](const pb_socket_event& event) {
+    held_sockets_.push_back(event);
+    if (event.seq != 0) socket_loss_->received(event.cpu, event.seq);
+  });
+  hold_processes();
+  const bool processes_empty = held_processes_.size() < kProcessEventsPerPass;
+  const KernelPrograms::Totals totals = programs_->totals();
+  if (sockets_empty && totals.parked != parked_seen_) sweep_wanted_ = true;
+  parked_seen_ = totals.parked;
+  for (const pb_socket_event& event : held_sockets_) {
+    apply_processes_until(event.time);
+    sockets_.apply(event);
+  }
+  apply_processes_until(UINT64_MAX);
+  events_.fetch_add(held_sockets_.size(), std::memory_order_relaxed);
+  open_.store(sockets_.open_connections(), std::memory_order_relaxed);
+  check_loss(sockets_empty, processes_empty);
+  return sockets_empty && processes_empty;
+}
+
+void Reader::check_loss(bool sockets_empty, bool processes_empty) {
+  if (sockets_empty) {
+    if (const auto loss = socket_loss_->end()) {
+      write_gap(*loss, "the ring for socket events was full");
+      sweep_wanted_ = true;
+    }
+  }
+  if (processes_empty) {
+    if (const auto loss = process_loss_->end())
+      write_gap(*loss, "the ring for process events was full: some owners may lack program and arguments");
+  }
+}
+
+// The kernel says which connections are alive; those whose opening found the ring full are opened now.
+void Reader::sweep(std::string_view cause) {
+  if (programs_ == nullptr) return;
+  const uint64_t began = clock_.boot_ns();
+  std::vector<pb_socket_event> found;
+  std::vector<pb_socket_event> overflowed;
+  programs_->drain_overflow([&](const pb_socket_event& one) { overflowed.push_back(one); });
+  sockets_.begin_sweep(began);
+  const Status listed = programs_->list_alive([&](const pb_socket_event& one) { found.push_back(one); });
+  hold_processes();
+  apply_processes_until(UINT64_MAX);
+  for (const pb_socket_event& one : found) sockets_.apply(one);
+  // The ring holds what came before the overflow, and the ends of what ended while the kernel was asked.
+  while (!pass()) stream_.flush();
+  for (const pb_socket_event& one : overflowed) sockets_.apply(one);
+  if (listed.has_value()) sockets_.end_sweep(clock_.boot_ns(), cause);
+}
+
+void Reader::second() {
+  const uint64_t now = clock_.boot_ns();
+  next_second_ = now + kNsPerSecond;
+  sample_clock();
+  processes_.forget_old(now);
+  process_count_.store(processes_.count(), std::memory_order_relaxed);
+  if (sweep_wanted_ || now >= next_sweep_) {
+    sweep_wanted_ = false;
+    next_sweep_ = now + kSweepEveryNs;
+    sweep("its end was lost; it was gone when the kernel was asked");
+  }
+  if (now >= next_check_ && programs_ != nullptr) {
+    next_check_ = now + kCheckEveryNs;
+    for (const std::string& name : programs_->find_detached()) {
+      if (!detached_.exchange(true))
+        write_gap({0, now - kCheckEveryNs, now}, "kernel program " + name + " was detached by somebody; restart portbook");
+    }
+  }
+}
+
+void Reader::sample_clock() {
+  const ClockDiscipline discipline = read_clock_discipline();
+  synchronised_ = discipline.synchronised;
+  if (const auto change = boot_clock_.sample(discipline)) write_clock(*change);
+}
+
+void Reader::write_gap(const Loss& loss, std::string_view cause) {
+  lost_.fetch_add(loss.count, std::memory_order_relaxed);
+  Record record;
+  record.set(Field::kKind, Kind::kGap);
+  record.set(Field::kTime, boot_clock_.utc(loss.to_boot_ns));
+  record.set(Field::kVantage, Vantage::kSocket);
+  record.set(Field::kStart, boot_clock_.utc(loss.from_boot_ns));
+  record.set(Field::kEnd, boot_clock_.utc(loss.to_boot_ns));
+  if (loss.count > 0) record.set(Field::kCount, loss.count);
+  record.set(Field::kCause, cause);
+  record.set(Field::kAbout, std::string_view(stream_.source()));
+  boot_clock_.put_quality(record);
+  stream_.add(record);
+}
+
+void Reader::write_clock(const BootClock::Change& change) {
+  Record record;
+  record.set(Field::kKind, Kind::kClock);
+  record.set(Field::kTime, boot_clock_.utc(clock_.boot_ns()));
+  record.set(Field::kVantage, Vantage::kBook);
+  record.set(Field::kClockState, boot_clock_.synchronised() ? ClockState::kSynchronised : ClockState::kNotSynchronised);
+  if (boot_clock_.synchronised()) record.set(Field::kClockError, boot_clock_.error_ns());
+  if (change.step_ns != 0) record.set_signed(Field::kClockStep, change.step_ns);
+  stream_.add(record);
+}
+
+void Reader::fill(CaptureStatistics& statistics) const {
+  statistics.events = events_.load();
+  statistics.lost_events = lost_.load();
+  statistics.passes = passes_.load();
+  statistics.open_connections = open_.load();
+  statistics.processes = process_count_.load();
+  if (programs_ != nullptr) {
+    const KernelPrograms::Totals totals = programs_->totals();
+    statistics.parked_opens = totals.parked;
+    statistics.unnamed_uses = totals.unnamed;
+  }
+}
+
+}  // namespace portbook

@@ -1,0 +1,101 @@
+// The thread that empties the kernel's rings and keeps the tables of processes and connections.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "capture/boot_clock.h"
+#include "capture/kernel_programs.h"
+#include "capture/loss_meter.h"
+#include "capture/nat_table.h"
+#include "capture/outbox.h"
+#include "capture/processes.h"
+#include "capture/sockets.h"
+
+namespace portbook {
+
+struct ReaderOptions {
+  uint64_t host_boot = 0;
+  bool with_cmdline = true;
+  CgroupMounts cgroups;
+};
+
+// Everything passed in outlives it. take_snapshot(), then start(), then stop(); counters from any thread.
+class Reader {
+ public:
+  // `programs` may be null: then only the clock is watched.
+  Reader(const ReaderOptions& options, KernelPrograms* programs, const NatTable& nat, Stream& stream, Clock& clock);
+  ~Reader();
+  Reader(const Reader&) = delete;
+
+  // What was there before the programs: processes, then sockets of every namespace. Returns what could not be had, one sentence
+  // each.
+  std::vector<std::string> take_snapshot();
+  void start();
+  // Empties the rings once more and writes what waits. Once.
+  void stop();
+
+  void fill(CaptureStatistics& statistics) const;
+  // Names of programs that were found detached; they stay so until the program is started anew.
+  [[nodiscard]] bool programs_detached() const { return detached_.load(); }
+  // Written by the reader's thread: what the kernel thinks of its clock.
+  [[nodiscard]] bool clock_synchronised() const { return synchronised_.load(); }
+
+ private:
+  struct HeldProcessEvent {
+    uint64_t time;
+    size_t offset;
+    size_t length;
+  };
+  void run();
+  // Takes what the rings hold; true when both were found empty.
+  bool pass();
+  void hold_processes();
+  void apply_processes_until(uint64_t time_boot_ns);
+  void check_loss(bool sockets_empty, bool processes_empty);
+  void sweep(std::string_view cause);
+  void second();
+  void sample_clock();
+  void write_gap(const Loss& loss, std::string_view cause);
+  void write_clock(const BootClock::Change& change);
+
+  KernelPrograms* const programs_;
+  Stream& stream_;
+  Clock& clock_;
+  BootClock boot_clock_;
+  Cgroups cgroups_;
+  std::unique_ptr<ProcReader> proc_;
+  Processes processes_;
+  Sockets sockets_;
+  std::optional<LossMeter> socket_loss_;
+  std::optional<LossMeter> process_loss_;
+
+  std::vector<pb_socket_event> held_sockets_;
+  std::vector<HeldProcessEvent> held_processes_;
+  std::string held_bytes_;
+  size_t next_process_ = 0;
+  uint64_t parked_seen_ = 0;
+  bool sweep_wanted_ = false;
+  uint64_t next_second_ = 0;
+  uint64_t next_sweep_ = 0;
+  uint64_t next_check_ = 0;
+
+  std::atomic<uint64_t> events_ = 0;
+  std::atomic<uint64_t> lost_ = 0;
+  std::atomic<uint64_t> passes_ = 0;
+  std::atomic<uint64_t> open_ = 0;
+  std::atomic<uint64_t> process_count_ = 0;
+  std::atomic<bool> detached_ = false;
+  std::atomic<bool> synchronised_ = false;
+  std::atomic<bool> stopping_ = false;
+  int stop_fd_ = -1;
+  int clock_fd_ = -1;
+  std::thread thread_;
+};
+
+}  // namespace portbook

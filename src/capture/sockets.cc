@@ -1,0 +1,388 @@
+#include "capture/sockets.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace portbook {
+
+namespace {
+
+// An open record waits this long for its translation; later it is written with nat unknown, and the close carries it.
+constexpr uint64_t kNatWaitNs = 20 * kNsPerMs;
+// A connection's own start is written on its open record only if the handshake took longer.
+constexpr uint64_t kHandshakeWorthTellingNs = kNsPerMs;
+
+Ip ip_of(const pb_socket_event& event, const __u8* bytes) {
+  return event.family == AF_INET ? Ip::v4(bytes) : Ip::v6(bytes);
+}
+
+bool is_mapped(const pb_socket_event& event) {
+  return event.family == AF_INET6 && ip_of(event, event.remote).is_v4();
+}
+
+}  // namespace
+
+Endpoint local_end_of(const pb_socket_event& event) {
+  return {ip_of(event, event.local), event.local_port};
+}
+
+Endpoint remote_end_of(const pb_socket_event& event) {
+  return {ip_of(event, event.remote), event.remote_port};
+}
+
+uint64_t payload_sent(const pb_socket_event& event) {
+  const uint64_t control = ((event.flags & PB_SYN_COUNTED) != 0 ? 1 : 0) + ((event.flags & PB_FIN_ACKED) != 0 ? 1 : 0);
+  return event.bytes_acked > control ? event.bytes_acked - control : 0;
+}
+
+uint64_t payload_received(const pb_socket_event& event) {
+  const uint64_t control = (event.flags & PB_FIN_RECEIVED) != 0 ? 1 : 0;
+  return event.bytes_received > control ? event.bytes_received - control : 0;
+}
+
+Outcome outcome_of_failure(const pb_socket_event& event, bool& given_up) {
+  given_up = false;
+  switch (event.error) {
+    case 0: given_up = true; return Outcome::kTimeout;
+    case ECONNREFUSED: return Outcome::kRefused;
+    case ETIMEDOUT: return Outcome::kTimeout;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+    case ENOPROTOOPT: return Outcome::kUnreachable;
+    case ECONNRESET: return Outcome::kReset;
+    case EACCES:
+    case EPERM: return Outcome::kDenied;
+    default: return Outcome::kError;
+  }
+}
+
+Outcome outcome_of_close(const pb_socket_event& event) {
+  switch (event.error) {
+    // Straight from a state in which data could flow: this side dropped the connection with a reset.
+    case 0: return event.old_state == TCP_ESTABLISHED || event.old_state == TCP_CLOSE_WAIT ? Outcome::kReset : Outcome::kOk;
+    case ECONNRESET:
+    case EPIPE:
+    case ECONNABORTED: return Outcome::kReset;
+    case ETIMEDOUT: return Outcome::kTimeout;
+    case EHOSTUNREACH:
+    case ENETUNREACH: return Outcome::kUnreachable;
+    default: return Outcome::kError;
+  }
+}
+
+Sockets::Sockets(uint64_t host_boot, BootClock& clock, Processes& processes, const NatTable& nat, Emit emit)
+    : host_boot_(host_boot), clock_(clock), processes_(processes), nat_(nat), emit_(std::move(emit)) {}
+
+void Sockets::apply(const pb_socket_event& event) {
+  switch (event.type) {
+    case PB_OPEN: open(event); break;
+    case PB_CLOSE: close(event); break;
+    case PB_FAILED: fail(event); break;
+    case PB_LISTEN: listen(event); break;
+    case PB_LISTEN_END: listen(event); break;
+    case PB_USED: use(event); break;
+    case PB_EXISTING: existing(event); break;
+    case PB_ALIVE: {
+      const auto at = connections_.find(event.cookie);
+      if (at != connections_.end()) at->second.swept = true;
+      break;
+    }
+    default: break;
+  }
+}
+
+Who Sockets::identify(const pb_owner& owner, uint64_t at_boot_ns) {
+  return processes_.identify(owner, at_boot_ns, emit_);
+}
+
+const pb_owner* Sockets::listener_of(uint32_t netns, const Endpoint& local) const {
+  for (const auto& [cookie, listener] : listeners_) {
+    if (listener.netns == netns && listener.local.port == local.port &&
+        (listener.local.ip == local.ip || listener.local.ip.is_unspecified())) {
+      return &listener.owner;
+    }
+  }
+  return nullptr;
+}
+
+Sockets::Connection Sockets::make_connection(const pb_socket_event& event) {
+  const bool passive = (event.flags & PB_PASSIVE) != 0;
+  Connection connection;
+  connection.local = local_end_of(event);
+  connection.remote = remote_end_of(event);
+  connection.direction = passive ? Direction::kIn : Direction::kOut;
+  connection.mapped = is_mapped(event);
+  connection.role = passive ? Role::kListener : (event.flags & PB_OTHER_CREATOR) != 0 ? Role::kUser : Role::kCreator;
+  connection.netns = event.netns;
+  connection.start_boot_ns = event.start;
+  connection.open_boot_ns = event.time;
+  const pb_owner* owner = &event.owner;
+  // A listener older than the programs had no storage to hand down.
+  if (passive && owner->tgid == 0) {
+    if (const pb_owner* listener = listener_of(event.netns, connection.local)) owner = listener;
+  }
+  connection.who = identify(*owner, event.time);
+  return connection;
+}
+
+void Sockets::open(const pb_socket_event& event) {
+  const auto [at, is_new] = connections_.try_emplace(event.cookie, make_connection(event));
+  if (!is_new) return;
+  Connection& connection = at->second;
+  if ((event.flags & PB_OTHER_CREATOR) != 0) {
+    connection.uses.push_back(event);
+    connection.uses.back().type = PB_OPEN;
+  }
+  connection.waits = true;
+  if (!try_settle(event.cookie, connection, false)) waiting_.push_back({event.cookie, event.time + kNatWaitNs});
+}
+
+bool Sockets::try_settle(uint64_t cookie, Connection& connection, bool final) {
+  connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, final);
+  if (!connection.nat) return false;
+  write_open(cookie, connection);
+  return true;
+}
+
+void Sockets::settle(uint64_t now_boot_ns) {
+  std::erase_if(waiting_, [&](const Waiting& waiting) {
+    const auto at = connections_.find(waiting.cookie);
+    if (at == connections_.end() || !at->second.waits) return true;
+    return try_settle(waiting.cookie, at->second, waiting.deadline_boot_ns <= now_boot_ns);
+  });
+}
+
+void Sockets::settle_all() {
+  settle(UINT64_MAX);
+}
+
+Record& Sockets::start_record(Kind kind, uint64_t time_boot_ns) {
+  record_.clear();
+  record_.set(Field::kKind, kind);
+  record_.set(Field::kTime, clock_.utc(time_boot_ns));
+  record_.set(Field::kVantage, Vantage::kSocket);
+  record_.set(Field::kProto, Proto::kTcp);
+  clock_.put_quality(record_);
+  return record_;
+}
+
+void Sockets::put_connection(uint64_t cookie, const Connection& connection) {
+  const bool out = connection.direction == Direction::kOut;
+  record_.set(Field::kDirection, connection.direction);
+  record_.set(Field::kSrcIp, Field::kSrcPort, out ? connection.local : connection.remote);
+  record_.set(Field::kDstIp, Field::kDstPort, out ? connection.remote : connection.local);
+  Id128 conn;
+  store_big(conn.data(), host_boot_);
+  store_big(conn.data() + 8, cookie);
+  record_.set(Field::kConn, conn);
+  if (connection.netns != 0) record_.set(Field::kNetns, uint64_t{connection.netns});
+  if (connection.mapped) record_.set(Field::kFamily, Family::kInet6);
+}
+
+void Sockets::put_who(const Who& who) {
+  if (who.pid == 0) return;
+  record_.set(Field::kPid, uint64_t{who.pid});
+  record_.set(Field::kProcessStart, who.process_start);
+  record_.set(Field::kUid, uint64_t{who.uid});
+  if (who.image && !who.image->exe.empty()) record_.set(Field::kExe, who.image->exe);
+  if (who.place && !who.place->container.empty()) record_.set(Field::kContainer, who.place->container);
+}
+
+void Sockets::put_nat(const Connection& connection) {
+  const NatAnswer answer = connection.nat.value_or(NatAnswer{Nat::kUnknown, NatReason::kNoEntry, {}});
+  record_.set(Field::kNat, answer.nat);
+  if (answer.nat == Nat::kUnknown) record_.set(Field::kNatReason, answer.reason);
+  if (answer.nat != Nat::kTranslated || connection.direction != Direction::kOut) return;
+  if (answer.tracked.source_translated()) record_.set(Field::kSrcNatIp, Field::kSrcNatPort, answer.tracked.reply.dst);
+  if (answer.tracked.destination_translated()) record_.set(Field::kDstNatIp, Field::kDstNatPort, answer.tracked.reply.src);
+}
+
+void Sockets::write_open(uint64_t cookie, Connection& connection) {
+  connection.waits = false;
+  start_record(connection.existing ? Kind::kExisting : Kind::kOpen, connection.open_boot_ns);
+  if (!connection.existing) record_.set(Field::kOutcome, Outcome::kOk);
+  put_connection(cookie, connection);
+  put_who(connection.who);
+  if (connection.who.pid != 0) record_.set(Field::kRole, connection.role);
+  put_nat(connection);
+  if (connection.start_boot_ns != 0 && connection.open_boot_ns - connection.start_boot_ns >= kHandshakeWorthTellingNs) {
+    record_.set(Field::kStart, clock_.utc(connection.start_boot_ns));
+  }
+  emit_(record_);
+  for (const pb_socket_event& event : std::exchange(connection.uses, {})) {
+    const bool creator = event.type == PB_OPEN;
+    write_use(cookie, connection, event,
+              creator                                ? Role::kCreator
+              : (event.flags & PB_HAS_ACCEPTOR) != 0 ? Role::kAcceptor
+                                                     : Role::kUser);
+  }
+}
+
+void Sockets::write_use(uint64_t cookie, const Connection& connection, const pb_socket_event& event, Role role) {
+  const Who who = identify(event.user, event.time);
+  start_record(Kind::kUsedBy, event.time);
+  put_connection(cookie, connection);
+  put_who(who);
+  record_.set(Field::kRole, role);
+  emit_(record_);
+}
+
+void Sockets::use(const pb_socket_event& event) {
+  const auto at = connections_.find(event.cookie);
+  if (at == connections_.end()) return;  // its open was refused by the ring; the close names the acceptor
+  Connection& connection = at->second;
+  const bool accepts = connection.direction == Direction::kIn && !connection.accepted && connection.role == Role::kListener;
+  connection.accepted = connection.accepted || accepts;
+  if (!connection.waits) {
+    write_use(event.cookie, connection, event, accepts ? Role::kAcceptor : Role::kUser);
+    return;
+  }
+  connection.uses.push_back(event);
+  connection.uses.back().flags = accepts ? PB_HAS_ACCEPTOR : 0;
+}
+
+void Sockets::close(const pb_socket_event& event) {
+  auto at = connections_.find(event.cookie);
+  if (at == connections_.end()) {
+    if (event.family == 0) return;
+    at = connections_.try_emplace(event.cookie, make_connection(event)).first;
+    Connection& connection = at->second;
+    if (event.start != 0) connection.open_boot_ns = event.start;
+    // Its open found the ring full and is made good here; of one that was never seen there is only this end.
+    connection.waits = (event.flags & PB_OLD) == 0;
+  }
+  Connection& connection = at->second;
+  if (connection.waits) {
+    try_settle(event.cookie, connection, true);
+  } else if (!connection.nat || connection.nat->nat == Nat::kUnknown) {
+    connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, true);
+  }
+  write_close(event.cookie, connection, event);
+  connections_.erase(at);
+}
+
+void Sockets::write_close(uint64_t cookie, Connection& connection, const pb_socket_event& event) {
+  Who who = connection.who;
+  Role role = connection.role;
+  if (connection.direction == Direction::kIn) {
+    role = Role::kListener;
+    if ((event.flags & PB_HAS_ACCEPTOR) != 0) {
+      who = identify(event.user, event.time);
+      role = Role::kAcceptor;
+    }
+  }
+  start_record(Kind::kClose, event.time);
+  record_.set(Field::kOutcome, outcome_of_close(event));
+  put_connection(cookie, connection);
+  put_who(who);
+  if (who.pid != 0) record_.set(Field::kRole, role);
+  put_nat(connection);
+  if (connection.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(connection.start_boot_ns));
+  record_.set(Field::kEnd, clock_.utc(event.time));
+  record_.set(Field::kBytesOut, payload_sent(event));
+  record_.set(Field::kBytesIn, payload_received(event));
+  record_.set(Field::kPacketsOut, uint64_t{event.packets_out});
+  record_.set(Field::kPacketsIn, uint64_t{event.packets_in});
+  if (event.srtt_us != 0) record_.set(Field::kRtt, uint64_t{event.srtt_us} * 1000 / 8);
+  record_.set(Field::kRetransmits, uint64_t{event.retransmits});
+  if (event.error != 0) record_.set(Field::kErrno, uint64_t{event.error});
+  emit_(record_);
+}
+
+void Sockets::fail(const pb_socket_event& event) {
+  Connection connection = make_connection(event);
+  bool given_up = false;
+  const Outcome outcome = outcome_of_failure(event, given_up);
+  connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, true);
+  start_record(Kind::kFailed, event.time);
+  record_.set(Field::kOutcome, outcome);
+  put_connection(event.cookie, connection);
+  put_who(connection.who);
+  if (connection.who.pid != 0) record_.set(Field::kRole, connection.role);
+  put_nat(connection);
+  if (event.start != 0) record_.set(Field::kStart, clock_.utc(event.start));
+  record_.set(Field::kEnd, clock_.utc(event.time));
+  record_.set(Field::kRetransmits, uint64_t{event.retransmits});
+  if (event.error != 0) record_.set(Field::kErrno, uint64_t{event.error});
+  if (given_up) record_.set(Field::kCause, "given up by the process before an answer came");
+  emit_(record_);
+}
+
+void Sockets::listen(const pb_socket_event& event) {
+  const bool ended = event.type == PB_LISTEN_END;
+  Connection listener = make_connection(event);
+  listener.direction = Direction::kIn;
+  // A dual-stack socket has no remote end that could be a mapped one.
+  listener.mapped = false;
+  start_record(Kind::kListen, event.time);
+  put_connection(event.cookie, listener);
+  record_.remove(Field::kSrcIp);
+  record_.remove(Field::kSrcPort);
+  put_who(listener.who);
+  if (listener.who.pid != 0) record_.set(Field::kRole, Role::kListener);
+  if (event.family == AF_INET6 && listener.local.ip.is_v4()) record_.set(Field::kFamily, Family::kInet6);
+  if (event.type == PB_EXISTING) record_.set(Field::kCause, "was there when capture began");
+  if (ended) {
+    if (event.start != 0) record_.set(Field::kStart, clock_.utc(event.start));
+    record_.set(Field::kEnd, clock_.utc(event.time));
+    listeners_.erase(event.cookie);
+  } else if (event.type == PB_EXISTING) {
+    listeners_[event.cookie] = {listener.local, event.netns, event.owner};
+  }
+  emit_(record_);
+}
+
+void Sockets::existing(const pb_socket_event& event) {
+  if (event.old_state == TCP_LISTEN) {
+    listen(event);
+    return;
+  }
+  Connection connection = make_connection(event);
+  connection.existing = true;
+  connection.start_boot_ns = 0;
+  // Who connected is not to be read from an established socket: that it came in follows from a listener on its local end.
+  if (const pb_owner* listener = listener_of(event.netns, connection.local)) {
+    connection.direction = Direction::kIn;
+    connection.role = Role::kUser;
+    if (connection.who.pid == 0) {
+      connection.who = identify(*listener, event.time);
+      connection.role = Role::kListener;
+    }
+  }
+  const auto [at, is_new] = connections_.try_emplace(event.cookie, std::move(connection));
+  if (!is_new) return;
+  at->second.waits = true;
+  if (!try_settle(event.cookie, at->second, false)) waiting_.push_back({event.cookie, event.time + kNatWaitNs});
+}
+
+void Sockets::begin_sweep(uint64_t now_boot_ns) {
+  sweep_began_ = now_boot_ns;
+  for (auto& [cookie, connection] : connections_) connection.swept = false;
+}
+
+void Sockets::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
+  for (auto at = connections_.begin(); at != connections_.end();) {
+    Connection& connection = at->second;
+    if (connection.swept || connection.open_boot_ns >= sweep_began_) {
+      ++at;
+      continue;
+    }
+    if (connection.waits) try_settle(at->first, connection, true);
+    start_record(Kind::kClose, now_boot_ns);
+    put_connection(at->first, connection);
+    put_who(connection.who);
+    put_nat(connection);
+    if (connection.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(connection.start_boot_ns));
+    record_.set(Field::kCause, cause);
+    emit_(record_);
+    at = connections_.erase(at);
+  }
+}
+
+}  // namespace portbook

@@ -1,0 +1,111 @@
+// The sockets of this host: turns the kernel programs' events into the records of each connection's life.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "capture/boot_clock.h"
+#include "capture/bpf/events.h"
+#include "capture/nat_table.h"
+#include "capture/processes.h"
+#include "record/record.h"
+
+namespace portbook {
+
+// The address form of an event's end, mapped IPv6 as IPv4.
+Endpoint local_end_of(const pb_socket_event& event);
+Endpoint remote_end_of(const pb_socket_event& event);
+// Payload bytes: the kernel's counters without SYN and FIN.
+uint64_t payload_sent(const pb_socket_event& event);
+uint64_t payload_received(const pb_socket_event& event);
+// Why a connect() failed, or how an established connection ended. `given_up`: by the process, before the kernel had an answer.
+Outcome outcome_of_failure(const pb_socket_event& event, bool& given_up);
+Outcome outcome_of_close(const pb_socket_event& event);
+
+// Owned by one thread; everything passed in outlives it.
+class Sockets {
+ public:
+  using Emit = std::function<void(Record&)>;
+  // `host_boot` is the first half of every `conn`.
+  Sockets(uint64_t host_boot, BootClock& clock, Processes& processes, const NatTable& nat, Emit emit);
+
+  // One event, in order of time as far as the kernel gives it; what came before it from Processes must have been applied.
+  void apply(const pb_socket_event& event);
+  // Writes the opens whose translation is known by now, or will not be waited for any longer.
+  void settle(uint64_t now_boot_ns);
+  // Writes every open that waits; before stopping.
+  void settle_all();
+  // Between these, apply() of each socket that the sweep found; connections that are gone without having been seen to end are
+  // closed with `cause`. Only those that were open when the sweep began are judged.
+  void begin_sweep(uint64_t now_boot_ns);
+  void end_sweep(uint64_t now_boot_ns, std::string_view cause);
+
+  [[nodiscard]] size_t open_connections() const { return connections_.size(); }
+
+ private:
+  struct Connection {
+    Endpoint local;
+    Endpoint remote;
+    Direction direction = Direction::kOut;
+    bool mapped = false;  // an IPv6 socket that speaks IPv4
+    bool existing = false;
+    bool waits = false;     // its open record is not written yet
+    bool accepted = false;  // a process other than the listener was named as the one that accepted
+    Role role = Role::kCreator;
+    uint32_t netns = 0;
+    uint64_t start_boot_ns = 0;  // 0: not known
+    uint64_t open_boot_ns = 0;
+    Who who;
+    std::optional<NatAnswer> nat;
+    std::vector<pb_socket_event> uses;  // that wait for the open record
+    bool swept = true;
+  };
+  struct Waiting {
+    uint64_t cookie;
+    uint64_t deadline_boot_ns;
+  };
+  struct Listener {
+    Endpoint local;
+    uint32_t netns;
+    pb_owner owner;
+  };
+  using Connections = std::unordered_map<uint64_t, Connection>;
+
+  Connection make_connection(const pb_socket_event& event);
+  void open(const pb_socket_event& event);
+  void close(const pb_socket_event& event);
+  void fail(const pb_socket_event& event);
+  void listen(const pb_socket_event& event);
+  void use(const pb_socket_event& event);
+  void existing(const pb_socket_event& event);
+  void write_open(uint64_t cookie, Connection& connection);
+  void write_use(uint64_t cookie, const Connection& connection, const pb_socket_event& event, Role role);
+  void write_close(uint64_t cookie, Connection& connection, const pb_socket_event& event);
+  bool try_settle(uint64_t cookie, Connection& connection, bool final);
+
+  // The fields that every record of a connection repeats.
+  Record& start_record(Kind kind, uint64_t time_boot_ns);
+  void put_connection(uint64_t cookie, const Connection& connection);
+  void put_who(const Who& who);
+  void put_nat(const Connection& connection);
+  Who identify(const pb_owner& owner, uint64_t at_boot_ns);
+  const pb_owner* listener_of(uint32_t netns, const Endpoint& local) const;
+
+  const uint64_t host_boot_;
+  BootClock& clock_;
+  Processes& processes_;
+  const NatTable& nat_;
+  const Emit emit_;
+  Connections connections_;
+  std::deque<Waiting> waiting_;
+  std::unordered_map<uint64_t, Listener> listeners_;  // by cookie
+  uint64_t sweep_began_ = 0;
+  Record record_;
+};
+
+}  // namespace portbook

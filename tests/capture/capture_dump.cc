@@ -1,0 +1,60 @@
+// Runs capture without a book and prints each record as a line of JSON; for tests and for looking. Ends when its input does.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+
+#include "capture/capture.h"
+#include "record/cbor.h"
+#include "record/json.h"
+
+namespace {
+
+void print(const portbook::Batch& batch) {
+  std::string out;
+  portbook::Record record;
+  for (portbook::ByteView rest = batch.bytes; !rest.empty();) {
+    const auto length = portbook::encoded_length(rest);
+    if (!length.has_value() || !portbook::decode(rest.first(*length), record).has_value()) {
+      fmt::print(stderr, "a record cannot be decoded\n");
+      std::exit(1);
+    }
+    out += portbook::to_json(record) + "\n";
+    rest = rest.subspan(*length);
+  }
+  std::fwrite(out.data(), 1, out.size(), stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main() {
+  portbook::CaptureOptions options;
+  options.host = "test";
+  options.version = "test";
+  const bool quiet = std::getenv("CAPTURE_DUMP_QUIET") != nullptr;
+  options.sink = [quiet](const portbook::Batch& batch, const portbook::CaptureOptions::Done& done) {
+    if (!quiet) print(batch);
+    done({});
+  };
+  auto capture = portbook::Capture::start(std::move(options), portbook::system_clock());
+  if (!capture.has_value()) {
+    fmt::print(stderr, "{}\n", capture.error().message);
+    return portbook::exit_code(capture.error().code);
+  }
+  for (const portbook::Capability& line : (*capture)->report()) {
+    fmt::print(stderr, "{:4} {}: {} [{}]\n", portbook::to_text(line.state), line.what, line.detail, line.means);
+  }
+  fmt::print(stderr, "ready\n");
+  char byte = 0;
+  while (read(STDIN_FILENO, &byte, 1) > 0) {
+  }
+  (*capture)->stop();
+  const portbook::CaptureStatistics totals = (*capture)->statistics();
+  fmt::print(stderr, "events {} records {} lost {} parked {} unnamed {} open {} processes {} passes {} batches {}\n", totals.events,
+             totals.records, totals.lost_events, totals.parked_opens, totals.unnamed_uses, totals.open_connections,
+             totals.processes, totals.passes, totals.batches);
+  return 0;
+}
