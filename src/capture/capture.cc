@@ -13,6 +13,7 @@
 #include "capture/cgroups.h"
 #include "capture/kernel_programs.h"
 #include "capture/nat_table.h"
+#include "capture/network_watcher.h"
 #include "capture/outbox.h"
 #include "capture/reader.h"
 
@@ -58,10 +59,16 @@ class RunningCapture final : public Capture {
 
   void run() {
     const CgroupMounts mounts = find_cgroup_mounts(read_text("/proc/self/mountinfo"), read_text("/proc/self/cgroup"));
+    const uint64_t host_boot = host_boot_id(options_.host, boot_);
+    // Translations first: what sockets ask for is there when their programs begin.
+    Stream& leases = open_stream("nat", "nat tcp", "netlink conntrack");
+    Stream& addresses = open_stream("address", "address", "rtnetlink");
+    network_ = std::make_unique<NetworkWatcher>(host_boot, nat_, leases, addresses, clock_);
+    network_->start();
     load_programs(mounts);
     Stream& sockets = open_stream("socket", "tcp process", programs_ ? "bpf sockops tracepoints" : "nothing");
-    reader_ = std::make_unique<Reader>(ReaderOptions{host_boot_id(options_.host, boot_), options_.with_cmdline, mounts},
-                                       programs_.get(), nat_, sockets, clock_);
+    reader_ =
+        std::make_unique<Reader>(ReaderOptions{host_boot, options_.with_cmdline, mounts}, programs_.get(), nat_, sockets, clock_);
     for (const std::string& missing : reader_->take_snapshot())
       add_report({"What was there before", CaptureState::kWarn, "bpf iterators", missing});
     reader_->start();
@@ -71,6 +78,7 @@ class RunningCapture final : public Capture {
     if (stopped_) return;
     stopped_ = true;
     reader_->stop();
+    network_->stop();
     for (Stream* stream : streams_) {
       Record record = book_record(Kind::kSourceStop, stream->source());
       stream->add(record);
@@ -83,6 +91,7 @@ class RunningCapture final : public Capture {
     CaptureReport report = report_;
     if (reader_->programs_detached())
       report.push_back({"Kernel programs", CaptureState::kWarn, "bpf", "Somebody detached a program; restart portbook."});
+    for (Capability& capability : network_->report()) report.push_back(std::move(capability));
     const bool synchronised = reader_->clock_synchronised();
     report.push_back(
         {"Clock", synchronised ? CaptureState::kOk : CaptureState::kWarn, "adjtimex",
@@ -227,6 +236,7 @@ class RunningCapture final : public Capture {
   Outbox outbox_;
   std::vector<Stream*> streams_;
   std::unique_ptr<KernelPrograms> programs_;
+  std::unique_ptr<NetworkWatcher> network_;
   std::unique_ptr<Reader> reader_;
   std::vector<std::string> standing_gaps_;  // of the stream that is opened next
   bool stopped_ = false;

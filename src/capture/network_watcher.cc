@@ -1,0 +1,374 @@
+#include "capture/network_watcher.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "capture/namespaces.h"
+
+namespace portbook {
+
+namespace {
+
+// Sockets are looked at this often, never waited on: each event would wake the thread and cost the connection that caused it.
+constexpr int kBusyPollMs = 4;
+constexpr int kIdlePollMs = 8;
+constexpr uint64_t kDumpEveryNs = 300 * kNsPerSecond;
+constexpr uint64_t kSearchEveryNs = kNsPerSecond;
+// A search through /proc may use this share of the time.
+constexpr uint64_t kSearchCostShare = 100;
+// A name in /run/netns is mounted a moment after it appears.
+constexpr uint64_t kSearchAgainNs = 100 * kNsPerMs;
+constexpr int kConntrackReceiveBytes = 16 << 20;
+constexpr int kRouteReceiveBytes = 1 << 20;
+constexpr uint64_t kStartTimeoutNs = 2 * kNsPerSecond;
+constexpr uint16_t kConntrackGet = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
+
+uint32_t group(int number) {
+  return 1u << (number - 1);
+}
+
+// Writes "1" into a setting of the calling thread's namespace. Empty, or what went wrong.
+std::string set_to_one(const std::string& name) {
+  const std::string path = "/proc/sys/net/netfilter/" + name;
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return name + " cannot be set";
+  char value = 0;
+  const bool set = (pread(fd, &value, 1, 0) == 1 && value == '1') || pwrite(fd, "1\n", 2, 0) == 2;
+  close(fd);
+  return set ? std::string() : name + " cannot be set";
+}
+
+}  // namespace
+
+struct NetworkWatcher::Namespace {
+  Namespace(uint32_t number, Leases made_leases, Addresses made_addresses)
+      : netns(number), leases(std::move(made_leases)), addresses(std::move(made_addresses)) {}
+
+  uint32_t netns;
+  std::optional<NetlinkSocket> conntrack;
+  std::optional<NetlinkSocket> route;
+  Leases leases;
+  Addresses addresses;
+  uint32_t conntrack_seq = 0;  // of the dump under way; 0: none
+  uint32_t route_seq = 0;
+  uint16_t route_dump = 0;  // RTM_GETLINK, then RTM_GETADDR
+  bool initial = true;
+  bool lost = false;      // since the last dump
+  TimeNs good_until = 0;  // nothing was lost up to here
+  uint64_t next_dump = 0;
+  uint32_t unseen = 0;  // searches that did not find it
+  std::string trouble;
+};
+
+NetworkWatcher::NetworkWatcher(uint64_t host_boot, NatTable& nat, Stream& leases, Stream& addresses, Clock& clock)
+    : host_boot_(host_boot),
+      nat_(nat),
+      leases_(leases),
+      addresses_(addresses),
+      clock_(clock),
+      boot_clock_(clock),
+      stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      names_fd_(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) {
+  boot_clock_.sample(read_clock_discipline());
+  if (names_fd_ >= 0) inotify_add_watch(names_fd_, "/run/netns", IN_CREATE | IN_DELETE);
+}
+
+NetworkWatcher::~NetworkWatcher() {
+  stop();
+  close(stop_fd_);
+  if (names_fd_ >= 0) close(names_fd_);
+}
+
+void NetworkWatcher::start() {
+  find_namespaces();
+  const uint64_t deadline = clock_.boot_ns() + kStartTimeoutNs;
+  auto dumping = [&] {
+    for (const auto& [netns, watched] : namespaces_) {
+      if (watched->conntrack_seq != 0 || watched->route_seq != 0) return true;
+    }
+    return false;
+  };
+  while (dumping() && clock_.boot_ns() < deadline) {
+    if (!read_all()) poll(nullptr, 0, 1);
+  }
+  publish_report();
+  leases_.flush();
+  addresses_.flush();
+  thread_ = std::thread([this] { run(); });
+}
+
+void NetworkWatcher::stop() {
+  if (!thread_.joinable()) return;
+  stopping_ = true;
+  eventfd_write(stop_fd_, 1);
+  thread_.join();
+}
+
+CaptureReport NetworkWatcher::report() const {
+  const std::lock_guard lock(report_mutex_);
+  return report_;
+}
+
+void NetworkWatcher::run() {
+  while (true) {
+    const bool last = stopping_.load();
+    const bool busy = read_all();
+    second();
+    leases_.flush();
+    addresses_.flush();
+    if (last) return;
+    std::array<pollfd, 2> waits = {pollfd{stop_fd_, POLLIN, 0}, pollfd{names_fd_, POLLIN, 0}};
+    poll(waits.data(), waits.size(), busy ? kBusyPollMs : kIdlePollMs);
+    if (waits[1].revents != 0) {
+      std::array<char, 4096> names;
+      while (read(names_fd_, names.data(), names.size()) > 0) {
+      }
+      next_search_ = 0;
+      search_again_until_ = clock_.boot_ns() + kSearchAgainNs;
+    }
+  }
+}
+
+bool NetworkWatcher::read_all() {
+  std::vector<pollfd> waits;
+  std::vector<std::pair<Namespace*, bool>> whose;
+  for (const auto& [netns, watched] : namespaces_) {
+    if (watched->conntrack) waits.push_back({watched->conntrack->fd(), POLLIN, 0}), whose.emplace_back(watched.get(), true);
+    if (watched->route) waits.push_back({watched->route->fd(), POLLIN, 0}), whose.emplace_back(watched.get(), false);
+  }
+  if (waits.empty() || poll(waits.data(), waits.size(), 0) <= 0) return false;
+  bool busy = false;
+  for (size_t i = 0; i < waits.size(); ++i) {
+    if (waits[i].revents == 0) continue;
+    auto [watched, is_conntrack] = whose[i];
+    if (is_conntrack) {
+      if (leases_.crowded()) continue;  // the kernel's buffer holds on, and says when it no longer can
+      read_conntrack(*watched);
+    } else {
+      read_addresses(*watched);
+    }
+    busy = true;
+  }
+  return busy;
+}
+
+void NetworkWatcher::read_conntrack(Namespace& watched) {
+  ConntrackMessage message;
+  bool dump_failed = false;
+  auto take = [&](const NetlinkMessage& one) {
+    const TimeNs now = clock_.now();
+    const bool of_dump = one.seq != 0 && one.seq == watched.conntrack_seq;
+    if (of_dump && (one.type == NLMSG_DONE || one.type == NLMSG_ERROR)) {
+      watched.conntrack_seq = 0;
+      dump_failed = one.type == NLMSG_ERROR || (one.flags & NLM_F_DUMP_INTR) != 0;
+      if (dump_failed) return;
+      watched.leases.end_dump(now, "its end was lost; it was gone when the kernel was asked");
+      if (watched.lost) write_gap(leases_, watched.netns, watched.good_until, "the conntrack socket's buffer was full");
+      if (watched.lost) nat_.set_coverage(watched.netns, NatTable::Coverage::kWatched);
+      watched.lost = false;
+      watched.initial = false;
+      watched.good_until = now;
+      return;
+    }
+    if (decode_conntrack(one.type, one.payload, message) != ConntrackDecoded::kConntrack) return;
+    if (of_dump) {
+      watched.leases.apply_dumped(message, now);
+    } else {
+      watched.leases.apply(message, now);
+    }
+  };
+  NetlinkSocket::Received received = NetlinkSocket::Received::kMore;
+  while (received == NetlinkSocket::Received::kMore && !leases_.crowded()) received = watched.conntrack->receive(buffers_, take);
+  if (received == NetlinkSocket::Received::kLost) {
+    if (!watched.lost) nat_.set_coverage(watched.netns, NatTable::Coverage::kGap);
+    watched.lost = true;
+    dump_conntrack(watched, false);
+  } else if (dump_failed) {
+    watched.next_dump = clock_.boot_ns() + kNsPerSecond;
+  } else if (!watched.lost) {
+    watched.good_until = clock_.now();
+  }
+}
+
+void NetworkWatcher::read_addresses(Namespace& watched) {
+  AddressMessage message;
+  auto take = [&](const NetlinkMessage& one) {
+    const TimeNs now = clock_.now();
+    if (one.seq != 0 && one.seq == watched.route_seq && (one.type == NLMSG_DONE || one.type == NLMSG_ERROR)) {
+      const bool addresses_done = watched.route_dump == RTM_GETADDR;
+      watched.route_seq = 0;
+      if (!addresses_done) {
+        watched.route_dump = RTM_GETADDR;
+        const ifaddrmsg head{};
+        watched.route_seq = next_seq_++;
+        const Byte* bytes = reinterpret_cast<const Byte*>(&head);
+        if (!watched.route->request_dump(RTM_GETADDR, {bytes, sizeof head}, watched.route_seq).has_value()) watched.route_seq = 0;
+        return;
+      }
+      watched.addresses.end_dump(now, "its end was lost; it was gone when the kernel was asked");
+      return;
+    }
+    if (decode_address(one.type, one.payload, message) == AddressDecoded::kAddress) watched.addresses.apply(message, now);
+  };
+  NetlinkSocket::Received received = NetlinkSocket::Received::kMore;
+  while (received == NetlinkSocket::Received::kMore) received = watched.route->receive(buffers_, take);
+  if (received != NetlinkSocket::Received::kLost) return;
+  write_gap(addresses_, watched.netns, clock_.now(), "the address socket's buffer was full");
+  dump_addresses(watched);
+}
+
+void NetworkWatcher::dump_conntrack(Namespace& watched, bool initial) {
+  watched.next_dump = clock_.boot_ns() + kDumpEveryNs;
+  watched.conntrack_seq = next_seq_++;
+  watched.leases.begin_dump(initial);
+  nfgenmsg head{};
+  head.nfgen_family = AF_UNSPEC;
+  head.version = NFNETLINK_V0;
+  const Status asked =
+      watched.conntrack->request_dump(kConntrackGet, {reinterpret_cast<const Byte*>(&head), sizeof head}, watched.conntrack_seq);
+  if (asked.has_value()) return;
+  watched.conntrack_seq = 0;
+  watched.trouble = asked.error().message;
+}
+
+void NetworkWatcher::dump_addresses(Namespace& watched) {
+  watched.addresses.begin_dump();
+  // Interfaces first: addresses are shown with their names.
+  watched.route_dump = RTM_GETLINK;
+  watched.route_seq = next_seq_++;
+  const ifinfomsg head{};
+  if (!watched.route->request_dump(RTM_GETLINK, {reinterpret_cast<const Byte*>(&head), sizeof head}, watched.route_seq)
+           .has_value()) {
+    watched.route_seq = 0;
+  }
+}
+
+void NetworkWatcher::watch(uint32_t netns, const std::string& path) {
+  auto watched = std::make_unique<Namespace>(
+      netns, Leases(host_boot_, netns, nat_, boot_clock_, [this](Record& record) { leases_.add(record); }),
+      Addresses(netns, boot_clock_, [this](Record& record) { addresses_.add(record); }));
+  const Status entered = in_network_namespace(path, netns, [&]() -> Status {
+    for (const char* name : {"nf_conntrack_events", "nf_conntrack_timestamp", "nf_conntrack_acct"}) {
+      const std::string missing = set_to_one(name);
+      if (!missing.empty()) settings_missing_ = missing;
+    }
+    auto route = NetlinkSocket::open(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, kRouteReceiveBytes);
+    if (route.has_value()) watched->route = std::move(*route);
+    auto conntrack = NetlinkSocket::open(NETLINK_NETFILTER, group(NFNLGRP_CONNTRACK_NEW) | group(NFNLGRP_CONNTRACK_DESTROY),
+                                         kConntrackReceiveBytes);
+    if (!conntrack.has_value()) return std::unexpected(conntrack.error());
+    watched->conntrack = std::move(*conntrack);
+    return {};
+  });
+  if (!entered.has_value()) {
+    if (entered.error().code == ErrorCode::kNotFound) return;
+    watched->trouble = entered.error().message;
+    nat_.set_coverage(
+        netns, entered.error().code == ErrorCode::kDenied ? NatTable::Coverage::kNotPermitted : NatTable::Coverage::kNotCovered);
+  }
+  watched->good_until = clock_.now();
+  if (watched->conntrack) {
+    nat_.set_coverage(netns, NatTable::Coverage::kNoConntrack);
+    dump_conntrack(*watched, true);
+  }
+  if (watched->route) dump_addresses(*watched);
+  namespaces_.emplace(netns, std::move(watched));
+}
+
+void NetworkWatcher::drop(uint32_t netns, Namespace& watched) {
+  const TimeNs now = clock_.now();
+  watched.leases.end_all(now, "its network namespace is gone");
+  watched.addresses.end_all(now, "its network namespace is gone");
+  nat_.forget(netns);
+}
+
+void NetworkWatcher::find_namespaces() {
+  const uint64_t began = clock_.boot_ns();
+  const auto found = find_network_namespaces();
+  bool changed = false;
+  for (const auto& [netns, path] : found) {
+    if (namespaces_.contains(netns)) continue;
+    watch(netns, path);
+    changed = true;
+  }
+  for (auto at = namespaces_.begin(); at != namespaces_.end();) {
+    // Our sockets would keep a namespace alive that nobody else uses any more.
+    at->second->unseen = found.contains(at->first) ? 0 : at->second->unseen + 1;
+    if (at->second->unseen < 2) {
+      ++at;
+      continue;
+    }
+    drop(at->first, *at->second);
+    at = namespaces_.erase(at);
+    changed = true;
+  }
+  const uint64_t now = clock_.boot_ns();
+  next_search_ = now + std::max(kSearchEveryNs, (now - began) * kSearchCostShare);
+  if (now < search_again_until_) next_search_ = now + kSearchAgainNs / 10;
+  if (changed) publish_report();
+}
+
+void NetworkWatcher::second() {
+  const uint64_t now = clock_.boot_ns();
+  if (now >= next_search_) find_namespaces();
+  if (now < next_second_) return;
+  next_second_ = now + kNsPerSecond;
+  boot_clock_.sample(read_clock_discipline());
+  for (const auto& [netns, watched] : namespaces_) {
+    if (watched->conntrack && watched->conntrack_seq == 0 && now >= watched->next_dump) dump_conntrack(*watched, watched->initial);
+  }
+  publish_report();
+}
+
+void NetworkWatcher::write_gap(Stream& stream, uint32_t netns, TimeNs from, std::string_view cause) {
+  const TimeNs now = clock_.now();
+  Record record;
+  record.set(Field::kKind, Kind::kGap);
+  record.set(Field::kTime, now);
+  record.set(Field::kVantage, Vantage::kNat);
+  record.set(Field::kStart, from);
+  record.set(Field::kEnd, now);
+  record.set(Field::kNetns, uint64_t{netns});
+  record.set(Field::kCause, cause);
+  record.set(Field::kAbout, std::string_view(stream.source()));
+  boot_clock_.put_quality(record);
+  stream.add(record);
+}
+
+void NetworkWatcher::publish_report() {
+  size_t entries = 0;
+  size_t translating = 0;
+  std::string trouble;
+  for (const auto& [netns, watched] : namespaces_) {
+    entries += watched->leases.entries();
+    translating += watched->leases.entries() > 0 ? 1 : 0;
+    if (!watched->trouble.empty()) trouble = fmt::format(" Namespace {}: {}.", netns, watched->trouble);
+  }
+  CaptureReport report;
+  const std::string means = "netlink conntrack events and dumps";
+  report.push_back({"Address translation", trouble.empty() ? CaptureState::kOk : CaptureState::kWarn, means,
+                    fmt::format("{} network namespaces watched, {} of them track connections now ({} entries).{}",
+                                namespaces_.size(), translating, entries, trouble)});
+  report.push_back(
+      {"Conntrack settings", settings_missing_.empty() ? CaptureState::kOk : CaptureState::kWarn, "sysctl",
+       settings_missing_.empty()
+           ? std::string(
+                 "portbook has set nf_conntrack_events, nf_conntrack_timestamp and nf_conntrack_acct to 1 in each namespace.")
+           : fmt::format("{}: leases may lack start, end or bytes.", settings_missing_)});
+  report.push_back(
+      {"Addresses", CaptureState::kOk, "rtnetlink", fmt::format("{} network namespaces watched.", namespaces_.size())});
+  const std::lock_guard lock(report_mutex_);
+  report_ = std::move(report);
+}
+
+}  // namespace portbook
