@@ -2,14 +2,36 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <csignal>
 #include <cstdio>
+#include <string>
 
 #include "cli/command.h"
 #include "record/version.h"
 
+namespace {
+
+using namespace portbook;
+
+// The parser complains of what is missing before it complains of what it does not know; a person wants it the other way round.
+std::string what_was_wrong(CLI::App& app, const CLI::ParseError& wrong, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return fmt::format("{}; see `portbook --help`", wrong.what());
+  const std::string name = argv[1];
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
+    if (command->get_name() != name) continue;
+    for (int i = 2; i < argc; ++i) {
+      const std::string option = std::string(argv[i]).substr(0, std::string_view(argv[i]).find('='));
+      if (option.starts_with("--") && option.size() > 2 && command->get_option_no_throw(option) == nullptr) {
+        return fmt::format("{} has no option {}; see `portbook {} --help`", name, option, name);
+      }
+    }
+    return fmt::format("{}; see `portbook {} --help`", wrong.what(), name);
+  }
+  return fmt::format("there is no command \"{}\"; see `portbook --help`", name);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  using namespace portbook;
   CLI::App app(
       "Who had that port? Records every connection of this host with both ports and its owner, in a log that nobody can change "
       "unnoticed.",
@@ -24,12 +46,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& wanted) {  // --help, --version
     return app.exit(wanted);
   } catch (const CLI::ParseError& wrong) {
-    const bool is_command = argc > 1 && argv[1][0] != '-';
-    if (is_command && app.get_subcommand_no_throw(argv[1]) == nullptr) {
-      fmt::print(stderr, "portbook: there is no command \"{}\"; see `portbook --help`\n", argv[1]);
-    } else {
-      fmt::print(stderr, "portbook: {}; see `portbook {}--help`\n", wrong.what(), is_command ? std::string(argv[1]) + " " : "");
-    }
+    fmt::print(stderr, "portbook: {}\n", what_was_wrong(app, wrong, argc, argv));
     return exit_code(ErrorCode::kBadInput);
   }
   const int code = run();
