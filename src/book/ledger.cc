@@ -47,6 +47,7 @@ std::vector<size_t> by_source(std::span<const CheckedBatch> batches) {
 Ledger::Ledger(Disk& disk, Clock& clock, LedgerOptions options)
     : disk_(disk),
       options_(std::move(options)),
+      cache_(options_.block_cache_bytes),
       own_(options_.host, clock, options_.clock_state),
       log_(disk, options_.log_file_bytes),
       reserve_(disk, options_.reserve_bytes) {}
@@ -96,6 +97,9 @@ std::vector<Result<Receipt>> Ledger::commit(std::span<const CheckedBatch> batche
     return std::vector<Result<Receipt>>(batches.size(), fail(code, why));
   };
   if (const auto reason = read_only_reason()) return refuse_all(ErrorCode::kUnavailable, "the book is read-only: " + *reason);
+  if (!batches.empty() && unsealed_blocks() >= kUnsealedBlocksMax) {
+    return refuse_all(ErrorCode::kIo, fmt::format("{} full blocks could not be sealed yet", kUnsealedBlocksMax));
+  }
   plan_batches(batches, plan);
   plan_own(plan);
   if (frame_.count() == 0) return std::move(plan.outcomes);
@@ -235,7 +239,8 @@ void Ledger::publish(const Plan& plan) {
       auto block = std::make_shared<OpenBlock>(size_);
       open_ = block.get();
       const std::lock_guard lock(mutex_);
-      blocks_.push_back(std::move(block));
+      blocks_.push_back(block);
+      unsealed_.push_back(std::move(block));
     }
     const Status decoded = decode(rest.first(length), record_);
     PB_CHECK(decoded.has_value());

@@ -18,16 +18,21 @@
 #include "book/own_records.h"
 #include "book/reserve.h"
 #include "merkle/tree.h"
+#include "store/block_cache.h"
 #include "store/log.h"
 #include "store/open_block.h"
+#include "store/seal.h"
 
 namespace portbook {
+
+inline constexpr size_t kUnsealedBlocksMax = 8;  // some 25 MB each
 
 struct LedgerOptions {
   std::string origin;  // of a new book
   std::string host;
   uint64_t log_file_bytes = kLogFileBytes;
   uint64_t reserve_bytes = kReserveBytes;
+  size_t block_cache_bytes = kBlockCacheBytes;
   Entropy entropy = machine_entropy;
   std::function<ClockState()> clock_state = machine_clock_state;
 };
@@ -43,6 +48,16 @@ class Ledger {
   // writes what the book has to say itself, so that it is called with none too. The outcomes are in the order of the batches.
   // Errors of a batch: kBadInput (its sequence does not follow), kUnavailable (read-only), kIo (disk full, or broken).
   std::vector<Result<Receipt>> commit(std::span<const CheckedBatch> batches);
+
+  // Seals the oldest full block: encoded, decoded, compared with the tree, written durably; then its log files are given back.
+  // Called by one thread, which need not be the committing one. False when there is no full block. Errors: kLimit (disk full, try
+  // again later); kIo; kCorrupt: what was encoded is not what was hashed. Then the raw log stays, an `admin` record says so, and
+  // nothing more is sealed before the next start.
+  Result<bool> seal_next(const EncodeColumns& encode = encode_columns);
+  // Full blocks that are not sealed yet. From kUnsealedBlocksMax on commit() refuses batches.
+  [[nodiscard]] size_t unsealed_blocks() const;
+  // Own records wait for a commit.
+  [[nodiscard]] bool has_own_waiting() const;
 
   // What a question or a proof starts from: the records and the signed note of the same size.
   struct Published {
@@ -80,8 +95,13 @@ class Ledger {
   Status take_over(LoadedBook loaded);
   Status recover(const LoadedBook& loaded);
 
+  Result<std::shared_ptr<OpenBlock>> oldest_full() const;
+  Result<Sealed> seal(const OpenBlock& block, const EncodeColumns& encode);
+  Result<SegmentFooter> write_segment(uint64_t first_index, const Bytes& file);
+
   Disk& disk_;
   const LedgerOptions options_;
+  BlockCache cache_;
   OwnRecords own_;
   std::unique_ptr<Signer> signer_;
   Verifier verifier_;
@@ -104,8 +124,14 @@ class Ledger {
   mutable std::mutex tree_mutex_;
   Tree tree_;
 
+  // Owner: the sealing thread.
+  SourceSeqs sealed_seqs_;
+  std::string last_seal_error_;
+
   mutable std::mutex mutex_;
-  std::vector<std::shared_ptr<Block>> blocks_;
+  std::vector<std::shared_ptr<Block>> blocks_;       // sealed ones, then unsealed_
+  std::deque<std::shared_ptr<OpenBlock>> unsealed_;  // all but the last one full
+  std::optional<Error> sealing_stopped_;
   uint64_t published_size_ = 0;
   std::string checkpoint_;
   SourceSeqs last_seq_;

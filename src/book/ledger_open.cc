@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "book/ledger.h"
+#include "store/sealed_block.h"
 
 namespace portbook {
 
@@ -77,7 +78,12 @@ Status Ledger::take_over(LoadedBook loaded) {
   size_ = loaded.tree.size();
   tree_ = std::move(loaded.tree);
   last_seq_ = std::move(loaded.last_seq);
-  for (const auto& block : loaded.unsealed) blocks_.push_back(block);
+  if (!loaded.sealed.empty()) sealed_seqs_ = loaded.sealed.back().seqs;
+  for (SegmentFooter& footer : loaded.sealed) blocks_.push_back(std::make_shared<SealedBlock>(disk_, cache_, std::move(footer)));
+  for (const auto& block : loaded.unsealed) {
+    blocks_.push_back(block);
+    unsealed_.push_back(block);
+  }
   if (!loaded.unsealed.empty()) open_ = loaded.unsealed.back().get();
   published_size_ = std::min(size_, loaded.signed_head.size);
   checkpoint_ = loaded.head.note;

@@ -144,6 +144,36 @@ class LogLoader {
   Record record_;
 };
 
+// Takes in the sealed segments: their level-1 hashes make the tree; their records are read when they are asked for.
+Status load_segments(Disk& disk, LoadedBook& book) {
+  const auto names = disk.list();
+  if (!names) return std::unexpected(names.error());
+  for (const std::string& name : *names) {
+    const auto first = segment_first_index(name);
+    if (!first) continue;
+    const auto file = disk.open_to_read(name);
+    if (!file) return std::unexpected(file.error());
+    auto footer = read_segment_footer(**file);
+    if (!footer && footer.error().code != ErrorCode::kCorrupt) return fail_in(name, footer);
+    if (!footer) {
+      book.damage = footer.error().in(name).message;
+      return {};
+    }
+    if (footer->first_index != *first || *first != book.tree.size()) {
+      book.damage = fmt::format("{} begins at record {} where {} follows", name, footer->first_index, book.tree.size());
+      return {};
+    }
+    for (const Hash& group : footer->groups) book.tree.append_group(group);
+    book.last_seq = footer->seqs;
+    book.sealed.push_back(std::move(*footer));
+  }
+  if (book.tree.size() > book.signed_head.size) {
+    book.damage = fmt::format("the head signed {} records, but {} are sealed: it is older than the data (rollback)",
+                              book.signed_head.size, book.tree.size());
+  }
+  return {};
+}
+
 Status load_head(Disk& disk, LoadedBook& book) {
   auto content = read_head_file(disk);
   if (!content) return std::unexpected(content.error());
@@ -170,6 +200,8 @@ Result<LoadedBook> load_book(Disk& disk, Beyond beyond) {
     book.damage = head.error().message;
   }
   if (*origin != book.verifier.name) book.damage = fmt::format("book: it names {}, the key {}", *origin, book.verifier.name);
+  if (book.damage) return book;
+  if (Status segments = load_segments(disk, book); !segments) return std::unexpected(segments.error());
   if (Status logs = LogLoader(disk, book, beyond).load(); !logs) return std::unexpected(logs.error());
   return book;
 }

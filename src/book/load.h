@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,11 +12,9 @@
 #include "store/disk.h"
 #include "store/log.h"
 #include "store/open_block.h"
+#include "store/segment.h"
 
 namespace portbook {
-
-// Last source_seq of each source.
-using SourceSeqs = std::map<std::string, uint64_t, std::less<>>;
 
 // Where a crash tore the log's last write: everything from there on was never signed.
 struct TornTail {
@@ -34,7 +31,7 @@ struct LoadedBook {
   TreeHead signed_head;                              // size and root that the head's note says
   Tree tree;                                         // over everything read
   std::vector<std::shared_ptr<OpenBlock>> unsealed;  // ascending; all but the last one full
-  uint64_t sealed_size = 0;
+  std::vector<SegmentFooter> sealed;                 // ascending, from record 0 without a hole
   SourceSeqs last_seq;
   std::vector<Log::Existing> logs;
   std::optional<TornTail> torn;       // behind the signed size

@@ -16,6 +16,10 @@
 
 namespace portbook {
 
+namespace {
+constexpr std::chrono::seconds kSealRetry(1);
+}  // namespace
+
 Result<FolderLock> FolderLock::take(const std::filesystem::path& folder) {
   const std::string path = (folder / kLockFileName).string();
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -38,6 +42,7 @@ FolderLock::~FolderLock() {
 LocalBook::LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_ptr<Ledger> ledger)
     : lock_(std::move(lock)), disk_(std::move(disk)), ledger_(std::move(ledger)), size_told_(ledger_->published().view.size()) {
   writer_ = std::thread([this] { write_until_stopped(); });
+  sealer_ = std::thread([this] { seal_until_stopped(); });
 }
 
 LocalBook::~LocalBook() {
@@ -46,7 +51,13 @@ LocalBook::~LocalBook() {
     stopping_ = true;
   }
   queue_filled_.notify_all();
+  {
+    const std::lock_guard lock(sealer_mutex_);
+    sealer_stopping_ = true;
+  }
+  sealer_woken_.notify_all();
   writer_.join();
+  sealer_.join();
 }
 
 void LocalBook::submit(Batch batch, Done done) {
@@ -69,8 +80,9 @@ void LocalBook::write_until_stopped() {
   while (true) {
     {
       std::unique_lock lock(queue_mutex_);
-      queue_filled_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
-      if (queue_.empty()) return;
+      queue_filled_.wait(lock, [&] { return stopping_ || poked_ || !queue_.empty(); });
+      if (stopping_ && queue_.empty()) return;
+      poked_ = false;
       size_t bytes = 0;
       while (!queue_.empty() && bytes < kCommitBytesMax) {
         bytes += queue_.front().batch.batch.bytes.size();
@@ -80,8 +92,39 @@ void LocalBook::write_until_stopped() {
       queue_bytes_ -= bytes;
     }
     queue_drained_.notify_all();
+    wait_for_sealer();
     commit_some(taken);
     taken.clear();
+    {
+      const std::lock_guard lock(sealer_mutex_);
+      sealer_poked_ = true;
+    }
+    sealer_woken_.notify_one();
+  }
+}
+
+// A sealer that falls behind slows the writer down; one that fails does not hold it: then the commit says why it is refused.
+void LocalBook::wait_for_sealer() {
+  std::unique_lock lock(sealer_mutex_);
+  sealer_done_.wait(lock, [&] { return sealer_failing_ || sealer_stopping_ || ledger_->unsealed_blocks() < kUnsealedBlocksMax; });
+}
+
+void LocalBook::seal_until_stopped() {
+  while (true) {
+    const auto sealed = ledger_->seal_next();
+    if (!sealed && ledger_->has_own_waiting()) {
+      const std::lock_guard lock(queue_mutex_);
+      poked_ = true;
+      queue_filled_.notify_one();
+    }
+    std::unique_lock lock(sealer_mutex_);
+    sealer_failing_ = !sealed;
+    sealer_done_.notify_all();
+    if (sealer_stopping_) return;
+    if (sealed && *sealed) continue;
+    // A failure is tried again after a while, not with each commit.
+    sealer_woken_.wait_for(lock, kSealRetry, [&] { return sealer_stopping_ || (sealed && sealer_poked_); });
+    sealer_poked_ = false;
   }
 }
 

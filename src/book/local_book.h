@@ -55,6 +55,8 @@ class LocalBook final : public Book {
   };
 
   void write_until_stopped();
+  void seal_until_stopped();
+  void wait_for_sealer();
   void commit_some(std::vector<Waiting>& taken);
   void tell(uint64_t size);
 
@@ -68,6 +70,14 @@ class LocalBook final : public Book {
   std::deque<Waiting> queue_;
   size_t queue_bytes_ = 0;
   bool stopping_ = false;
+  bool poked_ = false;  // own records wait
+
+  std::mutex sealer_mutex_;
+  std::condition_variable sealer_woken_;  // full blocks, or stopping
+  std::condition_variable sealer_done_;   // a block was sealed, or could not be
+  bool sealer_stopping_ = false;
+  bool sealer_poked_ = false;
+  bool sealer_failing_ = false;
 
   std::mutex listeners_mutex_;
   std::condition_variable grown_;
@@ -75,7 +85,8 @@ class LocalBook final : public Book {
   uint64_t next_token_ = 1;
   uint64_t size_told_ = 0;
 
-  std::thread writer_;  // last: it uses all of the above
+  std::thread writer_;  // last: they use all of the above
+  std::thread sealer_;
 };
 
 }  // namespace portbook

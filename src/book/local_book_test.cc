@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
+
 #include "book/test_batches.h"
 #include "merkle/checkpoint.h"
 #include "merkle/proof.h"
@@ -142,6 +145,57 @@ TEST_F(LocalBookTest, RefusesWhatDoesNotFollow) {
   Batch own;
   own = TestSource("web-7/book").batch(1);
   EXPECT_EQ(book->append(own).error().code, ErrorCode::kBadInput);
+}
+
+// Three blocks and a bit: sealed while it runs, given back, and the same after a restart.
+TEST_F(LocalBookTest, SealsFullBlocks) {
+  constexpr uint64_t kRecords = 3 * 65'536 + 1000;
+  TestSource source("web-7/socket");
+  std::map<uint64_t, Bytes> kept;
+  std::string checkpoint;
+  const auto sealed = [&] { return std::filesystem::exists(folder_.path() / "segment-000000000131072"); };
+  {
+    const auto book = open();
+    while (book->view().size() < kRecords) {
+      const auto receipt = book->append(source.batch(5000));
+      ASSERT_TRUE(receipt.has_value()) << receipt.error().message;
+      kept[receipt->first_index] = bytes_of(book->view(), receipt->first_index);
+    }
+    // The sealer works beside the writer; a book that closes does not wait for it.
+    for (int i = 0; i < 1000 && !sealed(); ++i) book->wait_beyond(UINT64_MAX, std::chrono::milliseconds(10));
+    ASSERT_TRUE(sealed());
+    checkpoint = book->checkpoint();
+    for (const auto& [index, bytes] : kept) EXPECT_EQ(bytes_of(book->view(), index), bytes);
+  }
+  const auto book = open();
+  EXPECT_EQ(book->recovery_report(), "");
+  EXPECT_EQ(book->checkpoint(), checkpoint);
+  const Verifier verifier = *parse_vkey(book->vkey());
+  for (const auto& [index, bytes] : kept) {
+    EXPECT_EQ(bytes_of(book->view(), index), bytes);
+    const auto proof = book->prove(index);
+    ASSERT_TRUE(proof.has_value());
+    EXPECT_TRUE(verify_inclusion(leaf_hash(bytes), index, open_checkpoint(checkpoint, verifier)->head, proof->hashes).has_value());
+  }
+  EXPECT_TRUE(book->append(source.batch(1)).has_value()) << "the sequence goes on";
+
+  const View view = book->view();
+  for (const uint64_t index : {100UL, 70'000UL, 140'000UL, kRecords - 1}) {
+    Record record;
+    ASSERT_TRUE(view.read(index, record).has_value());
+    if (!record.has(Field::kConn)) continue;
+    std::vector<uint64_t> found;
+    const Id128 conn = record.id128(Field::kConn);
+    ASSERT_TRUE(view.for_each_with(conn_key(conn),
+                                   [&](uint64_t at, const Columns& columns, uint32_t row) {
+                                     if (columns.has(row, Field::kConn) && columns.id128(row, Field::kConn) == conn)
+                                       found.push_back(at);
+                                     return true;
+                                   })
+                    .has_value());
+    EXPECT_TRUE(std::ranges::is_sorted(found, std::greater<>()));
+    EXPECT_NE(std::ranges::find(found, index), found.end());
+  }
 }
 
 TEST_F(LocalBookTest, OneProcessAtATime) {

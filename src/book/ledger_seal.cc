@@ -1,0 +1,87 @@
+// How a full block leaves memory and log for a segment file.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "book/ledger.h"
+#include "store/sealed_block.h"
+
+namespace portbook {
+
+size_t Ledger::unsealed_blocks() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<size_t>(
+      std::ranges::count_if(unsealed_, [&](const auto& block) { return block->first_index() + kBlockRowsMax <= published_size_; }));
+}
+
+bool Ledger::has_own_waiting() const {
+  const std::lock_guard lock(mutex_);
+  return !own_waiting_.empty();
+}
+
+// Null when there is none. Errors: why sealing stopped.
+Result<std::shared_ptr<OpenBlock>> Ledger::oldest_full() const {
+  const std::lock_guard lock(mutex_);
+  if (sealing_stopped_) return std::unexpected(*sealing_stopped_);
+  if (read_only_ || unsealed_.empty()) return nullptr;
+  const auto& oldest = unsealed_.front();
+  return oldest->first_index() + kBlockRowsMax <= published_size_ ? oldest : nullptr;
+}
+
+Result<Sealed> Ledger::seal(const OpenBlock& block, const EncodeColumns& encode) {
+  std::vector<Hash> groups;
+  for (uint64_t i = 0; i < kBlockRowsMax / kGroupLeaves; ++i)
+    groups.push_back(node(kGroupHeight, block.first_index() / kGroupLeaves + i));
+  return seal_block(block.first_index(), block.appended_columns(), kBlockRowsMax, groups, sealed_seqs_, encode);
+}
+
+Result<SegmentFooter> Ledger::write_segment(uint64_t first_index, const Bytes& file) {
+  const std::string name = segment_file_name(first_index);
+  if (Status written = write_file(disk_, name, file); !written) {
+    // What is left of it must not hold space on a full disk.
+    if (Status removed = disk_.remove(name + ".new"); !removed) return std::unexpected(removed.error());
+    return std::unexpected(written.error());
+  }
+  const auto opened = disk_.open_to_read(name);
+  if (!opened) return std::unexpected(opened.error());
+  return read_segment_footer(**opened);
+}
+
+Result<bool> Ledger::seal_next(const EncodeColumns& encode) {
+  const auto oldest = oldest_full();
+  if (!oldest) return std::unexpected(oldest.error());
+  if (!*oldest) return false;
+  const std::shared_ptr<OpenBlock>& block = *oldest;
+  auto sealed = seal(*block, encode);
+  if (!sealed) {
+    say("sealing stopped", fmt::format("A block was not sealed and its log is kept: {}.", sealed.error().message));
+    const std::lock_guard lock(mutex_);
+    sealing_stopped_ = sealed.error();
+    return std::unexpected(sealed.error());
+  }
+  auto footer = write_segment(block->first_index(), sealed->file);
+  if (!footer) {
+    if (last_seal_error_ != footer.error().message) {
+      last_seal_error_ = footer.error().message;
+      say("sealing delayed", fmt::format("A full block could not be written and will be tried again: {}.", last_seal_error_));
+    }
+    return std::unexpected(footer.error());
+  }
+  last_seal_error_.clear();
+  sealed_seqs_ = std::move(sealed->seqs);
+  {
+    const std::lock_guard lock(mutex_);
+    const auto place = std::ranges::find(blocks_, std::static_pointer_cast<Block>(block));
+    PB_CHECK(place != blocks_.end() && unsealed_.front() == block);
+    *place = std::make_shared<SealedBlock>(disk_, cache_, std::move(*footer));
+    unsealed_.pop_front();
+    view_ = {};
+  }
+  if (Status released = log_.release_below(block->first_index() + kBlockRowsMax); !released)
+    return std::unexpected(released.error());
+  return true;
+}
+
+}  // namespace portbook

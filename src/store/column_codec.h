@@ -1,0 +1,30 @@
+// A block's columns as sections of bytes, one for the shapes and one for each field that occurs, and back.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "store/columns.h"
+
+namespace portbook {
+
+// One column; no field: which shape each row has.
+struct ColumnSection {
+  std::optional<Field> field;
+  Bytes bytes;
+};
+
+// The first `rows` rows. The same columns always give the same sections: shapes first, fields ascending.
+std::vector<ColumnSection> encode_columns(const Columns& columns, uint32_t rows);
+
+struct ColumnSectionView {
+  std::optional<Field> field;
+  ByteView bytes;
+};
+// Columns with the same rows. Errors: kCorrupt, naming the field: the bytes are not what encode_columns() writes for `rows` rows.
+Result<std::unique_ptr<Columns>> decode_columns(std::span<const ColumnSectionView> sections, uint32_t rows);
+
+}  // namespace portbook

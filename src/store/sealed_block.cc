@@ -1,0 +1,27 @@
+#include "store/sealed_block.h"
+
+#include <utility>
+
+namespace portbook {
+
+Result<std::shared_ptr<const Columns>> SealedBlock::columns() {
+  if (auto known = cache_.find(footer_.first_index)) return known;
+  const std::string name = segment_file_name(footer_.first_index);
+  const auto file = disk_.open_to_read(name);
+  if (!file) return std::unexpected(file.error());
+  auto decoded = read_segment_columns(**file, footer_);
+  if (!decoded) return fail_in(name, decoded);
+  std::shared_ptr<const Columns> columns = std::move(*decoded);
+  cache_.put(footer_.first_index, columns);
+  return columns;
+}
+
+Status SealedBlock::rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) {
+  const std::string name = segment_file_name(footer_.first_index);
+  const auto file = disk_.open_to_read(name);
+  if (!file) return std::unexpected(file.error());
+  if (Status found = find_in_segment(**file, footer_, key, row_end, rows); !found) return fail_in(name, found);
+  return {};
+}
+
+}  // namespace portbook

@@ -1,0 +1,32 @@
+// A block that stands in a segment file.
+#pragma once
+
+#include <memory>
+
+#include "store/block_cache.h"
+#include "store/disk.h"
+#include "store/segment.h"
+#include "store/view.h"
+
+namespace portbook {
+
+// Thread-safe. Opens its file when it is asked something, so that many blocks need few file descriptors.
+class SealedBlock final : public Block {
+ public:
+  // Disk and cache must live as long as the block.
+  SealedBlock(Disk& disk, BlockCache& cache, SegmentFooter footer) : disk_(disk), cache_(cache), footer_(std::move(footer)) {}
+
+  [[nodiscard]] uint64_t first_index() const override { return footer_.first_index; }
+  [[nodiscard]] TimeNs time_min() const override { return footer_.time_min; }
+  [[nodiscard]] TimeNs time_max() const override { return footer_.time_max; }
+  [[nodiscard]] const SegmentFooter& footer() const { return footer_; }
+  Result<std::shared_ptr<const Columns>> columns() override;
+  Status rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) override;
+
+ private:
+  Disk& disk_;
+  BlockCache& cache_;
+  const SegmentFooter footer_;
+};
+
+}  // namespace portbook

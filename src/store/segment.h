@@ -1,0 +1,62 @@
+// A segment file: one sealed block, written once and never changed. docs/formats/segment.md has the offsets.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "store/block_facts.h"
+#include "store/column_codec.h"
+#include "store/disk.h"
+
+namespace portbook {
+
+inline constexpr uint32_t kSegmentVersion = 1;
+inline constexpr size_t kSegmentHeaderBytes = 64;
+inline constexpr size_t kSegmentTrailerBytes = 32;
+inline constexpr uint64_t kSegmentBytesMax = uint64_t{4} << 30;
+
+std::string segment_file_name(uint64_t first_index);
+// The first index in such a name; nothing if it is none.
+std::optional<uint64_t> segment_first_index(std::string_view name);
+
+// Where a column's or the index's bytes stand in the file.
+struct SegmentSection {
+  std::optional<Field> field;  // none: the shapes, if it comes first, else the index
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  uint64_t checksum = 0;  // XXH3-64
+};
+
+// All but the columns' and the index's bytes.
+struct SegmentFooter {
+  uint64_t first_index = 0;
+  uint32_t rows = 0;
+  uint64_t time_min = 0;
+  uint64_t time_max = 0;
+  std::vector<SegmentSection> columns;  // shapes first, then fields ascending
+  SegmentSection index;
+  std::array<uint32_t, kIndexPages> index_ends{};
+  std::array<uint64_t, kIndexPages> index_checksums{};  // XXH3-64 of each page
+  std::vector<Hash> groups;                             // level 1 of the tree
+  SourceSeqs seqs;                                      // last source_seq of every source so far
+};
+
+// The whole file's bytes.
+Bytes encode_segment(uint64_t first_index, uint32_t rows, const std::vector<ColumnSection>& columns, const BlockFacts& facts,
+                     const SourceSeqs& seqs);
+
+// Reads header, trailer and footer, and checks that with the sections they account for every byte of the file.
+// Errors: kIo; kCorrupt with the offset; kNewer.
+Result<SegmentFooter> read_segment_footer(File& file);
+
+// Reads the sections, checks their checksums, decodes. Errors: kIo; kCorrupt with the offset.
+Result<std::unique_ptr<Columns>> read_segment_columns(File& file, const SegmentFooter& footer);
+// The bytes of a section whose checksum is right. Errors as above.
+Result<Bytes> read_segment_section(File& file, const SegmentSection& section);
+// The rows that the index names for a key. Errors as above.
+Status find_in_segment(File& file, const SegmentFooter& footer, RowKey key, uint32_t row_end, std::vector<uint32_t>& rows);
+
+}  // namespace portbook
