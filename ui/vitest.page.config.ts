@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config";
+
+// The page in a real Chromium against the real program: one file at a time, one browser at a time.
+export default defineConfig({
+  test: {
+    include: ["tests/page/*.test.ts"],
+    fileParallelism: false,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+  },
+});
