@@ -1,0 +1,132 @@
+// Asking the book. Every failure is an ApiError that says what and, for filters, where.
+import { eventParser, lineCutter, type ServerEvent } from "./lines";
+import type { Facets, FieldDoc, FieldValues, Histogram, RecordPage, Row, SearchEnd, Source, Status, WhoAnswer } from "./types";
+import type { ConsistencyAnswer, ConsistencySource } from "../proof/memory";
+
+const kBase = "/api/v1";
+
+export class ApiError extends Error {
+  constructor(
+    readonly status: number, // 0: no answer came
+    readonly code: string,
+    message: string,
+    readonly where: { position: number; length: number } | null = null, // bytes of the filter
+    readonly expected = "",
+    readonly suggestion = "",
+  ) {
+    super(message);
+  }
+  get refused(): boolean {
+    return this.status >= 400 && this.status < 500;
+  }
+}
+
+export function address(path: string, query: Record<string, string | number | null | undefined> = {}): string {
+  const parts = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const text = parts.map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`).join("&");
+  return `${kBase}${path}${text === "" ? "" : `?${text}`}`;
+}
+
+async function ask(url: string, signal?: AbortSignal): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(url, { signal: signal ?? null, cache: "no-store" });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(0, "no_answer", "The book does not answer.");
+  }
+  if (!response.ok) throw await errorOf(response);
+  return response;
+}
+
+async function errorOf(response: Response): Promise<ApiError> {
+  const text = await response.text().catch(() => "");
+  try {
+    const { error } = JSON.parse(text);
+    const where = typeof error.position === "number" ? { position: error.position, length: error.length ?? 1 } : null;
+    return new ApiError(response.status, error.code, error.message, where, error.expected ?? "", error.suggestion ?? "");
+  } catch {
+    return new ApiError(response.status, "unknown", `The book answered ${response.status}.`);
+  }
+}
+
+async function json<T>(url: string, signal?: AbortSignal): Promise<T> {
+  const response = await ask(url, signal);
+  try {
+    return (await response.json()) as T;
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new ApiError(response.status, "malformed", "The book’s answer is malformed.");
+  }
+}
+
+async function pump(response: Response, push: (chunk: Uint8Array | null) => void): Promise<void> {
+  const reader = response.body!.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return push(null);
+    push(value);
+  }
+}
+
+// Rows newest first; `row` is called as they come. Returns the end line. Throws ApiError, also when the stream stops before its end.
+export async function search(
+  query: { q: string; limit?: number; cursor?: string | null },
+  row: (row: Row) => void,
+  signal?: AbortSignal,
+): Promise<SearchEnd> {
+  const response = await ask(address("/search", query), signal);
+  let end: SearchEnd | null = null;
+  const push = lineCutter((line) => {
+    if (line === "") return;
+    const message = JSON.parse(line) as { row?: Row; end?: SearchEnd; error?: { code: string; message: string } };
+    if (message.row) row(message.row);
+    if (message.end) end = message.end;
+    if (message.error) throw new ApiError(500, message.error.code, message.error.message);
+  });
+  await pump(response, push).catch((error: unknown) => {
+    if (signal?.aborted || error instanceof ApiError) throw error;
+    throw new ApiError(0, "cut_short", "The book stopped in the middle of its answer.");
+  });
+  if (end === null) throw new ApiError(0, "cut_short", "The book stopped in the middle of its answer.");
+  return end;
+}
+
+// Follows the book from index `from`; resolves when the stream ends, throws ApiError when it breaks.
+export async function tail(
+  query: { q: string; from: number },
+  opened: () => void,
+  event: (event: ServerEvent) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const response = await ask(address("/tail", query), signal);
+  opened();
+  await pump(response, lineCutter(eventParser(event))).catch((error: unknown) => {
+    if (signal.aborted) throw error;
+    throw new ApiError(0, "broken", "The stream broke.");
+  });
+}
+
+export const status = (signal?: AbortSignal) => json<Status>(address("/status"), signal);
+export const sources = (signal?: AbortSignal) => json<Source[]>(address("/sources"), signal);
+export const fields = () => json<FieldDoc[]>(address("/fields"));
+export const values = (query: { field: string; prefix: string; q: string; limit: number }, signal?: AbortSignal) =>
+  json<FieldValues>(address("/values", query), signal);
+export const histogram = (query: { q: string; from: string; to: string; buckets: number }, signal?: AbortSignal) =>
+  json<Histogram>(address("/histogram", query), signal);
+export const facets = (q: string, signal?: AbortSignal) => json<Facets>(address("/facets", { q }), signal);
+export const who = (query: Record<string, string>, signal?: AbortSignal) => json<WhoAnswer>(address("/who", query), signal);
+export const record = (id: number, signal?: AbortSignal) => json<RecordPage>(address(`/records/${id}`), signal);
+export const proofFile = (id: number) => `${kBase}/records/${id}/proof`;
+
+export const consistencySource: ConsistencySource = {
+  async consistency(from) {
+    try {
+      return await json<ConsistencyAnswer>(address("/consistency", { from }));
+    } catch (error) {
+      if (error instanceof ApiError && (error.status === 400 || error.status === 404)) return "refused";
+      throw error;
+    }
+  },
+  checkpoint: async () => (await ask(address("/checkpoint"))).text(),
+};

@@ -1,0 +1,13 @@
+// What the top bar says about the completeness of what is on screen.
+import type { Completeness, Status } from "../api/types";
+import type { OnScreen } from "../state/book.svelte";
+
+export function onScreenOf(value: Completeness | null, status: Status | null): OnScreen | null {
+  if (!value || !status) return null;
+  const title = value.sentence;
+  if (value.state === "complete") return { state: "complete", label: "Complete", title };
+  if (value.state === "not_covered") return { state: "not_covered", label: "Not covered", title };
+  const gaps = value.missing?.length ?? 0;
+  if (value.state === "incomplete" && gaps > 0) return { state: "incomplete", label: "Incomplete,", bold: gaps === 1 ? "1 gap" : `${gaps} gaps`, title };
+  return { state: "incomplete", label: value.state === "incomplete" ? "Incomplete" : "Clock unsure", title };
+}
