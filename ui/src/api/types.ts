@@ -142,7 +142,7 @@ export interface Source {
   source: string;
   host: string;
   state: "capturing" | "stopped" | "gap";
-  since: string;
+  since: string | null; // null: it never began
   covers: string;
   means: string;
   last_seq: number;
@@ -170,6 +170,7 @@ export interface Histogram {
   bucket_ns: number;
   counts: number[]; // failed ones included
   failed: number[];
+  sampled?: boolean;
   gaps: { from: string; to: string | null; source: string; record: number }[];
 }
 

@@ -157,12 +157,12 @@ class Search {
 
   // Returns how many rows the event brought.
   private take(event: ServerEvent): number {
+    if (/^\d+$/.test(event.id)) this.next = Number(event.id);
     if (event.type === "checkpoint") {
       book.follow((JSON.parse(event.data) as { size: number }).size);
     } else if (event.type === "status") {
       book.take(JSON.parse(event.data));
     } else if (event.type === "row") {
-      if (/^\d+$/.test(event.id)) this.next = Number(event.id);
       ++this.arrived;
       if (this.sampled > 1 && this.arrived % this.sampled !== 0) return 1;
       this.list.addLive(JSON.parse(event.data) as Row);

@@ -1,0 +1,144 @@
+// A real book and a real browser for the page's tests. Needs root (capture) and a program that was built with the page.
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+
+const kProgram = process.env.PORTBOOK ?? path.resolve(import.meta.dirname ?? ".", "../../../build/release/portbook");
+const kChromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
+
+export async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  return port;
+}
+
+export const temporaryFolder = () => mkdtempSync(path.join(tmpdir(), "portbook-page-"));
+
+export class Book {
+  private constructor(
+    readonly folder: string,
+    readonly port: number,
+    private process: ChildProcess,
+  ) {}
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  static async start(folder = temporaryFolder(), port?: number): Promise<Book> {
+    if (!existsSync(kProgram)) throw new Error(`${kProgram} is missing: build the program first (PORTBOOK names another)`);
+    const chosen = port ?? (await freePort());
+    const child = spawn(kProgram, ["up", "--data", folder, "--listen", `127.0.0.1:${chosen}`], { stdio: ["ignore", "pipe", "pipe"] });
+    let said = "";
+    for (const stream of [child.stdout, child.stderr]) stream!.on("data", (bytes) => (said = (said + String(bytes)).slice(-4000)));
+    const book = new Book(folder, chosen, child);
+    for (const until = Date.now() + 20_000; ; ) {
+      if (child.exitCode !== null) throw new Error(`portbook up ended with ${child.exitCode}: ${said}`);
+      if (await fetch(`${book.url}/healthz`).then((answer) => answer.ok, () => false)) return book;
+      if (Date.now() > until) throw new Error(`portbook up did not answer: ${said}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  // Ends the program and leaves its folder.
+  async stop(): Promise<void> {
+    if (this.process.exitCode !== null) return;
+    const ended = once(this.process, "exit");
+    this.process.kill("SIGTERM");
+    await ended;
+  }
+  async remove(): Promise<void> {
+    await this.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async json<T>(address: string): Promise<T> {
+    const answer = await fetch(`${this.url}/api/v1${address}`);
+    if (!answer.ok) throw new Error(`${address}: ${answer.status} ${await answer.text()}`);
+    return (await answer.json()) as T;
+  }
+}
+
+export async function launch(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: kChromium,
+    args: [
+      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    ],
+  });
+}
+
+export interface Opened {
+  context: BrowserContext;
+  page: Page;
+  problems: string[]; // errors of the page, its console and its content policy, and requests that left the book
+}
+
+export async function open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Opened> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
+  const page = await context.newPage();
+  const problems = watch(page, url);
+  await page.goto(url);
+  return { context, page, problems };
+}
+
+export function watch(page: Page, url: string): string[] {
+  const problems: string[] = [];
+  page.on("pageerror", (error) => problems.push(error.message));
+  page.on("console", (message) => {
+    if (message.type() === "error" && !/Failed to load resource/.test(message.text())) problems.push(message.text());
+  });
+  page.on("request", (request) => {
+    if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(new URL(url).origin)) problems.push(`request to ${request.url()}`);
+  });
+  return problems;
+}
+
+// A listener on loopback that accepts everything and keeps it open.
+export class Target {
+  readonly sockets = new Set<net.Socket>();
+  private constructor(private readonly server: net.Server) {}
+  static async start(): Promise<Target> {
+    const target = new Target(net.createServer());
+    target.server.on("connection", (socket) => {
+      target.sockets.add(socket);
+      socket.on("error", () => undefined).on("close", () => target.sockets.delete(socket));
+    });
+    target.server.listen(0, "127.0.0.1");
+    await once(target.server, "listening");
+    return target;
+  }
+  get port(): number {
+    return (this.server.address() as net.AddressInfo).port;
+  }
+  close(): void {
+    for (const socket of this.sockets) socket.destroy();
+    this.server.close();
+  }
+}
+
+export interface Connection {
+  socket: net.Socket;
+  port: number; // internal
+  returnedAt: number; // ms since 1970 when connect had returned
+}
+
+export async function connect(target: Target): Promise<Connection> {
+  const socket = net.connect(target.port, "127.0.0.1");
+  socket.on("error", () => undefined);
+  await once(socket, "connect");
+  return { socket, port: socket.localPort!, returnedAt: performance.timeOrigin + performance.now() };
+}
+
+// The row whose internal port is `port`, in the page's live table.
+export const rowOf = (page: Page, port: number) => page.locator(".rows .row[data-index]", { has: page.locator(`.c-int .port:text-is(":${port}")`) }).first();
+
+export function percentile(sorted: number[], part: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.ceil(part * sorted.length) - 1)] ?? NaN;
+}
