@@ -57,6 +57,8 @@ Result<HeadFileContent> read_head_file(Disk& disk) {
     if (!slot) {
       if (slot.error().code == ErrorCode::kNewer) return std::unexpected(slot.error());
       if (!content.bad) content.bad = slot.error().in(fmt::format("head offset {}", at));
+    } else if (*slot && (*slot)->counter % 2 != at / kHeadSlotBytes) {
+      content.bad = Error{ErrorCode::kCorrupt, fmt::format("head offset {}: the slot belongs in the other place", at)};
     } else if (*slot && (!content.newest || (*slot)->counter > content.newest->counter)) {
       content.newest = std::move(**slot);
     }

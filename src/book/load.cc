@@ -159,6 +159,10 @@ Status load_segments(Disk& disk, LoadedBook& book) {
       book.damage = footer.error().in(name).message;
       return {};
     }
+    if (footer->rows % kGroupLeaves != 0) {
+      book.damage = fmt::format("{} holds {} records, which is no multiple of 256", name, footer->rows);
+      return {};
+    }
     if (footer->first_index != *first || *first != book.tree.size()) {
       book.damage = fmt::format("{} begins at record {} where {} follows", name, footer->first_index, book.tree.size());
       return {};
