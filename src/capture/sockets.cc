@@ -139,14 +139,27 @@ void Sockets::open(const pb_socket_event& event) {
     connection.uses.push_back(event);
     connection.uses.back().type = PB_OPEN;
   }
-  connection.waits = true;
-  if (!try_settle(event.cookie, connection, false)) waiting_.push_back({event.cookie, event.time + kNatWaitNs});
+  wait_for_translation(at, event.time);
 }
 
-bool Sockets::try_settle(uint64_t cookie, Connection& connection, bool final) {
+void Sockets::wait_for_translation(Connections::iterator at, uint64_t since_boot_ns) {
+  at->second.waits = true;
+  const uint64_t cookie = at->first;
+  if (!try_settle(at, false)) waiting_.push_back({cookie, since_boot_ns + kNatWaitNs});
+}
+
+bool Sockets::try_settle(Connections::iterator at, bool final) {
+  auto& [cookie, connection] = *at;
   connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, final);
   if (!connection.nat) return false;
-  write_open(cookie, connection);
+  const std::unique_ptr<pb_socket_event> end = std::move(connection.end);
+  if (end && end->type == PB_FAILED) {
+    write_failed(cookie, connection, *end);
+  } else {
+    write_open(cookie, connection);
+    if (end) write_close(cookie, connection, *end);
+  }
+  if (end) connections_.erase(at);
   return true;
 }
 
@@ -154,7 +167,7 @@ void Sockets::settle(uint64_t now_boot_ns) {
   std::erase_if(waiting_, [&](const Waiting& waiting) {
     const auto at = connections_.find(waiting.cookie);
     if (at == connections_.end() || !at->second.waits) return true;
-    return try_settle(waiting.cookie, at->second, waiting.deadline_boot_ns <= now_boot_ns);
+    return try_settle(at, waiting.deadline_boot_ns <= now_boot_ns);
   });
 }
 
@@ -252,15 +265,21 @@ void Sockets::close(const pb_socket_event& event) {
   if (at == connections_.end()) {
     if (event.family == 0) return;
     at = connections_.try_emplace(event.cookie, make_connection(event)).first;
-    Connection& connection = at->second;
-    if (event.start != 0) connection.open_boot_ns = event.start;
-    // Its open found the ring full and is made good here; of one that was never seen there is only this end.
-    connection.waits = (event.flags & PB_OLD) == 0;
+    if (event.start != 0) at->second.open_boot_ns = event.start;
+    // Its open found the ring full and is made good here; of one older than the programs there is only this end.
+    if ((event.flags & PB_OLD) == 0) {
+      at->second.end = std::make_unique<pb_socket_event>(event);
+      wait_for_translation(at, event.time);
+      return;
+    }
   }
   Connection& connection = at->second;
   if (connection.waits) {
-    try_settle(event.cookie, connection, true);
-  } else if (!connection.nat || connection.nat->nat == Nat::kUnknown) {
+    connection.end = std::make_unique<pb_socket_event>(event);
+    try_settle(at, false);
+    return;
+  }
+  if (!connection.nat || connection.nat->nat == Nat::kUnknown) {
     connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, true);
   }
   write_close(event.cookie, connection, event);
@@ -296,13 +315,18 @@ void Sockets::write_close(uint64_t cookie, Connection& connection, const pb_sock
 }
 
 void Sockets::fail(const pb_socket_event& event) {
-  Connection connection = make_connection(event);
+  const auto [at, is_new] = connections_.try_emplace(event.cookie, make_connection(event));
+  if (!is_new) return;
+  at->second.end = std::make_unique<pb_socket_event>(event);
+  wait_for_translation(at, event.time);
+}
+
+void Sockets::write_failed(uint64_t cookie, const Connection& connection, const pb_socket_event& event) {
   bool given_up = false;
   const Outcome outcome = outcome_of_failure(event, given_up);
-  connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, true);
   start_record(Kind::kFailed, event.time);
   record_.set(Field::kOutcome, outcome);
-  put_connection(event.cookie, connection);
+  put_connection(cookie, connection);
   put_who(connection.who);
   if (connection.who.pid != 0) record_.set(Field::kRole, connection.role);
   put_nat(connection);
@@ -356,9 +380,7 @@ void Sockets::existing(const pb_socket_event& event) {
     }
   }
   const auto [at, is_new] = connections_.try_emplace(event.cookie, std::move(connection));
-  if (!is_new) return;
-  at->second.waits = true;
-  if (!try_settle(event.cookie, at->second, false)) waiting_.push_back({event.cookie, event.time + kNatWaitNs});
+  if (is_new) wait_for_translation(at, event.time);
 }
 
 void Sockets::begin_sweep(uint64_t now_boot_ns) {
@@ -369,11 +391,11 @@ void Sockets::begin_sweep(uint64_t now_boot_ns) {
 void Sockets::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
   for (auto at = connections_.begin(); at != connections_.end();) {
     Connection& connection = at->second;
-    if (connection.swept || connection.open_boot_ns >= sweep_began_) {
+    // What still waits for its translation has its end, if any, beside it.
+    if (connection.swept || connection.waits || connection.open_boot_ns >= sweep_began_) {
       ++at;
       continue;
     }
-    if (connection.waits) try_settle(at->first, connection, true);
     start_record(Kind::kClose, now_boot_ns);
     put_connection(at->first, connection);
     put_who(connection.who);

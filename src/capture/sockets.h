@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -62,7 +63,8 @@ class Sockets {
     uint64_t open_boot_ns = 0;
     Who who;
     std::optional<NatAnswer> nat;
-    std::vector<pb_socket_event> uses;  // that wait for the open record
+    std::vector<pb_socket_event> uses;     // that wait for the open record
+    std::unique_ptr<pb_socket_event> end;  // that waits for the open record; of a failed connect there is nothing else to write
     bool swept = true;
   };
   struct Waiting {
@@ -86,7 +88,10 @@ class Sockets {
   void write_open(uint64_t cookie, Connection& connection);
   void write_use(uint64_t cookie, const Connection& connection, const pb_socket_event& event, Role role);
   void write_close(uint64_t cookie, Connection& connection, const pb_socket_event& event);
-  bool try_settle(uint64_t cookie, Connection& connection, bool final);
+  void write_failed(uint64_t cookie, const Connection& connection, const pb_socket_event& event);
+  // Writes what waits for the translation, once it is known or `final`; then the connection may be over and erased.
+  bool try_settle(Connections::iterator at, bool final);
+  void wait_for_translation(Connections::iterator at, uint64_t since_boot_ns);
 
   // The fields that every record of a connection repeats.
   Record& start_record(Kind kind, uint64_t time_boot_ns);

@@ -61,6 +61,8 @@ struct pb_socket {
   __u64 start; /* connect() or establishment, boot ns */
   __u32 flags;
   __u32 attempt; /* how many connections this socket had before */
+  __u32 error;   /* reported to the process while it connected */
+  __u32 reserved;
   struct pb_owner owner;
   struct pb_owner user;
   __u32 users[PB_USERS_MAX];

@@ -67,9 +67,23 @@ struct sock_common {
   __be16 skc_dport;
   unsigned long skc_flags;
 };
+struct sk_buff {
+  char cb[48];
+};
+struct sk_buff_head {
+  struct sk_buff* prev;
+};
+struct sock_extended_err {
+  u32 ee_errno;
+};
+struct sock_exterr_skb {
+  struct sock_extended_err ee;
+};
 struct sock {
   struct sock_common __sk_common;
+  struct sk_buff_head sk_error_queue;
   int sk_err;
+  int sk_err_soft;
   u16 sk_protocol;
   u8 sk_shutdown;
 };

@@ -83,6 +83,8 @@ static __always_inline void fill_measures(struct pb_socket_event* event, struct 
   event->srtt_us = tcp->srtt_us;
   event->retransmits = tcp->total_retrans;
   event->error = sk->sk_err;
+  // What an ICMP error says while the socket is locked.
+  if (!event->error && event->type == PB_FAILED) event->error = sk->sk_err_soft;
   if (old == TCP_FIN_WAIT2 ||
       ((old == TCP_FIN_WAIT1 || old == TCP_CLOSING_STATE || old == TCP_LAST_ACK) && tcp->snd_una == tcp->write_seq))
     event->flags |= PB_FIN_ACKED;
@@ -113,6 +115,8 @@ static __always_inline void fill(struct pb_socket_event* event, u8 type, u8 old_
   if (tcp) {
     fill_ends(event, tcp);
     fill_measures(event, tcp);
+    // The process may have read, and so taken away, the socket's own error.
+    if (!event->error && socket && type == PB_FAILED) event->error = socket->error;
   } else {
     // Where the kernel lends no tcp_sock; the cookie says which connection.
     __builtin_memset(&event->bytes_acked, 0, sizeof event->bytes_acked + sizeof event->bytes_received);
@@ -203,6 +207,7 @@ static __always_inline void on_connect(struct bpf_sock_ops* context, struct bpf_
   if (socket->flags & (PB_CLOSE_REPORTED | PB_CONNECTING)) socket->attempt++;
   socket->flags = PB_CONNECTING | PB_STATE_CALLBACK;
   socket->start = bpf_ktime_get_boot_ns();
+  socket->error = 0;
   __builtin_memset(socket->users, 0, sizeof socket->users);
   if (socket->owner.tgid && socket->owner.tgid != current_tgid()) {
     socket->user = socket->owner;
@@ -301,6 +306,25 @@ int BPF_PROG(on_state, struct sock* sk, int old_state, int new_state) {
   if (socket && socket->flags & PB_STATE_CALLBACK) return 0;
   tcp = bpf_skc_to_tcp_sock(sk);
   if (tcp) ended(old_state, bpf_get_socket_cookie(sk), tcp, socket);
+  return 0;
+}
+
+// An ICMP error that comes while the socket is locked: it stands only in the socket's error queue, and the process may take it away
+// before the socket ends.
+SEC("tp_btf/inet_sk_error_report")
+int BPF_PROG(on_error, const struct sock* sk) {
+  struct pb_socket* socket = bpf_sk_storage_get(&sockets, (void*)sk, 0, 0);
+  struct sk_buff* newest;
+  u32 error = 0;
+  if (!socket || !(socket->flags & PB_CONNECTING)) return 0;
+  error = sk->sk_err;
+  if (!error) error = sk->sk_err_soft;
+  newest = BPF_CORE_READ(sk, sk_error_queue.prev);
+  if (!error && newest && (void*)newest != (void*)&sk->sk_error_queue)
+    bpf_probe_read_kernel(
+        &error, sizeof error,
+        (void*)newest + bpf_core_field_offset(struct sk_buff, cb) + bpf_core_field_offset(struct sock_exterr_skb, ee.ee_errno));
+  if (error && error < 4096) socket->error = error;
   return 0;
 }
 
