@@ -22,7 +22,7 @@ BANNED = [
     ("sprintf", CXX, r"\bv?sprintf\s*\(", "fmt::format", "sprintf(buffer, text);"),
     ("strcpy", CXX, r"\bstr(n?cpy|n?cat)\s*\(", "std::string or std::memcpy with a checked length", "strcpy(a, b);"),
     ("atoi", CXX, r"\b(atoi|atol|atof|strtoul?l?|stoi|stoul)\s*\(", "std::from_chars, which reports what it could not read", "x = atoi(t);"),
-    ("rand", CXX, r"\b(s?rand|random)\s*\(\s*\)", "a seeded std::mt19937_64 that is passed in", "x = rand();"),
+    ("rand", CXX, r"\b(s?rand|srandom)\s*\(", "a seeded std::mt19937_64 that is passed in", "x = rand();"),
     ("system", CXX, r"\b(system|popen)\s*\(", "a library call; nothing is run through a shell", 'system("ls");'),
     ("naked new", CXX, r"=\s*new\b", "std::make_unique", "auto* x = new Thing;"),
     ("using namespace std", CXX, r"using namespace std;", "qualified names", "using namespace std;"),
@@ -73,12 +73,30 @@ def links(path, text):
                 yield f"{path}:{number}: the link to {target} leads nowhere"
 
 
+NAMED = re.compile(r"`((?:src|ui|tests|sim|bench|docs|fuzz|packaging)/[\w./-]*)`")
+NAMED_FUNCTION = re.compile(r"`([\w:]+)(?:\(\))?` (?:in|\()\s*`(src/[\w./-]+)`")
+
+
+def named_code(path, text):
+    """Documents that name files and functions name real ones."""
+    if not path.endswith(".md"):
+        return
+    flat = re.sub(r"\s+", " ", text)
+    for name in NAMED.findall(flat):
+        if not pathlib.Path(name).exists():
+            yield f"{path}: names {name}, which does not exist"
+    for function, name in NAMED_FUNCTION.findall(flat):
+        file = pathlib.Path(name)
+        if file.is_file() and function.split("::")[-1] not in file.read_text(encoding="utf-8"):
+            yield f"{path}: names {function} in {name}, which does not have it"
+
+
 def length(path, text):
     if re.match(r"(src|ui/src)/.*\.(cc|h|c|ts|svelte)$", path) and text.count("\n") > LINES_MAX:
         yield f"{path}: {text.count(chr(10))} lines; above {LINES_MAX} there is usually a second subject: split it"
 
 
-RULES = [banned, includes, links, length]
+RULES = [banned, includes, links, named_code, length]
 
 
 def self_test():
@@ -91,6 +109,8 @@ def self_test():
         yield "the rule on includes is broken"
     if not list(links("README.md", "[x](no/such/file.md)")) or list(links("README.md", "[x](LICENSE)")):
         yield "the rule on links is broken"
+    if not list(named_code("A.md", "`src/none.cc`")) or not list(named_code("A.md", "`no_such` in `src/main.cc`")):
+        yield "the rule on named code is broken"
     if not list(length("src/base/x.cc", "\n" * (LINES_MAX + 1))):
         yield "the rule on length is broken"
 
