@@ -50,7 +50,9 @@ Ledger::Ledger(Disk& disk, Clock& clock, LedgerOptions options)
       cache_(options_.block_cache_bytes),
       own_(options_.host, clock, options_.clock_state),
       log_(disk, options_.log_file_bytes),
-      reserve_(disk, options_.reserve_bytes) {}
+      reserve_(disk, options_.reserve_bytes) {
+  PB_CHECK(options_.block_rows % kGroupLeaves == 0);
+}
 
 uint64_t Ledger::last_seq(std::string_view source) const {
   const std::lock_guard lock(mutex_);
@@ -68,9 +70,9 @@ Ledger::Published Ledger::published() const {
   if (view_.size() != published_size_) {
     std::vector<BlockRef> refs;
     refs.reserve(blocks_.size());
-    for (const auto& block : blocks_) {
-      if (block->first_index() >= published_size_) break;
-      refs.push_back({block, static_cast<uint32_t>(std::min<uint64_t>(kBlockRowsMax, published_size_ - block->first_index()))});
+    for (size_t i = 0; i < blocks_.size() && blocks_[i]->first_index() < published_size_; ++i) {
+      const uint64_t end = i + 1 < blocks_.size() ? std::min(blocks_[i + 1]->first_index(), published_size_) : published_size_;
+      refs.push_back({blocks_[i], static_cast<uint32_t>(end - blocks_[i]->first_index())});
     }
     view_ = View(published_size_, std::move(refs));
   }
@@ -236,11 +238,10 @@ void Ledger::publish(const Plan& plan) {
   for (const uint32_t length : lengths_) {
     if (open_ == nullptr || open_->full()) {
       if (open_ != nullptr) open_->publish();
-      auto block = std::make_shared<OpenBlock>(size_);
-      open_ = block.get();
+      open_ = std::make_shared<OpenBlock>(size_, options_.block_rows);
       const std::lock_guard lock(mutex_);
-      blocks_.push_back(block);
-      unsealed_.push_back(std::move(block));
+      blocks_.push_back(open_);
+      unsealed_.push_back(open_);
     }
     const Status decoded = decode(rest.first(length), record_);
     PB_CHECK(decoded.has_value());

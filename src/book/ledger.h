@@ -32,6 +32,7 @@ struct LedgerOptions {
   std::string host;
   uint64_t log_file_bytes = kLogFileBytes;
   uint64_t reserve_bytes = kReserveBytes;
+  uint32_t block_rows = kBlockRowsMax;  // records of a block; a multiple of 256
   size_t block_cache_bytes = kBlockCacheBytes;
   Entropy entropy = machine_entropy;
   std::function<ClockState()> clock_state = machine_clock_state;
@@ -115,7 +116,7 @@ class Ledger {
   std::vector<uint32_t> lengths_;  // of the records in frame_
   std::vector<Hash> leaves_;
   Record record_;
-  OpenBlock* open_ = nullptr;  // the last of blocks_
+  std::shared_ptr<OpenBlock> open_;  // the newest; kept even if it is full and sealed meanwhile
   uint64_t size_ = 0;
   bool disk_full_ = false;
   uint64_t refused_batches_ = 0;  // since the disk is full

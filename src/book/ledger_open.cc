@@ -48,7 +48,7 @@ Result<std::unique_ptr<Ledger>> Ledger::open(Disk& disk, Clock& clock, LedgerOpt
   if (!origin) {
     if (Status made = ledger->make_book(); !made) return std::unexpected(made.error());
   }
-  auto loaded = load_book(disk, Beyond::kTakeIn);
+  auto loaded = load_book(disk, Beyond::kTakeIn, ledger->options_.block_rows);
   if (!loaded) return std::unexpected(loaded.error());
   if (Status taken = ledger->take_over(std::move(*loaded)); !taken) return std::unexpected(taken.error());
   return ledger;
@@ -84,7 +84,7 @@ Status Ledger::take_over(LoadedBook loaded) {
     blocks_.push_back(block);
     unsealed_.push_back(block);
   }
-  if (!loaded.unsealed.empty()) open_ = loaded.unsealed.back().get();
+  if (!loaded.unsealed.empty()) open_ = loaded.unsealed.back();
   published_size_ = std::min(size_, loaded.signed_head.size);
   checkpoint_ = loaded.head.note;
   if (loaded.damage) {

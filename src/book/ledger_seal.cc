@@ -6,14 +6,15 @@
 
 #include "base/check.h"
 #include "book/ledger.h"
+#include "store/memory_file.h"
 #include "store/sealed_block.h"
 
 namespace portbook {
 
 size_t Ledger::unsealed_blocks() const {
   const std::lock_guard lock(mutex_);
-  return static_cast<size_t>(
-      std::ranges::count_if(unsealed_, [&](const auto& block) { return block->first_index() + kBlockRowsMax <= published_size_; }));
+  return static_cast<size_t>(std::ranges::count_if(
+      unsealed_, [&](const auto& block) { return block->first_index() + block->rows_max() <= published_size_; }));
 }
 
 bool Ledger::has_own_waiting() const {
@@ -27,26 +28,21 @@ Result<std::shared_ptr<OpenBlock>> Ledger::oldest_full() const {
   if (sealing_stopped_) return std::unexpected(*sealing_stopped_);
   if (read_only_ || unsealed_.empty()) return nullptr;
   const auto& oldest = unsealed_.front();
-  return oldest->first_index() + kBlockRowsMax <= published_size_ ? oldest : nullptr;
+  return oldest->first_index() + oldest->rows_max() <= published_size_ ? oldest : nullptr;
 }
 
 Result<Sealed> Ledger::seal(const OpenBlock& block, const EncodeColumns& encode) {
   std::vector<Hash> groups;
-  for (uint64_t i = 0; i < kBlockRowsMax / kGroupLeaves; ++i)
+  for (uint64_t i = 0; i < block.rows_max() / kGroupLeaves; ++i)
     groups.push_back(node(kGroupHeight, block.first_index() / kGroupLeaves + i));
-  return seal_block(block.first_index(), block.appended_columns(), kBlockRowsMax, groups, sealed_seqs_, encode);
+  return seal_block(block.first_index(), block.appended_columns(), block.rows_max(), groups, sealed_seqs_, encode);
 }
 
 Result<SegmentFooter> Ledger::write_segment(uint64_t first_index, const Bytes& file) {
   const std::string name = segment_file_name(first_index);
-  if (Status written = write_file(disk_, name, file); !written) {
-    // What is left of it must not hold space on a full disk.
-    if (Status removed = disk_.remove(name + ".new"); !removed) return std::unexpected(removed.error());
-    return std::unexpected(written.error());
-  }
-  const auto opened = disk_.open_to_read(name);
-  if (!opened) return std::unexpected(opened.error());
-  return read_segment_footer(**opened);
+  if (Status written = write_file(disk_, name, file); !written) return std::unexpected(written.error());
+  MemoryFile memory(file);
+  return read_segment_footer(memory);
 }
 
 Result<bool> Ledger::seal_next(const EncodeColumns& encode) {
@@ -79,7 +75,7 @@ Result<bool> Ledger::seal_next(const EncodeColumns& encode) {
     unsealed_.pop_front();
     view_ = {};
   }
-  if (Status released = log_.release_below(block->first_index() + kBlockRowsMax); !released)
+  if (Status released = log_.release_below(block->first_index() + block->rows_max()); !released)
     return std::unexpected(released.error());
   return true;
 }

@@ -17,7 +17,8 @@ constexpr uint64_t kLogFileBytesMax = uint64_t{1} << 30;
 // Takes in the records of the log's frames, one file after the other.
 class LogLoader {
  public:
-  LogLoader(Disk& disk, LoadedBook& book, Beyond beyond) : disk_(disk), book_(book), beyond_(beyond) {}
+  LogLoader(Disk& disk, LoadedBook& book, Beyond beyond, uint32_t block_rows)
+      : disk_(disk), book_(book), beyond_(beyond), block_rows_(block_rows) {}
 
   Status load() {
     const auto names = disk_.list();
@@ -109,7 +110,8 @@ class LogLoader {
   }
 
   void take_record(ByteView bytes) {
-    if (book_.unsealed.empty() || book_.unsealed.back()->full()) book_.unsealed.push_back(std::make_shared<OpenBlock>(size()));
+    if (book_.unsealed.empty() || book_.unsealed.back()->full())
+      book_.unsealed.push_back(std::make_shared<OpenBlock>(size(), block_rows_));
     book_.unsealed.back()->append(record_);
     book_.tree.append_leaf(leaf_hash(bytes));
     book_.last_seq.insert_or_assign(std::string(record_.text_or(Field::kSource, "")), record_.uint_or(Field::kSourceSeq, 0));
@@ -140,6 +142,7 @@ class LogLoader {
   Disk& disk_;
   LoadedBook& book_;
   const Beyond beyond_;
+  const uint32_t block_rows_;
   bool ended_ = false;
   Record record_;
 };
@@ -192,7 +195,7 @@ Status load_head(Disk& disk, LoadedBook& book) {
 
 }  // namespace
 
-Result<LoadedBook> load_book(Disk& disk, Beyond beyond) {
+Result<LoadedBook> load_book(Disk& disk, Beyond beyond, uint32_t block_rows) {
   LoadedBook book;
   const auto origin = read_origin(disk);
   if (!origin) return std::unexpected(origin.error());
@@ -206,7 +209,7 @@ Result<LoadedBook> load_book(Disk& disk, Beyond beyond) {
   if (*origin != book.verifier.name) book.damage = fmt::format("book: it names {}, the key {}", *origin, book.verifier.name);
   if (book.damage) return book;
   if (Status segments = load_segments(disk, book); !segments) return std::unexpected(segments.error());
-  if (Status logs = LogLoader(disk, book, beyond).load(); !logs) return std::unexpected(logs.error());
+  if (Status logs = LogLoader(disk, book, beyond, block_rows).load(); !logs) return std::unexpected(logs.error());
   return book;
 }
 

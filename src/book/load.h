@@ -42,6 +42,7 @@ enum class Beyond { kTakeIn, kIgnore };  // whole frames behind the signed size
 
 // Reads the folder; needs no lock and changes nothing. Records that decode are there even if something is damaged.
 // Errors: kNotFound (no book), kNewer, kDenied, kIo; kCorrupt when nothing at all can be said (no key, no head).
-Result<LoadedBook> load_book(Disk& disk, Beyond beyond);
+// `block_rows`: how many records an unsealed block takes.
+Result<LoadedBook> load_book(Disk& disk, Beyond beyond, uint32_t block_rows = kBlockRowsMax);
 
 }  // namespace portbook

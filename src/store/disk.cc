@@ -151,12 +151,31 @@ Result<Bytes> read_file(Disk& disk, std::string_view name, uint64_t bytes_max) {
   return bytes;
 }
 
+namespace {
+
+Status write_and_read_back(Disk& disk, const std::string& name, ByteView bytes) {
+  {
+    const auto file = disk.create(name);
+    if (!file) return std::unexpected(file.error());
+    if (Status done = (*file)->write_at(0, bytes); !done) return done;
+    if (Status done = (*file)->sync(); !done) return done;
+  }
+  const auto back = read_file(disk, name, bytes.size());
+  if (!back) return std::unexpected(back.error());
+  if (!std::ranges::equal(*back, bytes))
+    return fail(ErrorCode::kIo, fmt::format("{}: what was written reads back differently", name));
+  return {};
+}
+
+}  // namespace
+
 Status write_file(Disk& disk, std::string_view name, ByteView bytes) {
   const std::string temporary = std::string(name) + ".new";
-  const auto file = disk.create(temporary);
-  if (!file) return std::unexpected(file.error());
-  if (Status done = (*file)->write_at(0, bytes); !done) return done;
-  if (Status done = (*file)->sync(); !done) return done;
+  if (Status written = write_and_read_back(disk, temporary, bytes); !written) {
+    // What is left of it must not hold space on a full disk.
+    if (Status removed = disk.remove(temporary); !removed) return removed;
+    return written;
+  }
   if (Status done = disk.rename(temporary, name); !done) return done;
   return disk.sync_names();
 }

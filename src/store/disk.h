@@ -55,7 +55,8 @@ std::unique_ptr<Disk> make_machine_disk(std::filesystem::path folder);
 
 // The whole content of a file. Errors: kLimit when it is longer than `bytes_max`; those of open_to_read and read_at.
 Result<Bytes> read_file(Disk& disk, std::string_view name, uint64_t bytes_max);
-// Writes a file so that after a crash it is whole or not there (a temporary name, sync, rename, sync_names).
+// Writes a file so that after a crash it is whole or not there (a temporary name, sync, read back, rename, sync_names).
+// Errors: kLimit (disk full), kDenied, kIo; then nothing is left of it, or it is there and only its name may not be durable.
 Status write_file(Disk& disk, std::string_view name, ByteView bytes);
 
 }  // namespace portbook

@@ -1,8 +1,13 @@
 #include "store/open_block.h"
 
+#include "base/check.h"
+
 namespace portbook {
 
-OpenBlock::OpenBlock(uint64_t first_index) : first_index_(first_index), columns_(std::make_shared<Columns>()) {}
+OpenBlock::OpenBlock(uint64_t first_index, uint32_t rows_max)
+    : first_index_(first_index), rows_max_(rows_max), columns_(std::make_shared<Columns>()) {
+  PB_CHECK(rows_max > 0 && rows_max <= kBlockRowsMax);
+}
 
 void OpenBlock::append(const Record& record) {
   const auto row = static_cast<uint16_t>(columns_->appended());

@@ -14,14 +14,16 @@ namespace portbook {
 // One thread appends and publishes; any number read.
 class OpenBlock final : public Block {
  public:
-  explicit OpenBlock(uint64_t first_index);
+  // Full with `rows_max` records, at most kBlockRowsMax.
+  OpenBlock(uint64_t first_index, uint32_t rows_max);
 
   // Appends a record as the next row. Needs !full(). Not visible before publish().
   void append(const Record& record);
   void publish() { columns_->publish(); }
   // For the appending thread.
   [[nodiscard]] uint32_t appended() const { return columns_->appended(); }
-  [[nodiscard]] bool full() const { return appended() == kBlockRowsMax; }
+  [[nodiscard]] bool full() const { return appended() == rows_max_; }
+  [[nodiscard]] uint32_t rows_max() const { return rows_max_; }
   [[nodiscard]] const Columns& appended_columns() const { return *columns_; }
 
   [[nodiscard]] uint64_t first_index() const override { return first_index_; }
@@ -32,6 +34,7 @@ class OpenBlock final : public Block {
 
  private:
   const uint64_t first_index_;
+  const uint32_t rows_max_;
   const std::shared_ptr<Columns> columns_;  // shared: a question may hold it longer than the block
   OpenIndex index_;
   std::atomic<TimeNs> time_min_{UINT64_MAX};

@@ -74,7 +74,7 @@ TEST(OpenIndex, FindsWhatAScanFinds) {
 }
 
 TEST(OpenBlock, PublishedRowsAreAlwaysInTheIndex) {
-  OpenBlock block(0);
+  OpenBlock block(0, kBlockRowsMax);
   std::atomic<uint32_t> published{0};
   std::thread writer([&] {
     Record record;
