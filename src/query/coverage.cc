@@ -1,0 +1,306 @@
+#include "query/coverage.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+namespace portbook {
+
+namespace {
+
+constexpr auto kRareKinds = std::to_array<Kind>({Kind::kAddress, Kind::kGap, Kind::kSourceStart, Kind::kSourceStop, Kind::kClock});
+
+// A source that starts again within this time after a gap's end is the snapshot that ended it.
+constexpr uint64_t kSnapshotNs = 5 * kNsPerSecond;
+
+bool touches(TimeNs from, const std::optional<TimeNs>& to, TimeNs low, TimeNs high) {
+  return from <= high && (!to || *to > low);
+}
+
+std::string clock_of(TimeNs time) {
+  return format_time(time).substr(11, 8);
+}
+
+// The address sources' own gaps say nothing about sockets and leases; all others of a host must be whole.
+bool captures_owners(const Source& source) {
+  return !source.name.ends_with("/address") && !source.runs.empty();
+}
+
+std::string join_names(const std::vector<std::string>& names) {
+  std::string out;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (i > 0) out += i + 1 == names.size() ? " and " : ", ";
+    out += names[i];
+  }
+  return out;
+}
+
+std::string gap_sentence(const Missing& missing) {
+  const std::string until = missing.gap.to ? fmt::format("until {}", clock_of(*missing.gap.to)) : std::string("and has not ended");
+  const std::string count = missing.gap.count ? fmt::format(" ({} lost)", *missing.gap.count) : std::string();
+  return fmt::format("{} has a gap from {} {}{}: {}", missing.source, clock_of(missing.gap.from), until, count, missing.gap.cause);
+}
+
+}  // namespace
+
+std::string_view to_text(Completeness state) {
+  switch (state) {
+    case Completeness::kComplete: return "complete";
+    case Completeness::kIncomplete: return "incomplete";
+    case Completeness::kNotCovered: return "not_covered";
+    case Completeness::kClockNotSynchronised: return "clock_not_synchronised";
+  }
+  return "incomplete";
+}
+
+std::vector<Gap> Source::missing(TimeNs from, TimeNs to) const {
+  std::vector<Gap> found;
+  for (const Gap& gap : gaps) {
+    if (touches(gap.from, gap.to, from, to)) found.push_back(gap);
+  }
+  const auto covered_by_gap = [&](TimeNs moment) {
+    return std::ranges::any_of(gaps,
+                               [&](const Gap& gap) { return gap.from <= moment && (!gap.to || *gap.to + kSnapshotNs >= moment); });
+  };
+  if (runs.empty() || from < runs.front().from) {
+    const std::optional<TimeNs> end = runs.empty() ? std::nullopt : std::optional(runs.front().from);
+    found.push_back({0, end, {}, "capture had not begun", runs.empty() ? 0 : runs.front().record});
+  }
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const bool last = i + 1 == runs.size();
+    const std::optional<TimeNs> next = last ? std::nullopt : std::optional(runs[i + 1].from);
+    if (runs[i].to) {
+      if (touches(*runs[i].to, next, from, to) && !covered_by_gap(*runs[i].to)) {
+        found.push_back({*runs[i].to, next, {}, "capture was stopped", runs[i].record});
+      }
+    } else if (!last && !covered_by_gap(*next - std::min(*next, kSnapshotNs)) && touches(runs[i].from, next, from, to)) {
+      // It ended without a word and nothing says when: no moment of that run is known to be whole.
+      found.push_back({runs[i].from, next, {}, "capture ended without saying when", runs[i].record});
+    }
+  }
+  std::ranges::sort(found, {}, &Gap::from);
+  return found;
+}
+
+std::optional<TimeNs> Source::whole_since(TimeNs from, TimeNs to) const {
+  if (!missing(from, to).empty()) return std::nullopt;
+  TimeNs since = 0;
+  for (const SourceRun& run : runs) {
+    if (run.from <= from) since = std::max(since, run.from);
+  }
+  for (const Gap& gap : gaps) {
+    if (gap.to && *gap.to <= from) since = std::max(since, *gap.to);
+  }
+  return since;
+}
+
+Source& Coverage::source(const Record& record) {
+  const std::string name(record.text_or(Field::kAbout, record.text_or(Field::kSource, "")));
+  Source& found = sources_[name];
+  if (found.name.empty()) found.name = name;
+  if (found.host.empty()) found.host = record.text_or(Field::kHost, std::string_view(name).substr(0, name.find('/')));
+  return found;
+}
+
+void Coverage::apply_address(uint64_t index, const Record& record) {
+  if (!record.has(Field::kAddress)) return;
+  const std::string host(record.text_or(Field::kHost, ""));
+  const std::optional<uint64_t> netns = record.has(Field::kNetns) ? std::optional(record.uint(Field::kNetns)) : std::nullopt;
+  const auto open = std::ranges::find_if(claims_, [&](const Claim& claim) {
+    return !claim.to && claim.ip == record.ip(Field::kAddress) && claim.host == host && claim.netns == netns;
+  });
+  const bool up = record.uint_or(Field::kState, 0) == static_cast<uint64_t>(AddressState::kUp);
+  if (up && open == claims_.end()) claims_.push_back({record.ip(Field::kAddress), host, netns, record.time(), std::nullopt, index});
+  if (!up && open != claims_.end()) open->to = record.time();
+}
+
+// A gap whose beginning nobody saw: it begins where the source stopped, else at the last record that this host's capture wrote
+// before (its sources live and die together).
+TimeNs Coverage::last_known(const View& view, uint64_t index, const Source& source) {
+  constexpr uint64_t kLookBackMax = 4096;
+  if (source.runs.empty()) return 0;
+  if (source.runs.back().to) return *source.runs.back().to;
+  Record record;
+  for (uint64_t back = 1; back <= std::min(kLookBackMax, index - view.first_index()); ++back) {
+    if (!view.read(index - back, record)) break;
+    const std::string_view writer = record.text_or(Field::kSource, "");
+    const bool captured =
+        writer.starts_with(source.host + "/") && record.uint_or(Field::kVantage, 0) != static_cast<uint64_t>(Vantage::kBook);
+    if ((writer == source.name || captured) && record.has(Field::kTime)) return record.time();
+  }
+  return source.runs.back().from;
+}
+
+void Coverage::apply(const View& view, uint64_t index, const Record& record) {
+  if (!record.has(Field::kTime)) return;
+  if (record.kind() == Kind::kAddress) {
+    apply_address(index, record);
+    return;
+  }
+  Source& one = source(record);
+  if (record.has(Field::kClockError)) one.clock_error_ns = record.uint(Field::kClockError);
+  if (record.has(Field::kClockState)) {
+    one.clock_synchronised = record.uint(Field::kClockState) == static_cast<uint64_t>(ClockState::kSynchronised);
+    if (!one.clock_synchronised) one.clock_error_ns.reset();
+  }
+  switch (record.kind()) {
+    case Kind::kSourceStart:
+      one.covers = record.text_or(Field::kCovers, one.covers);
+      one.means = record.text_or(Field::kMeans, one.means);
+      one.runs.push_back({record.uint_or(Field::kStart, record.time()), std::nullopt, index});
+      // Addresses that went away while nobody looked do not come back in the new snapshot.
+      if (one.name.ends_with("/address")) {
+        for (Claim& claim : claims_) {
+          if (!claim.to && claim.host == one.host && claim.from < record.time()) claim.to = record.time();
+        }
+      }
+      break;
+    case Kind::kSourceStop:
+      if (!one.runs.empty()) one.runs.back().to = record.uint_or(Field::kEnd, record.time());
+      break;
+    case Kind::kGap: {
+      Gap gap;
+      gap.from = record.has(Field::kStart) ? record.uint(Field::kStart) : last_known(view, index, one);
+      if (record.has(Field::kEnd)) gap.to = record.uint(Field::kEnd);
+      if (record.has(Field::kCount)) gap.count = record.uint(Field::kCount);
+      gap.cause = record.text_or(Field::kCause, "the cause is not known");
+      gap.record = index;
+      // The same loss told again once its end is known.
+      const auto same = std::ranges::find_if(
+          one.gaps, [&](const Gap& known) { return known.from == gap.from && !known.to && known.cause == gap.cause; });
+      if (same != one.gaps.end()) {
+        *same = std::move(gap);
+      } else {
+        one.gaps.push_back(std::move(gap));
+      }
+      break;
+    }
+    default: break;
+  }
+}
+
+Status Coverage::refresh(const View& view) {
+  const std::lock_guard lock(mutex_);
+  if (view.size() <= next_index_) return {};
+  std::vector<std::pair<uint64_t, Record>> found;
+  for (const Kind kind : kRareKinds) {
+    const auto status = view.for_each_with(kind_key(kind), [&](uint64_t index, const Columns& columns, uint32_t row) {
+      if (index < next_index_) return false;
+      if (columns.uint(row, Field::kKind) == static_cast<uint64_t>(kind))
+        columns.read(row, found.emplace_back(index, Record()).second);
+      return true;
+    });
+    if (!status) return status;
+  }
+  std::ranges::sort(found, {}, [](const auto& one) { return one.first; });
+  for (const auto& [index, record] : found) apply(view, index, record);
+  next_index_ = view.size();
+  return {};
+}
+
+std::vector<Claim> Coverage::claims(const Ip& ip, TimeNs from, TimeNs to, std::string_view host) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Claim> found;
+  for (const Claim& claim : claims_) {
+    // Every address of 127.0.0.0/8 is a host's own as soon as it has one of them.
+    const bool same = claim.ip == ip || (claim.ip.is_loopback() && ip.is_loopback() && claim.ip.is_v4() == ip.is_v4());
+    if (same && touches(claim.from, claim.to, from, to) && (host.empty() || claim.host == host)) found.push_back(claim);
+  }
+  return found;
+}
+
+CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now, std::string_view host) const {
+  CompletenessAnswer answer;
+  std::set<std::string> hosts;
+  for (const Claim& claim : claims(ip, from, to, host)) hosts.insert(claim.host);
+  if (hosts.empty()) {
+    answer.sentence =
+        fmt::format("Not covered. No source had the address {} at that moment, so this book cannot know who used it.", to_text(ip));
+    return answer;
+  }
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> whole;
+  TimeNs since = 0;
+  for (const auto& [name, source] : sources_) {
+    if (!hosts.contains(source.host) || !captures_owners(source)) continue;
+    if (const auto start = source.whole_since(from, to)) {
+      answer.sources.push_back({name, source.host, *start});
+      since = std::max(since, *start);
+      continue;
+    }
+    for (Gap& gap : source.missing(from, to)) answer.missing.push_back({name, std::move(gap)});
+  }
+  for (const std::string& one : hosts) whole.push_back(one);
+  const std::string names = join_names(whole);
+  if (!answer.missing.empty() || answer.sources.empty()) {
+    answer.state = Completeness::kIncomplete;
+    answer.sentence = answer.missing.empty()
+                          ? fmt::format("Incomplete. {} had the address, but nothing captured its connections.", names)
+                          : fmt::format("Incomplete. {}.", gap_sentence(answer.missing.front()));
+  } else if (to > now) {
+    answer.state = Completeness::kIncomplete;
+    answer.sentence = "Incomplete. This moment has not passed yet.";
+  } else {
+    answer.state = Completeness::kComplete;
+    answer.sentence = fmt::format("Complete. {} captured this moment without a gap, since {}.", names, clock_of(since));
+  }
+  return answer;
+}
+
+CompletenessAnswer Coverage::over(TimeNs from, TimeNs to) const {
+  const std::lock_guard lock(mutex_);
+  CompletenessAnswer answer;
+  for (const auto& [name, source] : sources_) {
+    if (source.runs.empty()) continue;
+    const TimeNs begin = std::max(from, source.runs.front().from);
+    std::vector<Gap> missing = source.missing(begin, std::max(to, begin));
+    if (missing.empty()) answer.sources.push_back({name, source.host, *source.whole_since(begin, std::max(to, begin))});
+    for (Gap& gap : missing) answer.missing.push_back({name, std::move(gap)});
+  }
+  if (answer.sources.empty() && answer.missing.empty()) {
+    answer.sentence = "Not covered. Nothing has been captured yet.";
+  } else if (!answer.missing.empty()) {
+    answer.state = Completeness::kIncomplete;
+    const size_t more = answer.missing.size() - 1;
+    answer.sentence = fmt::format("Incomplete. {}{}.", gap_sentence(answer.missing.front()),
+                                  more == 0 ? "" : fmt::format("; and {} more {}", more, more == 1 ? "gap" : "gaps"));
+  } else {
+    answer.state = Completeness::kComplete;
+    const auto latest = std::ranges::max_element(answer.sources, {}, &CompletenessAnswer::Resting::since);
+    answer.sentence = fmt::format("Complete. Captured without a gap, since {}.", clock_of(latest->since));
+  }
+  return answer;
+}
+
+std::vector<Source> Coverage::sources() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Source> all;
+  for (const auto& [name, source] : sources_) all.push_back(source);
+  return all;
+}
+
+std::vector<Ip> Coverage::claimed_now() const {
+  const std::lock_guard lock(mutex_);
+  std::set<Ip> addresses;
+  for (const Claim& claim : claims_) {
+    if (!claim.to) addresses.insert(claim.ip);
+  }
+  return {addresses.begin(), addresses.end()};
+}
+
+std::optional<Gap> Coverage::break_after(std::string_view host, TimeNs after, TimeNs before) const {
+  const std::lock_guard lock(mutex_);
+  std::optional<Gap> first;
+  for (const auto& [name, source] : sources_) {
+    if (source.host != host || !source.name.ends_with("/socket")) continue;
+    for (const Gap& gap : source.missing(after, before)) {
+      const bool later = gap.from >= after || source.runs.empty() || gap.from >= source.runs.front().from;
+      if (later && gap.from <= before && (!first || gap.from < first->from)) first = gap;
+    }
+  }
+  return first;
+}
+
+}  // namespace portbook

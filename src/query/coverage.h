@@ -1,0 +1,109 @@
+// What was being captured, when, and by whom: the ground on which an answer may call itself complete.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "store/view.h"
+
+namespace portbook {
+
+// Known loss of one source. Without an end it still goes on.
+struct Gap {
+  TimeNs from = 0;
+  std::optional<TimeNs> to;
+  std::optional<uint64_t> count;
+  std::string cause;
+  uint64_t record = 0;
+};
+
+// One run of a source, from source_start to source_stop.
+struct SourceRun {
+  TimeNs from = 0;
+  std::optional<TimeNs> to;  // absent while it runs, or when it ended without saying so
+  uint64_t record = 0;
+};
+
+struct Source {
+  std::string name;  // "web-7/socket"
+  std::string host;
+  std::string covers;
+  std::string means;
+  std::vector<SourceRun> runs;             // ascending
+  std::vector<Gap> gaps;                   // in order of their records
+  std::optional<uint64_t> clock_error_ns;  // of its newest rare record
+  bool clock_synchronised = true;
+
+  // The moment since which it captured without a gap up to and including `to`, when that moment is not after `from`.
+  [[nodiscard]] std::optional<TimeNs> whole_since(TimeNs from, TimeNs to) const;
+  // The gaps (also those between runs) that touch [from, to]; one that never ended, or an absent run, counts.
+  [[nodiscard]] std::vector<Gap> missing(TimeNs from, TimeNs to) const;
+};
+
+// An address that a host had, in one network namespace, during an interval.
+struct Claim {
+  Ip ip;
+  std::string host;
+  std::optional<uint64_t> netns;
+  TimeNs from = 0;
+  std::optional<TimeNs> to;
+  uint64_t record = 0;
+};
+
+enum class Completeness : uint8_t { kComplete, kIncomplete, kNotCovered, kClockNotSynchronised };
+std::string_view to_text(Completeness state);
+
+struct Missing {
+  std::string source;
+  Gap gap;
+};
+
+// Whether an answer is whole, as a state, a sentence for a person, and the gaps and sources that it rests on.
+struct CompletenessAnswer {
+  Completeness state = Completeness::kNotCovered;
+  std::string sentence;
+  std::vector<Missing> missing;
+  struct Resting {
+    std::string source;
+    std::string host;
+    TimeNs since = 0;
+  };
+  std::vector<Resting> sources;
+};
+
+// Follows a book's rare records (sources, gaps, addresses, clocks). Thread-safe; each question brings it up to its view first.
+class Coverage {
+ public:
+  // Reads the rare records of `view` that were not read yet. Errors: kIo, kCorrupt.
+  Status refresh(const View& view);
+
+  // Who claimed the address at some moment of [from, to]; with `host` only that host's claims.
+  [[nodiscard]] std::vector<Claim> claims(const Ip& ip, TimeNs from, TimeNs to, std::string_view host = {}) const;
+  // Whether all owners of the address in [from, to] are known: somebody claims it, and every source of that host captured it whole.
+  // `to` includes the clock error; `now` is the present: a moment that has not passed yet cannot be complete.
+  [[nodiscard]] CompletenessAnswer at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now, std::string_view host = {}) const;
+  // Whether every source captured [from, to] whole since it first began.
+  [[nodiscard]] CompletenessAnswer over(TimeNs from, TimeNs to) const;
+
+  [[nodiscard]] std::vector<Source> sources() const;
+  // Every address that is claimed now, once.
+  [[nodiscard]] std::vector<Ip> claimed_now() const;
+  // When a source of that host stopped or had a gap in (after, before], first; nothing when capture went on.
+  [[nodiscard]] std::optional<Gap> break_after(std::string_view host, TimeNs after, TimeNs before) const;
+
+ private:
+  void apply(const View& view, uint64_t index, const Record& record);
+  static TimeNs last_known(const View& view, uint64_t index, const Source& source);
+  void apply_address(uint64_t index, const Record& record);
+  Source& source(const Record& record);
+
+  mutable std::mutex mutex_;
+  uint64_t next_index_ = 0;                // records below were read; guarded by mutex_, as all that follows
+  std::map<std::string, Source> sources_;  // by name
+  std::vector<Claim> claims_;              // in order of their records
+};
+
+}  // namespace portbook

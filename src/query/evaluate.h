@@ -1,0 +1,65 @@
+// Runs a filter over the rows of a block.
+#pragma once
+
+#include "query/filter.h"
+#include "query/joins.h"
+
+namespace portbook {
+
+// How the fields of a row are read.
+enum class Reading : uint8_t {
+  kRecords,      // the row's own fields; those of its process are joined
+  kConnections,  // also: who accepted it instead of who listened, and its translation from NAT records
+};
+
+// Keeps the rows that match. One thread; the filter and the joins must outlive it.
+class Evaluator {
+ public:
+  Evaluator(const Filter& filter, Joins& joins, Reading reading) : filter_(filter), joins_(joins), reading_(reading) {}
+
+  // `rows` is ascending and stays so. Blocks that a join could not read: see Joins::status().
+  void keep_matching(const Columns& columns, uint64_t first_index, std::vector<uint32_t>& rows);
+
+ private:
+  void keep(const FilterNode& node, std::vector<uint32_t>& rows);
+  void keep_test(const Test& test, std::vector<uint32_t>& rows);
+  bool field_matches(const Test& test, uint32_t row);
+  bool any_side_matches(const Test& test, uint32_t row);
+  bool any_text_matches(const Test& test, uint32_t row);
+  // The row's process, as this reading names it.
+  std::optional<ProcessId> process_of(uint32_t row);
+  const Indexed* process_record(uint32_t row);
+  const Indexed* acceptor_of(uint32_t row);
+  // The first lease of the row's connection, when the row itself names no translation.
+  std::optional<Lease> lease_of_row(uint32_t row);
+
+  const Filter& filter_;
+  Joins& joins_;
+  Reading reading_;
+  const Columns* columns_ = nullptr;  // of keep_matching() under way
+  uint64_t first_index_ = 0;
+};
+
+// True iff the fields of a row's process record (user, cmdline and others) are asked for by that field.
+bool is_process_field(Field field);
+// When the row's connection began and ended, as the row says: a close and a failed have both, an open its time and no end.
+struct RowInterval {
+  std::optional<TimeNs> start;
+  std::optional<TimeNs> end;
+};
+RowInterval row_interval(const Record& record);
+RowInterval row_interval(const Columns& columns, uint32_t row);
+
+// The fields of a connection's process that an acceptor's record overrides.
+inline constexpr std::array kOwnerFields = {Field::kPid, Field::kProcessStart, Field::kExe, Field::kUid, Field::kContainer};
+
+// The pairs of fields that form an endpoint.
+inline constexpr std::array<std::pair<Field, Field>, 7> kEndpointFields = {{{Field::kSrcIp, Field::kSrcPort},
+                                                                            {Field::kDstIp, Field::kDstPort},
+                                                                            {Field::kSrcNatIp, Field::kSrcNatPort},
+                                                                            {Field::kDstNatIp, Field::kDstNatPort},
+                                                                            {Field::kUpSrcIp, Field::kUpSrcPort},
+                                                                            {Field::kUpDstIp, Field::kUpDstPort},
+                                                                            {Field::kClaimedIp, Field::kClaimedPort}}};
+
+}  // namespace portbook

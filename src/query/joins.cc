@@ -1,0 +1,188 @@
+#include "query/joins.h"
+
+#include <algorithm>
+
+namespace portbook {
+
+namespace {
+
+bool is_lease(const Record& record) {
+  return record.kind() == Kind::kNatOpen || record.kind() == Kind::kNatClose ||
+         (record.kind() == Kind::kExisting && record.uint_or(Field::kVantage, 0) == static_cast<uint64_t>(Vantage::kNat));
+}
+
+bool same_tuple(const Record& record, const ConnectionTuple& tuple) {
+  const auto found = tuple_of(record);
+  if (!found || found->src != tuple.src) return false;
+  if (found->proto != 0 && tuple.proto != 0 && found->proto != tuple.proto) return false;
+  return found->dst == tuple.dst;
+}
+
+bool overlaps(const Lease& lease, TimeNs from, TimeNs to) {
+  const uint64_t slack =
+      lease.clock_error_ns.value_or(0) + kNsPerMs;  // the conntrack entry is made just before or after the socket's event
+  const bool begins_in_time = !lease.start || *lease.start <= to + slack;
+  return begins_in_time && (!lease.end || *lease.end + slack >= from);
+}
+
+void merge_lease_record(const Record& record, Lease& lease) {
+  if (const auto external = record.endpoint(Field::kSrcNatIp, Field::kSrcNatPort)) lease.external = external;
+  if (const auto server = record.endpoint(Field::kDstNatIp, Field::kDstNatPort)) lease.server = server;
+  if (record.kind() == Kind::kNatOpen) lease.start = record.time();
+  if (record.has(Field::kStart)) lease.start = record.uint(Field::kStart);
+  if (record.kind() == Kind::kNatClose) lease.end = record.uint_or(Field::kEnd, record.time());
+  if (record.has(Field::kClockError)) {
+    lease.clock_error_ns = std::max(lease.clock_error_ns.value_or(0), record.uint(Field::kClockError));
+  }
+  if (record.has(Field::kNetns)) lease.netns = record.uint(Field::kNetns);
+  if (record.has(Field::kHost)) lease.host = record.text(Field::kHost);
+}
+
+}  // namespace
+
+std::optional<ConnectionTuple> tuple_of(const Record& record) {
+  const auto src = record.endpoint(Field::kSrcIp, Field::kSrcPort);
+  const auto dst = record.endpoint(Field::kDstIp, Field::kDstPort);
+  if (!src || !dst) return std::nullopt;
+  return ConnectionTuple{*src, *dst, record.uint_or(Field::kProto, 0)};
+}
+
+std::optional<Lease> lease_of(const std::vector<Indexed>& records) {
+  Lease lease;
+  bool found = false;
+  for (const Indexed& one : records) {
+    if (!is_lease(one.record)) continue;
+    const auto tuple = tuple_of(one.record);
+    if (!tuple) continue;
+    const TimeNs seen = one.record.uint_or(Field::kStart, one.record.time());
+    lease.seen = found ? std::min(lease.seen, seen) : seen;
+    found = true;
+    lease.internal = tuple->src;
+    lease.asked_for = tuple->dst;
+    if (one.record.has(Field::kConn)) lease.conn = one.record.id128(Field::kConn);
+    merge_lease_record(one.record, lease);
+    lease.records.push_back(one.index);
+  }
+  if (!found) return std::nullopt;
+  std::ranges::sort(lease.records);
+  // conntrack gives both tuples always; an unchanged side is no translation.
+  if (lease.external == lease.internal) lease.external.reset();
+  if (lease.server == lease.asked_for) lease.server.reset();
+  return lease;
+}
+
+void Joins::note(const Status& status) {
+  if (!status && status_) status_ = status;
+}
+
+std::vector<Indexed> Joins::read_process(const ProcessId& id) {
+  constexpr size_t kVersionsMax = 16;  // one process record for each exec
+  std::vector<Indexed> found;
+  note(view_.for_each_with(process_key(id.pid, id.start), [&](uint64_t index, const Columns& columns, uint32_t row) {
+    Indexed one{index, {}};
+    columns.read(row, one.record);
+    if (one.record.kind() == Kind::kProcess && one.record.uint_or(Field::kPid, 0) == id.pid &&
+        one.record.uint_or(Field::kProcessStart, 0) == id.start) {
+      found.push_back(std::move(one));
+    }
+    return found.size() < kVersionsMax;
+  }));
+  return found;
+}
+
+const Indexed* Joins::process(const ProcessId& id, uint64_t before) {
+  const RowKey key = process_key(id.pid, id.start);
+  auto known = processes_.find(key);
+  if (known != processes_.end() && !known->second.empty() && known->second.front().record.uint_or(Field::kPid, 0) != id.pid) {
+    processes_.erase(known);  // another process with the same key
+    known = processes_.end();
+  }
+  if (known == processes_.end()) {
+    if (processes_.size() >= kRemembered) processes_.clear();
+    known = processes_.emplace(key, read_process(id)).first;
+  }
+  const std::vector<Indexed>& versions = known->second;
+  if (versions.empty()) return nullptr;
+  const auto newest = std::ranges::find_if(versions, [&](const Indexed& one) { return one.index < before; });
+  return newest == versions.end() ? &versions.back() : &*newest;
+}
+
+const Indexed* Joins::acceptor(const Id128& conn) {
+  const RowKey key = conn_key(conn);
+  const auto known = acceptors_.find(key);
+  if (known != acceptors_.end() && (!known->second || known->second->record.id128(Field::kConn) == conn)) {
+    return known->second ? &*known->second : nullptr;
+  }
+  std::optional<Indexed> found;
+  note(view_.for_each_with(key, [&](uint64_t index, const Columns& columns, uint32_t row) {
+    if (columns.uint(row, Field::kKind) != static_cast<uint64_t>(Kind::kUsedBy) || !columns.has(row, Field::kConn) ||
+        columns.id128(row, Field::kConn) != conn) {
+      return true;
+    }
+    // The first user is who accepted it; later ones were handed the socket.
+    const bool accepted =
+        columns.has(row, Field::kRole) && columns.uint(row, Field::kRole) == static_cast<uint64_t>(Role::kAcceptor);
+    if (!accepted && found) return true;
+    found.emplace();
+    found->index = index;
+    columns.read(row, found->record);
+    return !accepted;
+  }));
+  if (acceptors_.size() >= kRemembered) acceptors_.clear();
+  const auto kept = acceptors_.insert_or_assign(key, std::move(found)).first;
+  return kept->second ? &*kept->second : nullptr;
+}
+
+std::vector<Indexed> Joins::records_of(const Id128& conn) {
+  std::vector<Indexed> found;
+  note(view_.for_each_with(conn_key(conn), [&](uint64_t index, const Columns& columns, uint32_t row) {
+    if (columns.has(row, Field::kConn) && columns.id128(row, Field::kConn) == conn) {
+      Indexed& one = found.emplace_back();
+      one.index = index;
+      columns.read(row, one.record);
+    }
+    return found.size() < kConnRecordsMax;
+  }));
+  return found;
+}
+
+std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, TimeNs from, TimeNs to) {
+  std::vector<Id128> conns;
+  std::vector<Indexed> loose;
+  note(view_.for_each_with(endpoint_key(tuple.src), [&](uint64_t index, const Columns& columns, uint32_t row) {
+    const auto kind = static_cast<Kind>(columns.uint(row, Field::kKind));
+    if (kind != Kind::kNatOpen && kind != Kind::kNatClose && kind != Kind::kExisting) return true;
+    Indexed one{index, {}};
+    columns.read(row, one.record);
+    if (!is_lease(one.record) || !same_tuple(one.record, tuple)) return true;
+    if (!one.record.has(Field::kConn)) {
+      loose.push_back(std::move(one));
+    } else if (std::ranges::find(conns, one.record.id128(Field::kConn)) == conns.end()) {
+      conns.push_back(one.record.id128(Field::kConn));
+    }
+    return conns.size() + loose.size() < kConnRecordsMax;
+  }));
+  std::vector<Lease> found;
+  const auto keep = [&](const std::vector<Indexed>& records) {
+    auto lease = lease_of(records);
+    if (lease && overlaps(*lease, from, to)) found.push_back(std::move(*lease));
+  };
+  for (const Id128& conn : conns) keep(records_of(conn));
+  for (const Indexed& one : loose) keep({one});
+  std::ranges::sort(found, {}, &Lease::seen);
+  return found;
+}
+
+bool Joins::superseded(const Id128& conn, Kind kind, uint64_t index) {
+  bool superseded = false;
+  note(view_.for_each_with(conn_key(conn), [&](uint64_t other_index, const Columns& columns, uint32_t row) {
+    if (other_index == index || !columns.has(row, Field::kConn) || columns.id128(row, Field::kConn) != conn) return true;
+    const auto other = static_cast<Kind>(columns.uint(row, Field::kKind));
+    superseded = other == Kind::kClose || other == Kind::kFailed || (kind == Kind::kExisting && other == Kind::kOpen) ||
+                 (kind == Kind::kExisting && other == Kind::kExisting && other_index > index);
+    return !superseded;
+  }));
+  return superseded;
+}
+
+}  // namespace portbook

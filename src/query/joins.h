@@ -1,0 +1,85 @@
+// What other records say about a row: its process, who really accepted it, its address translation.
+#pragma once
+
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "store/view.h"
+
+namespace portbook {
+
+// A process as records name it. Start times in nanoseconds make the pair unique on a host.
+struct ProcessId {
+  uint64_t pid = 0;
+  TimeNs start = 0;
+  bool operator==(const ProcessId&) const = default;
+};
+
+// A record with its index in the ledger.
+struct Indexed {
+  uint64_t index = 0;
+  Record record;
+};
+
+// The two ends of a connection as its initiator sees them.
+struct ConnectionTuple {
+  Endpoint src;
+  Endpoint dst;
+  uint64_t proto = 0;  // 0 where unknown
+};
+std::optional<ConnectionTuple> tuple_of(const Record& record);
+
+// A NAT lease: one translation's interval, from nat_open, nat_close and existing records with one conn.
+struct Lease {
+  Id128 conn{};
+  Endpoint internal;
+  Endpoint asked_for;                // destination before translation
+  std::optional<Endpoint> external;  // absent where only the destination was translated
+  std::optional<Endpoint> server;    // real destination, where it was translated
+  std::optional<TimeNs> start;       // absent for a lease that was there before capture
+  TimeNs seen = 0;                   // when it is first known to have been there
+  std::optional<TimeNs> end;
+  std::optional<uint64_t> clock_error_ns;
+  std::string host;
+  std::optional<uint64_t> netns;
+  std::vector<uint64_t> records;  // ascending
+};
+
+// Looks things up in one view and remembers them for the length of one question. One thread. Lookups that fail for want of a
+// readable block keep the first error in status() and find nothing.
+class Joins {
+ public:
+  static constexpr size_t kRemembered = 4096;     // processes, acceptors and leases each
+  static constexpr size_t kConnRecordsMax = 256;  // records read for one connection
+
+  explicit Joins(View view) : view_(std::move(view)) {}
+
+  [[nodiscard]] const View& view() const { return view_; }
+  [[nodiscard]] const Status& status() const { return status_; }
+
+  // The process record: the newest below index `before`, else the oldest. Null when there is none; valid until the next call.
+  const Indexed* process(const ProcessId& id, uint64_t before);
+  // The used_by record of the process that accepted the connection; null when there is none; valid until the next call.
+  const Indexed* acceptor(const Id128& conn);
+  // Every record of the connection, newest first, at most kConnRecordsMax.
+  std::vector<Indexed> records_of(const Id128& conn);
+  // Leases of that tuple which overlap [from, to], oldest first.
+  std::vector<Lease> leases(const ConnectionTuple& tuple, TimeNs from, TimeNs to);
+  // True iff a record of the connection makes another one the row that people see (see search.h).
+  bool superseded(const Id128& conn, Kind kind, uint64_t index);
+
+ private:
+  void note(const Status& status);
+  std::vector<Indexed> read_process(const ProcessId& id);
+
+  View view_;
+  Status status_;
+  std::unordered_map<RowKey, std::vector<Indexed>> processes_;  // newest first
+  std::unordered_map<RowKey, std::optional<Indexed>> acceptors_;
+};
+
+// Builds a lease from the records of one lease's conn; nothing when they name no internal endpoint.
+std::optional<Lease> lease_of(const std::vector<Indexed>& records);
+
+}  // namespace portbook

@@ -1,0 +1,218 @@
+#include "query/search.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace portbook {
+
+namespace {
+
+constexpr size_t kPinnedEndpointsMax = 1000;  // internal endpoints behind one external one
+
+// The endpoint that a test pins to one address and port.
+std::optional<Endpoint> pinned_endpoint(const Test& test) {
+  if (test.subject != Subject::kEndpoint || test.addresses.size() != 1 || test.numbers.size() != 1) return std::nullopt;
+  const NumberRange& port = test.numbers.front();
+  if (!test.addresses.front().single() || port.low != port.high) return std::nullopt;
+  return Endpoint{test.addresses.front().low, static_cast<uint16_t>(port.low)};
+}
+
+struct Pins {
+  std::optional<Endpoint> endpoint;
+  std::vector<Id128> conns;
+  std::array<std::optional<Ip>, kFieldCount> addresses;
+  std::array<std::optional<uint16_t>, kFieldCount> ports;
+};
+
+void collect_pins(const FilterNode& node, Pins& pins) {
+  if (node.op == FilterNode::Op::kAll) {
+    for (const FilterNode& child : node.children) collect_pins(child, pins);
+  }
+  if (node.op != FilterNode::Op::kTest) return;
+  const Test& test = node.test;
+  if (const auto endpoint = pinned_endpoint(test)) pins.endpoint = endpoint;
+  if (test.subject != Subject::kField || test.any_value) return;
+  if (test.field == Field::kConn) pins.conns = test.ids;
+  if (test.addresses.size() == 1 && test.addresses.front().single())
+    pins.addresses[index_of(test.field)] = test.addresses.front().low;
+  if (info(test.field).type == FieldType::kPort && test.numbers.size() == 1 &&
+      test.numbers.front().low == test.numbers.front().high) {
+    pins.ports[index_of(test.field)] = static_cast<uint16_t>(test.numbers.front().low);
+  }
+}
+
+}  // namespace
+
+std::string to_text(const Cursor& cursor) {
+  return fmt::format("{}.{}", cursor.size, cursor.below);
+}
+
+Result<Cursor> parse_cursor(std::string_view text) {
+  Cursor cursor;
+  const char* end = text.data() + text.size();
+  const auto size = std::from_chars(text.data(), end, cursor.size);
+  if (size.ec == std::errc{} && size.ptr != end && *size.ptr == '.') {
+    const auto below = std::from_chars(size.ptr + 1, end, cursor.below);
+    if (below.ec == std::errc{} && below.ptr == end && cursor.below <= cursor.size) return cursor;
+  }
+  return fail(ErrorCode::kBadInput, "the cursor is not one that a search gave");
+}
+
+View first_records(const View& view, uint64_t size) {
+  if (size >= view.size()) return view;
+  std::vector<BlockRef> blocks;
+  for (const BlockRef& ref : view.blocks()) {
+    const uint64_t first = ref.block->first_index();
+    if (first >= size) break;
+    blocks.push_back({ref.block, static_cast<uint32_t>(std::min<uint64_t>(ref.rows, size - first))});
+  }
+  return {size, std::move(blocks)};
+}
+
+Reading reading_of(const Filter& filter) {
+  return filter.records_all || filter.asks_for_records ? Reading::kRecords : Reading::kConnections;
+}
+
+bool is_connection_kind(const Columns& columns, uint32_t row) {
+  switch (static_cast<Kind>(columns.uint(row, Field::kKind))) {
+    case Kind::kOpen:
+    case Kind::kClose:
+    case Kind::kFailed: return true;
+    case Kind::kExisting:
+      return !columns.has(row, Field::kVantage) || columns.uint(row, Field::kVantage) == static_cast<uint64_t>(Vantage::kSocket);
+    default: return false;
+  }
+}
+
+Search::Search(View view, Filter filter, std::optional<Cursor> cursor)
+    : view_(cursor ? first_records(view, cursor->size) : std::move(view)),
+      filter_(std::move(filter)),
+      joins_(view_),
+      reading_(reading_of(filter_)),
+      evaluator_(filter_, joins_, reading_),
+      start_range_(start_range(filter_)),
+      first_index_(view_.first_index()),
+      below_(cursor ? std::min(cursor->below, view_.size()) : view_.size()) {
+  pin_keys();
+}
+
+void Search::pin_keys() {
+  Pins pins;
+  collect_pins(filter_.root, pins);
+  for (const auto& [ip, port] : kEndpointFields) {
+    const auto& address = pins.addresses[index_of(ip)];
+    const auto& number = pins.ports[index_of(port)];
+    if (!pins.endpoint && address && number) pins.endpoint = Endpoint{*address, *number};
+  }
+  if (!pins.conns.empty()) {
+    keys_.emplace();
+    for (const Id128& conn : pins.conns) keys_->push_back(conn_key(conn));
+    return;
+  }
+  if (!pins.endpoint) return;
+  keys_ = {endpoint_key(*pins.endpoint)};
+  // A connection may be named by its lease alone: then its own records carry the internal endpoint only.
+  const Status status = view_.for_each_with(endpoint_key(*pins.endpoint), [&](uint64_t, const Columns& columns, uint32_t row) {
+    const auto kind = static_cast<Kind>(columns.uint(row, Field::kKind));
+    if (kind != Kind::kNatOpen && kind != Kind::kNatClose && kind != Kind::kExisting) return true;
+    Record record;
+    columns.read(row, record);
+    if (const auto internal = record.endpoint(Field::kSrcIp, Field::kSrcPort)) {
+      const RowKey key = endpoint_key(*internal);
+      if (std::ranges::find(*keys_, key) == keys_->end()) keys_->push_back(key);
+    }
+    return keys_->size() < kPinnedEndpointsMax;
+  });
+  if (!status || keys_->size() >= kPinnedEndpointsMax) keys_.reset();  // look at every row instead
+}
+
+Status Search::candidates(Block& block, const Columns& columns, uint64_t first, uint32_t low, uint32_t high,
+                          std::vector<uint32_t>& rows) {
+  rows.clear();
+  if (keys_) {
+    for (const RowKey key : *keys_) {
+      if (auto status = block.rows_with(key, high, rows); !status) return status;
+    }
+    std::ranges::sort(rows);
+    const auto doubled = std::ranges::unique(rows);
+    rows.erase(doubled.begin(), doubled.end());
+    std::erase_if(rows, [&](uint32_t row) { return row < low; });
+  } else {
+    rows.resize(high - low);
+    for (uint32_t i = 0; i < rows.size(); ++i) rows[i] = low + i;
+  }
+  scanned_ += rows.size();
+  if (reading_ == Reading::kConnections) {
+    std::erase_if(rows, [&](uint32_t row) { return !is_connection_kind(columns, row); });
+  }
+  evaluator_.keep_matching(columns, first, rows);
+  if (reading_ == Reading::kConnections) {
+    std::erase_if(rows, [&](uint32_t row) {
+      const auto kind = static_cast<Kind>(columns.uint(row, Field::kKind));
+      return (kind == Kind::kOpen || kind == Kind::kExisting) && columns.has(row, Field::kConn) &&
+             joins_.superseded(columns.id128(row, Field::kConn), kind, first + row);
+    });
+  }
+  return joins_.status();
+}
+
+Status Search::next_slice(std::shared_ptr<const Columns>& columns, uint64_t& block_first, std::vector<uint32_t>& rows) {
+  rows.clear();
+  const auto blocks = view_.blocks();
+  const auto after = std::ranges::upper_bound(blocks, below_ - 1, {}, [](const BlockRef& ref) { return ref.block->first_index(); });
+  const BlockRef& ref = *(after - 1);
+  block_first = ref.block->first_index();
+  const auto high = static_cast<uint32_t>(std::min<uint64_t>(ref.rows, below_ - block_first));
+  // A row's connection began at the latest at the row's own time: a block whose rows are all older has nothing that began later.
+  if (start_range_.low > 0 && ref.block->time_max() < start_range_.low) {
+    below_ = block_first;
+    return {};
+  }
+  const uint32_t slice = keys_ ? kBlockRowsMax : kRowsPerSlice;
+  const uint32_t low = high > slice ? high - slice : 0;
+  auto read = ref.block->columns();
+  if (!read) return std::unexpected(read.error());
+  columns = std::move(*read);
+  if (auto status = candidates(*ref.block, *columns, block_first, low, high, rows); !status) return status;
+  below_ = block_first + low;
+  return {};
+}
+
+Result<bool> Search::step(size_t rows_max, std::chrono::nanoseconds budget, const Emit& emit) {
+  const auto stop_at = std::chrono::steady_clock::now() + budget;
+  size_t emitted = 0;
+  Record record;
+  while (emitted < rows_max) {
+    if (!pending_.empty()) {
+      const uint32_t row = pending_.back();
+      pending_.pop_back();
+      pending_columns_->read(row, record);
+      const uint64_t index = pending_first_ + row;
+      emit(reading_ == Reading::kConnections ? connection_row(joins_, index, record) : record_row(joins_, index, record));
+      if (!joins_.status()) return std::unexpected(joins_.status().error());
+      below_ = pending_.empty() ? slice_low_ : index;
+      ++emitted;
+      continue;
+    }
+    if (done()) return true;
+    if (std::chrono::steady_clock::now() >= stop_at) return false;
+    if (auto status = next_slice(pending_columns_, pending_first_, pending_); !status) return std::unexpected(status.error());
+    slice_low_ = below_;
+  }
+  return pending_.empty() && done();
+}
+
+Result<bool> Search::scan(std::chrono::nanoseconds budget, const Visit& visit) {
+  const auto stop_at = std::chrono::steady_clock::now() + budget;
+  while (!done()) {
+    if (std::chrono::steady_clock::now() >= stop_at) return false;
+    if (auto status = next_slice(pending_columns_, pending_first_, pending_); !status) return std::unexpected(status.error());
+    for (auto row = pending_.rbegin(); row != pending_.rend(); ++row) visit(*pending_columns_, *row, pending_first_ + *row);
+    pending_.clear();
+  }
+  return true;
+}
+
+}  // namespace portbook

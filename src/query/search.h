@@ -1,0 +1,82 @@
+// Search: rows that match a filter, newest first, in steps, so that whoever asks can stop or wait at any row.
+//
+// A connection is one row. Its main record is its close or failed; while it has none, its open, else its newest existing. Which one
+// that is, is settled by the view that the search began with, so pages that follow a cursor neither repeat nor miss a connection.
+#pragma once
+
+#include <chrono>
+#include <functional>
+
+#include "query/evaluate.h"
+#include "query/filter.h"
+#include "query/row.h"
+
+namespace portbook {
+
+// Where a search goes on: rows below `below`, seen as when the book had `size` records.
+struct Cursor {
+  uint64_t size = 0;
+  uint64_t below = 0;
+};
+std::string to_text(const Cursor& cursor);
+// Errors: kBadInput.
+Result<Cursor> parse_cursor(std::string_view text);
+
+// The first `size` records of `view`.
+View first_records(const View& view, uint64_t size);
+
+// Which rows a filter speaks about.
+Reading reading_of(const Filter& filter);
+// True iff the row may be the main record of a connection (its kind and vantage say so; a later record may still supersede it).
+bool is_connection_kind(const Columns& columns, uint32_t row);
+
+// One thread at a time.
+class Search {
+ public:
+  static constexpr uint32_t kRowsPerSlice = 4096;  // rows looked at between two looks at the clock
+
+  // `filter` is kept. Without a cursor it begins at the newest record of `view`.
+  Search(View view, Filter filter, std::optional<Cursor> cursor);
+  Search(const Search&) = delete;  // its parts refer to each other
+  Search& operator=(const Search&) = delete;
+
+  using Emit = std::function<void(const Row& row)>;
+  // Looks at rows until `rows_max` were found or `budget` has passed. True once there is nothing more to look at.
+  // Errors: kIo, kCorrupt of a block; the search can then not go on.
+  Result<bool> step(size_t rows_max, std::chrono::nanoseconds budget, const Emit& emit);
+
+  // Calls visit(columns, row, index) instead of building rows; for counting. Otherwise as step().
+  using Visit = std::function<void(const Columns& columns, uint32_t row, uint64_t index)>;
+  Result<bool> scan(std::chrono::nanoseconds budget, const Visit& visit);
+
+  [[nodiscard]] Cursor cursor() const { return {view_.size(), below_}; }
+  [[nodiscard]] bool done() const { return below_ <= first_index_; }
+  [[nodiscard]] uint64_t scanned() const { return scanned_; }
+  [[nodiscard]] const View& view() const { return view_; }
+  [[nodiscard]] Joins& joins() { return joins_; }
+
+ private:
+  // The rows of the next slice that match and are main records, ascending; moves below_ to the slice's first row.
+  Status next_slice(std::shared_ptr<const Columns>& columns, uint64_t& block_first, std::vector<uint32_t>& rows);
+  Status candidates(Block& block, const Columns& columns, uint64_t first, uint32_t low, uint32_t high, std::vector<uint32_t>& rows);
+  // Fills keys_ when the filter pins an endpoint or a connection.
+  void pin_keys();
+
+  View view_;
+  Filter filter_;
+  Joins joins_;
+  Reading reading_;
+  Evaluator evaluator_;
+  NumberRange start_range_;
+  std::optional<std::vector<RowKey>> keys_;
+  uint64_t first_index_ = 0;
+  uint64_t below_ = 0;  // rows from here on were looked at
+  uint64_t scanned_ = 0;
+  // Matches of the slice under way that were not emitted yet, ascending.
+  std::shared_ptr<const Columns> pending_columns_;
+  uint64_t pending_first_ = 0;
+  std::vector<uint32_t> pending_;
+  uint64_t slice_low_ = 0;
+};
+
+}  // namespace portbook
