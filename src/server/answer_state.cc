@@ -1,0 +1,164 @@
+// What the book and its capture are doing: status, sources, metrics.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "query/json_writer.h"
+#include "query/who.h"
+#include "server/api.h"
+
+namespace portbook {
+
+namespace {
+
+struct ClockLine {
+  bool synchronised = true;
+  std::optional<uint64_t> error_ns;  // the greatest of all sources
+};
+
+ClockLine clock_of(const std::vector<Source>& sources) {
+  ClockLine line;
+  line.synchronised = !sources.empty();
+  for (const Source& source : sources) {
+    if (!source.clock_synchronised) line.synchronised = false;
+    if (source.clock_error_ns) line.error_ns = std::max(line.error_ns.value_or(0), *source.clock_error_ns);
+  }
+  if (!line.synchronised) line.error_ns.reset();
+  return line;
+}
+
+void append_capture(const std::vector<CaptureLine>& lines, Json& json) {
+  json.open("capture", '[');
+  for (const CaptureLine& line : lines) {
+    json.open('{');
+    json.text("what", line.what);
+    json.text("state", line.state);
+    json.text("means", line.means);
+    json.text("detail", line.detail);
+    json.close('}');
+  }
+  json.close(']');
+}
+
+std::optional<TimeNs> first_time(const View& view) {
+  Record record;
+  if (view.size() == view.first_index() || !view.read(view.first_index(), record) || !record.has(Field::kTime)) return std::nullopt;
+  return record.time();
+}
+
+void append_gaps(const std::vector<Gap>& gaps, Json& json) {
+  json.open("gaps", '[');
+  for (const Gap& gap : gaps) {
+    json.open('{');
+    json.text("from", format_time(gap.from));
+    json.time("to", gap.to);
+    json.number("count", gap.count);
+    json.text("cause", gap.cause);
+    json.number("record", gap.record);
+    json.close('}');
+  }
+  json.close(']');
+}
+
+std::string_view state_of(const Source& source, TimeNs now) {
+  if (source.runs.empty() || source.runs.back().to) return "stopped";
+  const bool open_gap =
+      std::ranges::any_of(source.gaps, [&](const Gap& gap) { return gap.from <= now && (!gap.to || *gap.to > now); });
+  return open_gap ? "gap" : "capturing";
+}
+
+}  // namespace
+
+Result<std::string> status_json(ApiContext& api) {
+  const View view = api.book.view();
+  if (auto status = api.coverage.refresh(view); !status) return std::unexpected(status.error());
+  const TimeNs now = api.clock.now();
+  const ClockLine clock = clock_of(api.coverage.sources());
+  std::string out;
+  Json json(out);
+  json.open('{');
+  json.text("origin", api.book.origin());
+  json.text("vkey", api.book.vkey());
+  json.text("version", api.options.version);
+  json.text("host", api.options.host);
+  json.number("size", view.size());
+  json.text("checkpoint", api.book.checkpoint());
+  json.text("started", format_time(api.options.started));
+  json.text_or_null("read_only", api.book.read_only_reason().value_or(""));
+  json.text("recovery", api.book.recovery_report());
+  json.raw("completeness", to_json(api.coverage.over(now, now)));
+  json.open("clock", '{');
+  json.text("state", clock.synchronised ? "synchronised" : "not_synchronised");
+  json.number("error_ns", clock.error_ns);
+  json.close('}');
+  append_capture(api.options.capture ? api.options.capture() : std::vector<CaptureLine>(), json);
+  json.raw("records_per_second", fmt::format("{:.1f}", api.records_per_second()));
+  json.time("first_record", first_time(view));
+  json.open("claimed", '[');
+  for (const Ip& ip : api.coverage.claimed_now()) json.element(to_text(ip));
+  json.close(']');
+  json.close('}');
+  return out;
+}
+
+HttpResponse answer_status(ApiContext& api, const HttpRequest&, std::string_view) {
+  const auto status = status_json(api);
+  return status ? json_response(*status + "\n") : error_response(status.error());
+}
+
+HttpResponse answer_sources(ApiContext& api, const HttpRequest&, std::string_view) {
+  if (auto status = api.coverage.refresh(api.book.view()); !status) return error_response(status.error());
+  const TimeNs now = api.clock.now();
+  std::string out;
+  Json json(out);
+  json.open('[');
+  for (const Source& source : api.coverage.sources()) {
+    json.open('{');
+    json.text("source", source.name);
+    json.text("host", source.host);
+    json.text("state", state_of(source, now));
+    json.time("since", source.runs.empty() ? std::nullopt : std::optional(source.runs.back().from));
+    json.text("covers", source.covers);
+    json.text("means", source.means);
+    json.number("last_seq", api.book.last_seq(source.name));
+    append_gaps(source.gaps, json);
+    json.number("clock_error_ns", source.clock_error_ns);
+    json.close('}');
+  }
+  json.close(']');
+  return json_response(out + "\n");
+}
+
+HttpResponse answer_metrics(ApiContext& api, const HttpRequest&, std::string_view) {
+  std::string out;
+  const auto metric = [&](std::string_view name, std::string_view type, std::string_view help, auto value) {
+    out += fmt::format("# HELP {} {}\n# TYPE {} {}\n{} {}\n", name, help, name, type, name, value);
+  };
+  metric("portbook_records_total", "counter", "Records in the ledger.", api.book.view().size());
+  metric("portbook_read_only", "gauge", "1 when the book refuses writes.", api.book.read_only_reason() ? 1 : 0);
+  if (api.options.http_statistics) {
+    const HttpStatistics http = api.options.http_statistics();
+    metric("portbook_http_requests_total", "counter", "Requests read.", http.requests);
+    metric("portbook_http_refused_total", "counter", "Requests answered with an error.", http.refused);
+    metric("portbook_http_connections", "gauge", "Connections open.", http.connections);
+    metric("portbook_http_streams", "gauge", "Answers that stream.", http.streams);
+  }
+  if (auto status = api.coverage.refresh(api.book.view()); !status) return error_response(status.error());
+  out += "# HELP portbook_source_gaps_total Gaps recorded by a source.\n# TYPE portbook_source_gaps_total counter\n";
+  for (const Source& source : api.coverage.sources()) {
+    std::string name;
+    append_json_string(source.name, name);
+    out += fmt::format("portbook_source_gaps_total{{source={}}} {}\n", name, source.gaps.size());
+  }
+  HttpResponse response = text_response(std::move(out));
+  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+  return response;
+}
+
+HttpResponse answer_healthz(ApiContext& api, const HttpRequest&, std::string_view) {
+  if (const auto reason = api.book.read_only_reason())
+    return error_response({ErrorCode::kUnavailable, "the book is read-only: " + *reason});
+  return text_response("ok\n");
+}
+
+}  // namespace portbook

@@ -1,0 +1,111 @@
+// The HTTP API: routes, their parameters, their answers. docs/api/openapi.yaml describes it; a test holds the two together.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "book/book.h"
+#include "query/coverage.h"
+#include "query/filter.h"
+#include "server/http.h"
+#include "server/reading_log.h"
+
+namespace portbook {
+
+// One line about what this program captures.
+struct CaptureLine {
+  std::string what;
+  std::string state;  // "ok", "warn", "off"
+  std::string means;
+  std::string detail;
+};
+
+struct ApiOptions {
+  std::string host;
+  std::string version;
+  TimeNs started = 0;
+  std::function<std::vector<CaptureLine>()> capture;  // empty: nothing is captured here
+  std::function<HttpStatistics()> http_statistics;    // of the server that carries this API; may be empty
+};
+
+// What every route may use. Lives as long as the API.
+struct ApiContext {
+  Book& book;
+  Clock& clock;
+  ApiOptions options;
+  Coverage coverage;
+  ReadingLog reading_log;
+
+  // Records a second over the last seconds; each call is a sample.
+  double records_per_second();
+
+  ApiContext(Book& book, Clock& clock, ApiOptions options);
+
+ private:
+  std::mutex rate_mutex_;
+  uint64_t rate_boot_ns_ = 0;  // guarded by rate_mutex_, as the next two
+  uint64_t rate_size_ = 0;
+  double rate_ = 0;
+};
+
+struct Route {
+  std::string_view path;                     // "/api/v1/records/{id}"; {…} is one part of a path, {rest…} all that follows
+  std::span<const std::string_view> params;  // names of query parameters; others are refused
+  HttpResponse (*answer)(ApiContext& api, const HttpRequest& request, std::string_view part);
+};
+
+// Every route, in the order in which they are tried. The page is what remains.
+std::span<const Route> api_routes();
+
+// Thread-safe.
+class Api {
+ public:
+  // The book and the clock must outlive it.
+  Api(Book& book, Clock& clock, ApiOptions options) : context_(book, clock, std::move(options)) {}
+  HttpResponse answer(const HttpRequest& request);
+  [[nodiscard]] ApiContext& context() { return context_; }
+
+ private:
+  ApiContext context_;
+};
+
+// Building blocks of the routes.
+HttpResponse error_response(const Error& error);
+HttpResponse filter_error_response(const FilterError& error);
+HttpResponse json_response(std::string json);
+HttpResponse text_response(std::string text);
+std::string_view error_name(ErrorCode code);
+// A parameter as a number within bounds; `absent` when it is not given. Errors: kBadInput, naming it.
+Result<uint64_t> number_param(const HttpRequest& request, std::string_view name, uint64_t absent, uint64_t low, uint64_t high);
+
+// The routes, by subject.
+HttpResponse answer_search(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_tail(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_who(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_record(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_proof(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_checkpoint(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_vkey(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_consistency(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_log_file(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_status(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_sources(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_metrics(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_healthz(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_fields(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_values(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_histogram(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_facets(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_stats(ApiContext& api, const HttpRequest& request, std::string_view part);
+// The page's files; an unknown path without a dot is the page itself.
+HttpResponse answer_page(const HttpRequest& request);
+
+// /status as JSON, also sent along a tail.
+Result<std::string> status_json(ApiContext& api);
+
+}  // namespace portbook

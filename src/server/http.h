@@ -1,0 +1,94 @@
+// The sockets: listens on loopback and on a unix socket, reads requests within limits, writes answers and streams.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "server/caller.h"
+
+namespace portbook {
+
+inline constexpr size_t kRequestHeaderBytesMax = 32 * 1024;  // all header lines together
+inline constexpr size_t kRequestTargetBytesMax = 24 * 1024;  // path and query
+inline constexpr size_t kConnectionsMax = 256;               // open at once, over all listeners
+inline constexpr size_t kStreamsMax = 48;                    // answers that stream at once
+inline constexpr size_t kChunkBytes = 64 * 1024;             // a stream makes no more than about this before the client takes it
+
+struct HttpRequest {
+  std::string method;
+  std::string path;                                         // decoded, begins with '/'
+  std::vector<std::pair<std::string, std::string>> params;  // decoded, in order
+  std::string last_event_id;
+  std::string if_none_match;
+  bool accepts_gzip = false;
+  Caller caller;
+
+  // The value of the first parameter of that name; nothing when absent. Valid as long as the request.
+  [[nodiscard]] std::optional<std::string_view> param(std::string_view name) const;
+};
+
+// A body made piece by piece. Its calls come one at a time, from worker threads.
+class BodyStream {
+ public:
+  enum class Next {
+    kMore,  // call again once the client has taken what was appended
+    kWait,  // nothing now: call again when the book has grown, or after a second
+    kEnd,
+  };
+  virtual ~BodyStream() = default;
+  // Appends to `out`; returns within some tens of milliseconds, so that a client that has gone is noticed.
+  virtual Next next(std::string& out) = 0;
+};
+
+struct HttpResponse {
+  int status = 200;
+  std::string content_type = "application/json; charset=utf-8";
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;
+  std::string_view fixed_body;         // instead of `body`: bytes that live as long as the program
+  std::unique_ptr<BodyStream> stream;  // instead of both
+};
+
+// Answers one request. Called from worker threads, several at once.
+using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
+
+struct HttpOptions {
+  std::string address = "127.0.0.1";  // loopback only
+  uint16_t port = 7171;               // 0: any free one
+  std::filesystem::path unix_socket;  // made with mode 0600; empty: none
+};
+
+// Counts for /metrics.
+struct HttpStatistics {
+  uint64_t requests = 0;
+  uint64_t refused = 0;  // over a limit, not allowed or not HTTP
+  uint64_t connections = 0;
+  uint64_t streams = 0;
+};
+
+class HttpServer {
+ public:
+  // Errors: kBadInput (not an address; not loopback), kUnavailable (port in use), kDenied, kIo. One sentence each.
+  static Result<std::unique_ptr<HttpServer>> start(const HttpOptions& options, HttpHandler handler);
+  // Closes every connection and joins the threads; afterwards the handler is not called any more.
+  virtual ~HttpServer() = default;
+
+  [[nodiscard]] virtual uint16_t port() const = 0;
+  // Streams that wait look again. Thread-safe, does not block.
+  virtual void wake_streams() = 0;
+  [[nodiscard]] virtual HttpStatistics statistics() const = 0;
+};
+
+// Percent-decoding; '+' is a blank in queries. Nothing when an escape is broken.
+std::optional<std::string> percent_decoded(std::string_view text, bool plus_is_blank);
+std::string percent_encoded(std::string_view text);
+
+}  // namespace portbook
