@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
-#include <algorithm>
+#include <array>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -11,7 +11,7 @@
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 
-#include "record/endpoint.h"
+#include "server/http.h"
 
 namespace portbook {
 
@@ -20,172 +20,193 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
-using Local = asio::local::stream_protocol;
 using asio::ip::tcp;
+using boost::system::error_code;
+using Local = asio::local::stream_protocol;
 
-constexpr size_t kLineBytesMax = 64 * 1024 * 1024;
+constexpr size_t kLineBytesMax = 16 * 1024 * 1024;
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                       std::string_view("-_.~").find(c) != std::string_view::npos;
-    out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
+struct ErrorName {
+  std::string_view name;
+  ErrorCode code;
+};
+constexpr auto kErrorNames = std::to_array<ErrorName>({{"bad_input", ErrorCode::kBadInput},
+                                                       {"not_found", ErrorCode::kNotFound},
+                                                       {"denied", ErrorCode::kDenied},
+                                                       {"io", ErrorCode::kIo},
+                                                       {"corrupt", ErrorCode::kCorrupt},
+                                                       {"limit", ErrorCode::kLimit},
+                                                       {"unavailable", ErrorCode::kUnavailable},
+                                                       {"newer", ErrorCode::kNewer}});
+
+// The book's {"error":{…}} as an error of ours.
+Error error_of(int status, std::string_view body) {
+  simdjson::dom::parser parser;
+  const simdjson::padded_string padded(body);
+  simdjson::dom::element error;
+  std::string_view code;
+  std::string_view message;
+  if (parser.parse(padded)["error"].get(error) != simdjson::SUCCESS || error["code"].get(code) != simdjson::SUCCESS ||
+      error["message"].get(message) != simdjson::SUCCESS) {
+    return {ErrorCode::kIo, fmt::format("the book answered with HTTP status {}", status)};
+  }
+  Error out{ErrorCode::kIo, std::string(message)};
+  for (const ErrorName& name : kErrorNames) {
+    if (name.name == code) out.code = name.code;
+  }
+  uint64_t position = 0;
+  std::string_view expected;
+  if (error["position"].get(position) == simdjson::SUCCESS && error["expected"].get(expected) == simdjson::SUCCESS) {
+    out.message += fmt::format(" (at position {}; expected {})", position + 1, expected);
   }
   return out;
 }
 
-std::string target_of(std::string_view path, const Params& params) {
+std::string target_of(std::string_view path, const Client::Params& params) {
   std::string target(path);
-  char separator = '?';
+  char sign = '?';
   for (const auto& [name, value] : params) {
-    target += separator + name + "=" + escaped(value);
-    separator = '&';
+    if (value.empty()) continue;
+    target += fmt::format("{}{}={}", sign, name, percent_encoded(value));
+    sign = '&';
   }
   return target;
 }
 
-ErrorCode code_named(std::string_view name) {
-  constexpr std::string_view kNames[] = {"bad_input", "not_found", "denied", "io", "corrupt", "limit", "unavailable", "newer"};
-  const auto* found = std::ranges::find(kNames, name);
-  return found == std::end(kNames) ? ErrorCode::kIo : static_cast<ErrorCode>(found - std::begin(kNames));
-}
-
-// The error that the book answered, with the wrong place of `query` underlined when it names one.
-std::unexpected<Error> answered_error(std::string_view body, unsigned status, std::string_view query) {
-  simdjson::dom::parser parser;
-  simdjson::dom::element root;
-  std::string_view code;
-  std::string_view message;
-  if (parser.parse(body.data(), body.size()).get(root) != simdjson::SUCCESS ||
-      root["error"]["message"].get(message) != simdjson::SUCCESS) {
-    return fail(ErrorCode::kUnavailable, fmt::format("the book answered with HTTP status {}", status));
-  }
-  if (root["error"]["code"].get(code) != simdjson::SUCCESS) code = "io";
-  std::string text(message);
-  uint64_t position = 0;
-  if (root["error"]["position"].get(position) == simdjson::SUCCESS && position <= query.size() && query.size() < 200) {
-    uint64_t length = 0;
-    if (root["error"]["length"].get(length) != simdjson::SUCCESS) length = 1;
-    length = std::clamp<uint64_t>(length, 1, std::max<uint64_t>(1, query.size() - position));
-    text += fmt::format("\n  {}\n  {}{}", query, std::string(position, ' '), std::string(length, '^'));
-  }
-  return fail(code_named(code), std::move(text));
-}
-
-template <typename Stream>
-class SocketClient final : public Client {
- public:
-  SocketClient(std::unique_ptr<asio::io_context> io, Stream stream, std::string host)
-      : io_(std::move(io)), stream_(std::move(stream)), host_(std::move(host)) {}
-
-  Status get_lines(std::string_view path, const Params& params, const std::function<bool(std::string_view)>& line) override {
-    http::request<http::empty_body> request(http::verb::get, target_of(path, params), 11);
-    request.set(http::field::host, host_);
-    request.set(http::field::user_agent, "portbook");
-    beast::error_code error;
-    http::write(stream_, request, error);
-    if (error) return broke(error);
-    http::response_parser<http::buffer_body> parser;
-    parser.body_limit(boost::none);
-    http::read_header(stream_, buffer_, parser, error);
-    if (error) return broke(error);
-    const unsigned status = parser.get().result_int();
-    std::string rest;
-    char part[65536];
-    while (!parser.is_done()) {
-      parser.get().body().data = part;
-      parser.get().body().size = sizeof part;
-      http::read_some(stream_, buffer_, parser, error);
-      if (error == http::error::need_buffer) error = {};
-      if (error) return broke(error);
-      rest.append(part, sizeof part - parser.get().body().size);
-      if (rest.size() > kLineBytesMax)
-        return fail(ErrorCode::kLimit, fmt::format("the answer has a line of more than {} bytes", kLineBytesMax));
-      if (status < 400 && !take_lines(rest, line)) return {};
+// Sends the request and hands the body over piece by piece until take() returns false.
+template <typename Socket>
+Status exchange(Socket& socket, const std::string& host, const std::string& target,
+                const std::function<bool(std::string_view)>& take) {
+  error_code error;
+  http::request<http::empty_body> request(http::verb::get, target, 11);
+  request.set(http::field::host, host);
+  request.set(http::field::user_agent, "portbook");
+  request.keep_alive(false);
+  // A book that refuses the caller answers before it has read anything: the answer counts, not a failed write.
+  http::write(socket, request, error);
+  beast::flat_buffer buffer;
+  http::response_parser<http::buffer_body> parser;
+  parser.body_limit(boost::none);
+  http::read_header(socket, buffer, parser, error);
+  if (error) return fail(ErrorCode::kIo, fmt::format("the book's answer broke off: {}", error.message()));
+  const int status = static_cast<int>(parser.get().result_int());
+  std::string failure;
+  std::array<char, 64 * 1024> piece;
+  while (!parser.is_done()) {
+    parser.get().body().data = piece.data();
+    parser.get().body().size = piece.size();
+    http::read_some(socket, buffer, parser, error);
+    if (error == http::error::need_buffer) error = {};
+    if (error) return fail(ErrorCode::kIo, fmt::format("the book's answer broke off: {}", error.message()));
+    const std::string_view got(piece.data(), piece.size() - parser.get().body().size);
+    if (status != 200) {
+      failure += got;
+    } else if (!got.empty() && !take(got)) {
+      return {};
     }
-    if (status >= 400) {
-      const auto query = std::ranges::find(params, "q", [](const auto& param) { return std::string_view(param.first); });
-      return answered_error(rest, status, query == params.end() ? std::string_view{} : std::string_view(query->second));
-    }
-    if (!rest.empty()) line(rest);
-    return {};
   }
-
- private:
-  static std::unexpected<Error> broke(const beast::error_code& error) {
-    return fail(ErrorCode::kUnavailable, fmt::format("the book broke the connection off: {}", error.message()));
-  }
-  // Hands the whole lines of `text` over and leaves the rest; false when `line` has had enough.
-  static bool take_lines(std::string& text, const std::function<bool(std::string_view)>& line) {
-    size_t from = 0;
-    for (size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', from)) {
-      if (!line(std::string_view(text).substr(from, end - from))) return false;
-      from = end + 1;
-    }
-    text.erase(0, from);
-    return true;
-  }
-
-  std::unique_ptr<asio::io_context> io_;
-  Stream stream_;
-  std::string host_;
-  beast::flat_buffer buffer_;
-};
-
-Result<std::unique_ptr<Client>> connect_url(const std::string& url) {
-  const auto bad = [&] {
-    return fail(ErrorCode::kBadInput, fmt::format("--server: \"{}\" is not such as http://127.0.0.1:7171", url));
-  };
-  std::string_view rest = url;
-  if (!rest.starts_with("http://")) return bad();
-  rest.remove_prefix(7);
-  if (rest.ends_with('/')) rest.remove_suffix(1);
-  const std::string host(rest);
-  const std::string literal = rest.starts_with("localhost") ? "127.0.0.1" + std::string(rest.substr(9)) : host;
-  const auto endpoint = parse_endpoint_pattern(literal);
-  if (!endpoint || !endpoint->port || !endpoint->is_address()) return bad();
-  auto io = std::make_unique<asio::io_context>();
-  tcp::socket socket(*io);
-  beast::error_code error;
-  socket.connect(tcp::endpoint(asio::ip::make_address(to_text(endpoint->network.base)), *endpoint->port), error);
-  if (error) return fail(ErrorCode::kUnavailable, fmt::format("no book answers at {}: {}", url, error.message()));
-  return std::make_unique<SocketClient<tcp::socket>>(std::move(io), std::move(socket), host);
+  if (status != 200) return std::unexpected(error_of(status, failure));
+  return {};
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Client>> Client::connect(const BookChoice& choice) {
-  if (!choice.server.empty()) return connect_url(choice.server);
-  const std::string path = (choice.data / "portbook.sock").native();
-  if (path.size() >= sizeof(sockaddr_un::sun_path))
-    return fail(ErrorCode::kBadInput, fmt::format("{}: the path is too long for a unix socket", path));
-  auto io = std::make_unique<asio::io_context>();
-  Local::socket socket(*io);
-  beast::error_code error;
-  socket.connect(Local::endpoint(path), error);
-  if (error == boost::system::errc::permission_denied) {
-    return fail(ErrorCode::kDenied,
-                fmt::format("the book in {} may only be read by its owner: ask as that user or as root", choice.data.native()));
+struct Client::Place {
+  std::filesystem::path socket;  // empty: tcp
+  std::string host;
+  std::string port;
+
+  [[nodiscard]] Status ask_tcp(const std::string& target, const std::function<bool(std::string_view)>& take) const {
+    asio::io_context io;
+    error_code error;
+    tcp::resolver resolver(io);
+    const auto found = resolver.resolve(host, port, error);
+    tcp::socket connection(io);
+    if (!error) asio::connect(connection, found, error);
+    if (error) return fail(ErrorCode::kUnavailable, fmt::format("no book answers at {} port {}: {}", host, port, error.message()));
+    return exchange(connection, host.contains(':') ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port), target,
+                    take);
   }
-  if (error) {
-    return fail(
-        ErrorCode::kUnavailable,
-        fmt::format("no book is running in {0}; start one with `portbook up --data {0}`, or name another with --data or --server",
-                    choice.data.native()));
+
+  [[nodiscard]] Status ask_unix(const std::string& target, const std::function<bool(std::string_view)>& take) const {
+    asio::io_context io;
+    error_code error;
+    Local::socket connection(io);
+    connection.connect(Local::endpoint(socket.string()), error);
+    const std::string folder = socket.parent_path().string();
+    if (error == asio::error::access_denied)
+      return fail(ErrorCode::kDenied, fmt::format("this user may not read the book in {}", folder));
+    if (error) {
+      return fail(ErrorCode::kUnavailable, fmt::format("no book is running in {0}; start it with: portbook up --data {0}", folder));
+    }
+    return exchange(connection, "localhost", target, take);
   }
-  return std::make_unique<SocketClient<Local::socket>>(std::move(io), std::move(socket), "localhost");
+
+  [[nodiscard]] Status ask(const std::string& target, const std::function<bool(std::string_view)>& take) const {
+    return socket.empty() ? ask_tcp(target, take) : ask_unix(target, take);
+  }
+};
+
+Client::Client(std::unique_ptr<Place> place) : place_(std::move(place)) {}
+Client::Client(Client&&) noexcept = default;
+Client& Client::operator=(Client&&) noexcept = default;
+Client::~Client() = default;
+
+Result<Client> Client::over_unix_socket(const std::filesystem::path& socket) {
+  if (socket.string().size() >= sizeof(sockaddr_un::sun_path)) {
+    return fail(ErrorCode::kBadInput, fmt::format("the path {} is too long for a unix socket; use --server URL", socket.string()));
+  }
+  auto place = std::make_unique<Place>();
+  place->socket = socket;
+  return Client(std::move(place));
+}
+
+Result<Client> Client::over_url(std::string_view url) {
+  constexpr std::string_view kScheme = "http://";
+  const auto bad = [&] {
+    return fail(ErrorCode::kBadInput, fmt::format("\"{}\" is not the URL of a book, such as http://127.0.0.1:7171", url));
+  };
+  if (!url.starts_with(kScheme)) return bad();
+  std::string_view authority = url.substr(kScheme.size());
+  if (authority.ends_with('/')) authority.remove_suffix(1);
+  const size_t colon = authority.rfind(':');
+  const size_t bracket = authority.rfind(']');
+  const bool has_port = colon != std::string_view::npos && (bracket == std::string_view::npos || bracket < colon);
+  std::string_view host = has_port ? authority.substr(0, colon) : authority;
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  if (host.empty() || host.contains('/')) return bad();
+  auto place = std::make_unique<Place>();
+  place->host = host;
+  place->port = has_port ? std::string(authority.substr(colon + 1)) : "7171";
+  return Client(std::move(place));
 }
 
 Result<std::string> Client::get(std::string_view path, const Params& params) {
   std::string body;
-  const auto status = get_lines(path, params, [&](std::string_view line) {
-    body += line;
-    body += '\n';
+  const auto status = place_->ask(target_of(path, params), [&](std::string_view piece) {
+    body += piece;
     return true;
   });
   if (!status) return std::unexpected(status.error());
   return body;
+}
+
+Status Client::lines(std::string_view path, const Params& params, const std::function<bool(std::string_view line)>& line) {
+  std::string pending;
+  bool too_long = false;
+  const auto status = place_->ask(target_of(path, params), [&](std::string_view piece) {
+    pending += piece;
+    size_t start = 0;
+    for (size_t end = pending.find('\n'); end != std::string::npos; end = pending.find('\n', start)) {
+      if (!line(std::string_view(pending).substr(start, end - start))) return false;
+      start = end + 1;
+    }
+    pending.erase(0, start);
+    too_long = pending.size() > kLineBytesMax;
+    return !too_long;
+  });
+  if (too_long) return fail(ErrorCode::kLimit, fmt::format("a line of the answer is longer than {} bytes", kLineBytesMax));
+  return status;
 }
 
 }  // namespace portbook

@@ -1,6 +1,7 @@
-// Asks a running book over its unix socket or a loopback URL.
+// Asks a running book over its unix socket or a URL.
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -9,24 +10,31 @@
 #include <vector>
 
 #include "base/result.h"
-#include "cli/command.h"
 
 namespace portbook {
 
-using Params = std::vector<std::pair<std::string, std::string>>;
-
-// One connection, one question at a time.
+// One connection for each request; blocking. Moves only.
 class Client {
  public:
-  // Errors: kUnavailable (no book is running there), kDenied (another user's book), kBadInput (not an http URL).
-  static Result<std::unique_ptr<Client>> connect(const BookChoice& choice);
-  virtual ~Client() = default;
+  // Errors: kBadInput (a path too long for a unix socket).
+  static Result<Client> over_unix_socket(const std::filesystem::path& socket);
+  // "http://127.0.0.1:7171". Errors: kBadInput (not such a URL).
+  static Result<Client> over_url(std::string_view url);
+  Client(Client&&) noexcept;
+  Client& operator=(Client&&) noexcept;
+  ~Client();
 
-  // Calls `line` for each line of the answer's body as it arrives, without its newline, until it returns false.
-  // Errors: what the book answered, as its code and sentence; kUnavailable when the connection broke.
-  virtual Status get_lines(std::string_view path, const Params& params, const std::function<bool(std::string_view)>& line) = 0;
-  // The whole body. Errors as above.
+  using Params = std::vector<std::pair<std::string, std::string>>;  // empty values are left out
+  // The whole body. Errors: what the book answered, as an error of ours; kUnavailable (nothing answers there); kDenied; kIo when
+  // the connection broke.
   Result<std::string> get(std::string_view path, const Params& params = {});
+  // Calls line() for each line of the body, without its newline, until it returns false. Errors as above.
+  Status lines(std::string_view path, const Params& params, const std::function<bool(std::string_view line)>& line);
+
+ private:
+  struct Place;
+  explicit Client(std::unique_ptr<Place> place);
+  std::unique_ptr<Place> place_;
 };
 
 }  // namespace portbook

@@ -8,7 +8,7 @@
 
 namespace portbook {
 
-std::filesystem::path default_data() {
+std::filesystem::path default_folder() {
   if (geteuid() == 0) return "/var/lib/portbook";
   if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && *state == '/')
     return std::filesystem::path(state) / "portbook";
@@ -17,28 +17,21 @@ std::filesystem::path default_data() {
   return "portbook-data";
 }
 
-void add_data_option(CLI::App& command, BookChoice& choice) {
-  choice.data = default_data();
-  command.add_option("--data", choice.data, "folder of the book")->type_name("DIR")->capture_default_str();
+std::filesystem::path BookPlace::folder() const {
+  return data.empty() ? default_folder() : std::filesystem::path(data);
 }
 
-void add_book_options(CLI::App& command, BookChoice& choice) {
-  add_data_option(command, choice);
-  command.add_option("--server", choice.server, "ask the book at this URL instead, such as http://127.0.0.1:7171")
-      ->type_name("URL");
+Result<Client> BookPlace::connect() const {
+  return server.empty() ? Client::over_unix_socket(folder() / "portbook.sock") : Client::over_url(server);
 }
 
-void add_json_option(CLI::App& command, Format& format) {
-  command.add_flag_callback("--json", [&format] { format = Format::kJson; }, "print JSON");
-}
-
-void add_format_options(CLI::App& command, Format& format) {
-  command.add_flag_callback("--json", [&format] { format = Format::kJson; }, "print one JSON object a line");
-  command.add_flag_callback("--csv", [&format] { format = Format::kCsv; }, "print comma-separated values");
+void add_place_options(CLI::App& command, BookPlace& place) {
+  auto* data =
+      command.add_option("--data", place.data, fmt::format("Folder of the running book (default {})", default_folder().string()));
+  command.add_option("--server", place.server, "URL of the running book, such as http://127.0.0.1:7171")->excludes(data);
 }
 
 int report(const Error& error) {
-  std::fflush(stdout);
   fmt::print(stderr, "portbook: {}\n", error.message);
   return exit_code(error.code);
 }

@@ -1,4 +1,7 @@
-// What the commands share: where the book is, how answers are printed, and how errors end the program.
+// The command line: one file per command, each thin over the HTTP API of a running book.
+//
+// Exit codes: 0 done; 1 the question has no answer (who: nobody, not covered; verify: wrong); 2 wrong arguments or filter; 3 not
+// found; 4 not allowed; 5 disk or network; 6 corrupt; 7 over a limit; 8 no running book, or port in use; 9 data of a newer version.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -7,39 +10,40 @@
 #include <string>
 
 #include "base/result.h"
+#include "cli/client.h"
 
 namespace portbook {
 
-inline constexpr int kExitNoMatch = 1;  // who: nobody held the endpoint then; doctor: something is not captured
+inline constexpr int kNoAnswer = 1;
 
-// Which book a command talks to.
-struct BookChoice {
-  std::filesystem::path data;  // folder of a book on this machine
-  std::string server;          // or the URL of a running one
+// Where the book is that a command asks; filled by the options --data and --server.
+struct BookPlace {
+  std::string data;
+  std::string server;
+
+  // Errors: kUnavailable when no book runs there, kDenied, kBadInput (not a URL).
+  [[nodiscard]] Result<Client> connect() const;
+  [[nodiscard]] std::filesystem::path folder() const;
 };
+void add_place_options(CLI::App& command, BookPlace& place);
 
-// /var/lib/portbook for root, else portbook in the user's state folder.
-std::filesystem::path default_data();
-void add_data_option(CLI::App& command, BookChoice& choice);
-void add_book_options(CLI::App& command, BookChoice& choice);  // --data and --server
+// /var/lib/portbook for root, else the user's state folder.
+std::filesystem::path default_folder();
 
-enum class Format { kTable, kJson, kCsv };
-void add_json_option(CLI::App& command, Format& format);
-void add_format_options(CLI::App& command, Format& format);  // --json and --csv
-
-// Prints "portbook: …" to standard error and returns the exit code.
+// Prints the error as one sentence on stderr; the process's exit code.
 int report(const Error& error);
 
-// Each adds its command; when it was chosen, `run` becomes what does it and gives the exit code.
+// Adds the command to the program. `run` is set to what is to be done when it was chosen; its result is the exit code.
 using Run = std::function<int()>;
-void add_up(CLI::App& app, Run& run);
-void add_who(CLI::App& app, Run& run);
-void add_search(CLI::App& app, Run& run);
-void add_tail(CLI::App& app, Run& run);
-void add_fields(CLI::App& app, Run& run);
-void add_prove(CLI::App& app, Run& run);
-void add_verify(CLI::App& app, Run& run);
-void add_export(CLI::App& app, Run& run);
-void add_doctor(CLI::App& app, Run& run);
+void add_up(CLI::App& program, Run& run);
+void add_who(CLI::App& program, Run& run);
+void add_search(CLI::App& program, Run& run);
+void add_tail(CLI::App& program, Run& run);
+void add_stats(CLI::App& program, Run& run);
+void add_fields(CLI::App& program, Run& run);
+void add_prove(CLI::App& program, Run& run);
+void add_verify(CLI::App& program, Run& run);
+void add_export(CLI::App& program, Run& run);
+void add_doctor(CLI::App& program, Run& run);
 
 }  // namespace portbook

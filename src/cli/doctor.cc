@@ -1,107 +1,110 @@
-// portbook doctor: what is captured here and what is not, and why.
+// portbook doctor: what is captured here and by what means, and what is not and why.
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <memory>
+
+#include "base/clock.h"
 #include "capture/capture.h"
-#include "cli/client.h"
-#include "cli/rows.h"
+#include "cli/command.h"
 #include "cli/table.h"
-#include "record/json.h"
+#include "query/json_writer.h"
 #include "record/version.h"
 
 namespace portbook {
 
 namespace {
 
-struct Options {
-  BookChoice book;
-  Format format = Format::kTable;
-};
-
-struct Finding {
+struct Line {
   std::string what;
   std::string state;
   std::string means;
   std::string detail;
 };
 
-// What the running book captures.
-Result<std::vector<Finding>> ask_book(Client& client) {
-  const auto body = client.get("/api/v1/status");
-  if (!body) return std::unexpected(body.error());
+struct Options {
+  BookPlace place;
+  bool json = false;
+};
+
+// From the running book, which captures already.
+std::vector<Line> lines_of_book(std::string_view status) {
   simdjson::dom::parser parser;
-  simdjson::dom::element root;
-  simdjson::dom::array lines;
-  if (parser.parse(*body).get(root) != simdjson::SUCCESS || root["capture"].get(lines) != simdjson::SUCCESS) {
-    return fail(ErrorCode::kCorrupt, "the book answered with something that is no status");
+  const simdjson::padded_string padded(status);
+  simdjson::dom::element parsed;
+  simdjson::dom::array capture;
+  std::vector<Line> lines;
+  if (parser.parse(padded).get(parsed) != simdjson::SUCCESS || parsed["capture"].get(capture) != simdjson::SUCCESS) return lines;
+  for (const simdjson::dom::element line : capture) {
+    lines.push_back({member(line, "what"), member(line, "state"), member(line, "means"), member(line, "detail")});
   }
-  std::vector<Finding> findings;
-  for (const auto line : lines)
-    findings.push_back(
-        {member_text(line, "what"), member_text(line, "state"), member_text(line, "means"), member_text(line, "detail")});
-  return findings;
+  return lines;
 }
 
-// Attaches for a moment, without a book, and takes everything down again.
-Result<std::vector<Finding>> try_here() {
+// Tries for a moment, without a book: what is captured is thrown away.
+Result<std::vector<Line>> lines_of_trial() {
   CaptureOptions options;
   options.host = "doctor";
   options.version = kVersion;
-  options.last_seq = [](std::string_view) { return uint64_t{0}; };
-  options.sink = [](const Batch&, const CaptureOptions::Done& done) { done({}); };
-  auto capture = Capture::start(std::move(options), system_clock());
+  options.sink = [](Batch, const CaptureOptions::Done& done) { done({}); };
+  const auto capture = Capture::start(std::move(options), system_clock());
   if (!capture) return std::unexpected(capture.error());
-  std::vector<Finding> findings;
-  for (const Capability& line : (*capture)->report()) findings.push_back({line.what, to_text(line.state), line.means, line.detail});
+  std::vector<Line> lines;
+  for (const Capability& one : (*capture)->report()) lines.push_back({one.what, to_text(one.state), one.means, one.detail});
   (*capture)->stop();
-  return findings;
+  return lines;
 }
 
-void print(const std::vector<Finding>& findings, Format format) {
-  for (const Finding& finding : findings) {
-    if (format == Format::kJson) {
-      std::string line = "{";
-      for (const auto& [name, value] :
-           {std::pair("what", &finding.what), {"state", &finding.state}, {"means", &finding.means}, {"detail", &finding.detail}}) {
-        line += fmt::format("{}\"{}\":", line.size() > 1 ? "," : "", name);
-        append_json_string(*value, line);
-      }
-      fmt::print("{}}}\n", line);
-      continue;
-    }
-    const Ink ink = finding.state == "ok" ? Ink::kGood : finding.state == "warn" ? Ink::kWarn : Ink::kBad;
-    fmt::print("{}  {:<24} {}\n", in_ink(ink, fmt::format("{:<4}", finding.state)), finding.what, finding.means);
-    if (!finding.detail.empty()) fmt::print("{:31}{}\n", "", in_ink(Ink::kDim, finding.detail));
-  }
+Ink ink_of(std::string_view column, std::string_view cell) {
+  if (column != "state") return column == "what" ? Ink::kBold : Ink::kPlain;
+  return cell == "ok" ? Ink::kGood : cell == "warn" ? Ink::kWarn : Ink::kBad;
 }
 
 int doctor(const Options& options) {
-  auto client = Client::connect(options.book);
-  const bool running = client.has_value();
-  const auto findings = running ? ask_book(**client) : try_here();
-  if (!findings) return report(findings.error());
-  if (options.format == Format::kTable) {
-    fmt::print("{}\n", running ? fmt::format("The book in {} captures:", options.book.data.native())
-                               : "No book is running; this is what `portbook up` could capture here:");
+  std::vector<Line> lines;
+  auto client = options.place.connect();
+  const auto status = client ? client->get("/api/v1/status") : Result<std::string>(std::unexpected(client.error()));
+  if (status) {
+    lines = lines_of_book(*status);
+    fmt::print(stderr, "As the running book says:\n");
+  } else {
+    if (!options.place.server.empty()) return report(status.error());
+    fmt::print(stderr, "No book is running; trying to capture for a moment{}:\n", geteuid() == 0 ? "" : " as an ordinary user");
+    const auto tried = lines_of_trial();
+    if (!tried) return report(tried.error());
+    lines = *tried;
   }
-  print(*findings, options.format);
-  if (options.format == Format::kTable && geteuid() != 0 && !running) fmt::print("\nNot root: capture needs root.\n");
-  for (const Finding& finding : *findings) {
-    if (finding.state == "off") return kExitNoMatch;
+  Table table({"what", "state", "means", "detail"});
+  for (const Line& line : lines) {
+    if (options.json) {
+      std::string out;
+      Json json(out);
+      json.open('{');
+      json.text("what", line.what);
+      json.text("state", line.state);
+      json.text("means", line.means);
+      json.text("detail", line.detail);
+      json.close('}');
+      fmt::print("{}\n", out);
+    } else {
+      table.add({line.what, line.state, line.means, line.detail});
+    }
   }
+  if (!options.json) table.print(ink_of);
   return 0;
 }
 
 }  // namespace
 
-void add_doctor(CLI::App& app, Run& run) {
-  auto options = std::make_shared<Options>();  // shared by the parser's callbacks and the run
-  CLI::App* command = app.add_subcommand("doctor", "tell what is captured on this host, what is not, and why");
-  add_json_option(*command, options->format);
-  add_book_options(*command, options->book);
+void add_doctor(CLI::App& program, Run& run) {
+  auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
+  auto* command = program.add_subcommand("doctor", "What is captured on this host, by what means, and what is not and why");
+  command->add_flag("--json", options->json, "One JSON object a line");
+  add_place_options(*command, options->place);
   command->footer(
-      "Examples:\n  portbook doctor\n  portbook doctor --json | jq -r 'select(.state != \"ok\") | .what + \": \" + .detail'\n"
-      "Exit codes: 0 all is captured, 1 something is not");
+      "Examples:\n"
+      "  sudo portbook doctor\n"
+      "  portbook doctor --json | jq 'select(.state != \"ok\")'");
   command->callback([options, &run] { run = [options] { return doctor(*options); }; });
 }
 

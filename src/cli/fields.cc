@@ -1,51 +1,59 @@
-// portbook fields: the field table.
+// portbook fields: the fields of records, by which filters name them.
+#include "record/fields.h"
+
 #include <fmt/format.h>
+
+#include <memory>
 
 #include "cli/command.h"
 #include "cli/table.h"
-#include "record/json.h"
+#include "query/json_writer.h"
 
 namespace portbook {
 
 namespace {
 
-constexpr std::string_view kTypes[] = {"number", "signed number", "time", "duration, ns", "port",
-                                       "name",   "address",       "text", "id",           "values"};
-
-std::string names_of(Field field) {
-  std::string names;
-  for (const EnumName& name : enum_names(field)) names += (names.empty() ? "" : " ") + std::string(name.name);
-  return names;
+std::string values_of(Field field) {
+  std::string out;
+  for (const EnumName& name : enum_names(field)) out += fmt::format("{}{}", out.empty() ? "" : " ", name.name);
+  return out;
 }
 
-int fields(Format format) {
-  Table table({{"field", 16, false}, {"type", 13, false}, {"says", 10, false}});
-  if (format == Format::kTable) table.print_head();
-  for (const FieldInfo& about : kFields) {
-    const std::string_view type = kTypes[static_cast<size_t>(about.type)];
-    const std::string names = names_of(about.field);
-    if (format == Format::kTable) {
-      table.print_row({{std::string(about.name), Ink::kBold},
-                       {std::string(type), Ink::kDim},
-                       {std::string(about.doc) + (names.empty() ? "" : ": " + names)}});
+int fields(bool json_wanted) {
+  Table table({"field", "says", "values"});
+  for (const FieldInfo& field : kFields) {
+    if (!json_wanted) {
+      table.add({std::string(field.name), std::string(field.doc), values_of(field.field)});
       continue;
     }
-    std::string doc;
-    append_json_string(about.doc, doc);
-    fmt::print("{{\"name\":\"{}\",\"key\":{},\"type\":\"{}\",\"doc\":{},\"ocsf\":\"{}\",\"ecs\":\"{}\",\"names\":\"{}\"}}\n",
-               about.name, index_of(about.field), type, doc, about.ocsf, about.ecs, names);
+    std::string line;
+    Json json(line);
+    json.open('{');
+    json.text("name", field.name);
+    json.text("doc", field.doc);
+    json.text("ecs", field.ecs);
+    json.text("ocsf", field.ocsf);
+    json.text("values", values_of(field.field));
+    json.close('}');
+    fmt::print("{}\n", line);
+  }
+  if (!json_wanted) {
+    table.print([](std::string_view column, std::string_view) { return column == "field" ? Ink::kBold : Ink::kPlain; });
   }
   return 0;
 }
 
 }  // namespace
 
-void add_fields(CLI::App& app, Run& run) {
-  auto format = std::make_shared<Format>(Format::kTable);  // shared by the parser's callbacks and the run
-  CLI::App* command = app.add_subcommand("fields", "list the fields of records, as used in filters");
-  add_json_option(*command, *format);
-  command->footer("Examples:\n  portbook fields\n  portbook fields --json | jq -r 'select(.ecs != \"\") | .name + \" = \" + .ecs'");
-  command->callback([format, &run] { run = [format] { return fields(*format); }; });
+void add_fields(CLI::App& program, Run& run) {
+  auto json = std::make_shared<bool>(false);  // shared: the parser's callbacks and the run hold it
+  auto* command = program.add_subcommand("fields", "The fields of records, by which filters name them");
+  command->add_flag("--json", *json, "One JSON object a line");
+  command->footer(
+      "Examples:\n"
+      "  portbook fields\n"
+      "  portbook fields --json | jq -r 'select(.ecs != \"\") | [.name,.ecs] | @tsv'");
+  command->callback([json, &run] { run = [json] { return fields(*json); }; });
 }
 
 }  // namespace portbook

@@ -1,88 +1,95 @@
-// portbook search: connections, or evidence records, that match a filter.
+// portbook search: connections that match a filter, newest first.
 #include <fmt/format.h>
 
-#include "cli/client.h"
-#include "cli/rows.h"
+#include <algorithm>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/table.h"
 
 namespace portbook {
 
 namespace {
 
+constexpr uint64_t kPageRows = 10'000;  // the most that one request gives
+
 struct Options {
-  BookChoice book;
-  Format format = Format::kTable;
-  std::string filter;
-  std::string columns;
-  uint64_t limit = 100;
+  BookPlace place;
+  OutputOptions output;
+  std::vector<std::string> filter;
+  uint64_t limit = 200;
 };
 
-// One page of the answer; `cursor` becomes where the next begins, empty at the end. Returns how many rows were printed.
-Result<uint64_t> print_page(Client& client, const Options& options, uint64_t limit, std::string& cursor, RowPrinter& printer) {
-  Params params = {{"q", options.filter}, {"limit", std::to_string(limit)}};
-  if (!cursor.empty()) params.emplace_back("cursor", cursor);
-  cursor.clear();
-  uint64_t count = 0;
-  Status printed;
-  bool ended = false;
-  simdjson::dom::parser parser;
-  const auto status = client.get_lines("/api/v1/search", params, [&](std::string_view line) {
-    if (line.starts_with("{\"row\":")) {
-      printed = printer.print(line.substr(7, line.size() - 8));
-      ++count;
-      return printed.has_value();
-    }
-    simdjson::dom::element root;
-    simdjson::dom::element end;
-    if (parser.parse(line.data(), line.size()).get(root) == simdjson::SUCCESS && root["end"].get(end) == simdjson::SUCCESS) {
-      cursor = member_text(end, "cursor");
-      ended = true;
-      const std::string state = member_text(end["completeness"].error() ? end : end["completeness"].value_unsafe(), "state");
-      if (options.format == Format::kTable && cursor.empty() && state == "incomplete") {
-        fmt::print(stderr, "{}\n", member_text(end["completeness"].value_unsafe(), "sentence"));
-      }
-    }
-    return true;
-  });
+// Prints one page; the cursor of the next, empty when there is none or enough rows came.
+Result<std::string> print_page(Client& client, const std::string& filter, const std::string& cursor, uint64_t limit,
+                               RowPrinter& printer, uint64_t& rows) {
+  std::string next;
+  Status failed;
+  const auto status = client.lines(
+      "/api/v1/search", {{"q", filter}, {"limit", std::to_string(std::min(limit, kPageRows))}, {"cursor", cursor}},
+      [&](std::string_view line) {
+        constexpr std::string_view kRow = "{\"row\":";
+        if (line.starts_with(kRow)) {
+          printer.print(line.substr(kRow.size(), line.size() - kRow.size() - 1));
+          ++rows;
+          return true;
+        }
+        simdjson::dom::parser parser;
+        const simdjson::padded_string padded(line);
+        simdjson::dom::element element;
+        simdjson::dom::element end;
+        if (parser.parse(padded).get(element) != simdjson::SUCCESS) return true;
+        if (element["error"].get(end) == simdjson::SUCCESS) failed = fail(ErrorCode::kIo, member(end, "message"));
+        if (element["end"].get(end) != simdjson::SUCCESS) return true;
+        next = member(end, "cursor");
+        simdjson::dom::element completeness;
+        if (end["completeness"].get(completeness) == simdjson::SUCCESS && member(completeness, "state") != "complete") {
+          printer.flush();
+          fmt::print(stderr, "{}\n", member(completeness, "sentence"));
+        }
+        return true;
+      });
   if (!status) return std::unexpected(status.error());
-  if (!printed) return std::unexpected(printed.error());
-  if (!ended) return fail(ErrorCode::kUnavailable, "the book ended the answer before it was whole");
-  return count;
+  if (!failed) return std::unexpected(failed.error());
+  return next;
 }
 
 int search(const Options& options) {
-  auto client = Client::connect(options.book);
+  auto client = options.place.connect();
   if (!client) return report(client.error());
-  RowPrinter printer(options.format, options.columns);
-  constexpr uint64_t kPageRows = 1000;
+  auto printer = RowPrinter::make(options.output);
+  if (!printer) return report(printer.error());
+  const std::string filter = fmt::format("{}", fmt::join(options.filter, " "));
   std::string cursor;
-  uint64_t left = options.limit == 0 ? UINT64_MAX : options.limit;
+  uint64_t rows = 0;
   do {
-    const auto count = print_page(**client, options, std::min(left, kPageRows), cursor, printer);
-    if (!count) return report(count.error());
-    left -= *count;
-  } while (left > 0 && !cursor.empty());
-  printer.finish();
-  if (options.format == Format::kTable && !cursor.empty())
-    fmt::print(stderr, "The newest {}; there are more: --limit 0 prints all.\n", options.limit);
+    const auto next = print_page(*client, filter, cursor, options.limit - rows, *printer, rows);
+    if (!next) return report(next.error());
+    cursor = *next;
+  } while (!cursor.empty() && rows < options.limit);
+  printer->flush();
+  if (rows == 0 && !options.output.json && !options.output.csv) fmt::print(stderr, "Nothing matches.\n");
+  if (!cursor.empty() && !options.output.json && !options.output.csv) {
+    fmt::print(stderr, "The {} newest are shown; --limit gives more.\n", rows);
+  }
   return 0;
 }
 
 }  // namespace
 
-void add_search(CLI::App& app, Run& run) {
-  auto options = std::make_shared<Options>();  // shared by the parser's callbacks and the run
-  CLI::App* command = app.add_subcommand("search", "list connections, newest first");
-  command->add_option("filter", options->filter,
-                      "such as 'dst.port:5432 user:alice since:1h' (`portbook fields` lists the fields; records:all for evidence)");
-  command->add_option("--limit", options->limit, "how many at most, 0 for all")->capture_default_str();
-  command->add_option("--columns", options->columns, "fields to print, joined with commas, such as start,src.ip,src.port,exe")
-      ->type_name("NAMES");
-  add_format_options(*command, options->format);
-  add_book_options(*command, options->book);
+void add_search(CLI::App& program, Run& run) {
+  auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
+  auto* command = program.add_subcommand("search", "Connections that match a filter, newest first");
+  command->add_option("filter", options->filter, "Filter, such as: dst.port:5432 user:alice since:15m");
+  command->add_option("--limit,-n", options->limit, "How many rows at most (default 200)")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1'000'000'000}));
+  add_place_options(*command, options->place);
+  add_output_options(*command, options->output);
   command->footer(
-      "Examples:\n  portbook search 'dst.port:5432 -exe:*/postgres since:15m'\n"
-      "  portbook search 'ip:10.8.0.0/16 outcome:refused' --json | jq -r '.record[\"src.port\"]'\n"
-      "Exit codes: 0 answered, 2 wrong filter, 8 no running book");
+      "Examples:\n"
+      "  portbook search 'dst.port:5432 user:alice since:15m'\n"
+      "  portbook search --json 'ip:10.0.0.0/8 kind:failed' | jq -r .internal\n"
+      "The filter language is described in docs/query.md; `portbook fields` lists the fields.");
   command->callback([options, &run] { run = [options] { return search(*options); }; });
 }
 

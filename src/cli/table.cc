@@ -4,70 +4,203 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 
-#include "base/check.h"
+#include "base/clock.h"
+#include "query/filter.h"
+#include "record/fields.h"
 
 namespace portbook {
 
-bool use_colour() {
-  static const bool colour = [] {
-    const char* no_colour = std::getenv("NO_COLOR");
-    return isatty(STDOUT_FILENO) == 1 && (no_colour == nullptr || *no_colour == '\0');
-  }();
-  return colour;
+namespace {
+
+constexpr auto kUsualColumns =
+    std::to_array<std::string_view>({"id", "start", "duration", "state", "internal", "external", "dst", "exe", "pid", "user"});
+constexpr auto kRowColumns = std::to_array<std::string_view>(
+    {"id", "state", "start", "duration", "internal", "external", "dst", "src", "records", "nat", "nat_reason"});
+
+std::string endpoint_of(simdjson::dom::element record, std::string_view side) {
+  const std::string ip = member(record, fmt::format("{}.ip", side));
+  const std::string port = member(record, fmt::format("{}.port", side));
+  if (ip.empty() || port.empty()) return ip;
+  return ip.contains(':') ? fmt::format("[{}]:{}", ip, port) : fmt::format("{}:{}", ip, port);
 }
 
-std::string in_ink(Ink ink, std::string_view text) {
-  constexpr std::string_view kCodes[] = {"", "2", "1", "36", "35", "32", "31", "33"};
-  if (ink == Ink::kPlain || text.empty() || !use_colour()) return std::string(text);
+// The external endpoint, or why there is none: a port that is not known is never blank.
+std::string external_for_people(simdjson::dom::element row) {
+  std::string external = member(row, "external");
+  if (!external.empty()) return external;
+  const std::string nat = member(row, "nat");
+  const std::string reason = member(row, "nat_reason");
+  return nat == "none" ? "same" : fmt::format("({})", reason.empty() ? nat : reason);
+}
+
+// One cell; `people` asks for what reads well, else for what can be computed with.
+std::string cell_of(simdjson::dom::element row, std::string_view column, bool people) {
+  simdjson::dom::element record;
+  if (row.at_key("record").get(record) != simdjson::SUCCESS) return {};
+  if (column == "duration") {
+    uint64_t ns = 0;
+    if (row.at_key("duration_ns").get(ns) != simdjson::SUCCESS) return {};
+    return people ? short_duration(ns) : std::to_string(ns);
+  }
+  if (column == "dst" || column == "src") return endpoint_of(record, column);
+  if (column == "start" && people) return short_time(member(row, "start"));
+  if (column == "external" && people) return external_for_people(row);
+  if (std::ranges::find(kRowColumns, column) != kRowColumns.end()) return member(row, column);
+  std::string value = member(record, column);
+  if (people && column == "exe") value.erase(0, value.rfind('/') + 1);
+  const auto field = field_named(column);
+  return people && field && info(*field).type == FieldType::kTime ? short_time(value) : value;
+}
+
+Ink ink_of(std::string_view column, std::string_view cell) {
+  if (column == "internal") return Ink::kInternal;
+  if (column == "external") return cell.starts_with('(') || cell == "same" ? Ink::kDim : Ink::kExternal;
+  if (column == "state") return cell == "failed" ? Ink::kBad : cell == "open" ? Ink::kBold : Ink::kDim;
+  if (column == "id") return Ink::kDim;
+  return Ink::kPlain;
+}
+
+// What a terminal would take as a command is shown, not sent.
+std::string printable(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return text;
+}
+
+// Columns on a terminal: bytes that continue a UTF-8 character take none.
+size_t width_of(std::string_view text) {
+  return static_cast<size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+}  // namespace
+
+std::string member(simdjson::dom::element object, std::string_view name) {
+  simdjson::dom::element value;
+  if (object.at_key(name).get(value) != simdjson::SUCCESS || value.is_null()) return {};
+  std::string_view text;
+  return value.get(text) == simdjson::SUCCESS ? std::string(text) : simdjson::minify(value);
+}
+
+void add_output_options(CLI::App& command, OutputOptions& options) {
+  auto* json = command.add_flag("--json", options.json, "One JSON object a line");
+  command.add_flag("--csv", options.csv, "Comma-separated values with a header")->excludes(json);
+  command.add_option("--columns", options.columns, "Columns of the table or CSV, such as start,internal,external,cmdline")
+      ->delimiter(',');
+}
+
+bool use_colour() {
+  static const bool kWanted = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+  return kWanted;
+}
+
+std::string inked(Ink ink, std::string_view text) {
+  if (!use_colour() || ink == Ink::kPlain || text.empty()) return std::string(text);
+  static constexpr std::array<std::string_view, 8> kCodes = {"", "1", "2", "36", "35", "32", "33", "31"};
   return fmt::format("\033[{}m{}\033[0m", kCodes[static_cast<size_t>(ink)], text);
 }
 
-size_t display_width(std::string_view text) {
-  return static_cast<size_t>(std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+std::string short_time(std::string_view time) {
+  if (time.size() < 23) return std::string(time);
+  return fmt::format("{} {}", time.substr(0, 10), time.substr(11, 12));
 }
 
-void Table::print_cell(size_t column, const Cell& cell) {
-  Column& about = columns_[column];
-  const size_t width = display_width(cell.text);
-  about.width = std::max(about.width, width);
-  const bool last = column + 1 == columns_.size();
-  const std::string padding(about.width - width, ' ');
-  if (about.right) {
-    fmt::print("{}{}{}", padding, in_ink(cell.ink, cell.text), last ? "\n" : "  ");
-  } else {
-    fmt::print("{}{}{}", in_ink(cell.ink, cell.text), last ? "" : padding, last ? "\n" : "  ");
+std::string short_duration(uint64_t ns) {
+  const uint64_t minutes = ns / (60 * kNsPerSecond);
+  const double seconds = static_cast<double>(ns % (60 * kNsPerSecond)) / 1e9;
+  if (ns < 1000) return fmt::format("{} ns", ns);
+  if (ns < kNsPerMs) return fmt::format("{} us", ns / 1000);
+  if (ns < kNsPerSecond) return fmt::format("{} ms", ns / kNsPerMs);
+  if (minutes == 0) return fmt::format("{:.1f} s", seconds);
+  if (minutes < 60) return fmt::format("{}m {:.1f}s", minutes, seconds);
+  return fmt::format("{}h {}m", minutes / 60, minutes % 60);
+}
+
+void Table::print_line(const std::vector<std::string>& cells, InkOf ink, bool is_header) const {
+  std::string out;
+  size_t blanks = 0;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    const std::string cell = printable(cells[i]);
+    out.append(cell.empty() ? 0 : blanks, ' ');
+    if (!cell.empty()) blanks = 0;
+    out += inked(is_header ? Ink::kDim : ink(header_[i], cell), cell);
+    blanks += widths_[i] - width_of(cell) + 2;
   }
+  fmt::print("{}\n", out);
 }
 
-void Table::print_head() {
-  for (size_t i = 0; i < columns_.size(); ++i) print_cell(i, {columns_[i].head, Ink::kDim});
+void Table::print(InkOf ink) {
+  widths_.resize(header_.size());
+  for (size_t i = 0; i < widths_.size(); ++i) {
+    widths_[i] = std::max(widths_[i], width_of(header_[i]));
+    for (const auto& row : rows_) widths_[i] = std::max(widths_[i], width_of(row[i]));
+  }
+  if (!header_printed_) print_line(header_, ink, true);
+  header_printed_ = true;
+  for (const auto& row : rows_) print_line(row, ink, false);
+  rows_.clear();
 }
 
-void Table::print_row(const std::vector<Cell>& cells) {
-  PB_CHECK(cells.size() == columns_.size());
-  for (size_t i = 0; i < cells.size(); ++i) print_cell(i, cells[i]);
-}
-
-std::string csv_line(const std::vector<std::string>& values) {
-  std::string line;
-  for (const std::string& value : values) {
-    if (&value != &values.front()) line += ',';
-    if (value.find_first_of(",\"\r\n") == std::string::npos) {
-      line += value;
+void print_csv(const std::vector<std::string>& cells) {
+  std::string out;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (i > 0) out += ',';
+    if (cells[i].find_first_of(",\"\n\r") == std::string::npos) {
+      out += cells[i];
       continue;
     }
-    line += '"';
-    for (const char c : value) {
-      if (c == '"') line += '"';
-      line += c;
+    out += '"';
+    for (const char c : cells[i]) {
+      if (c == '"') out += '"';
+      out += c;
     }
-    line += '"';
+    out += '"';
   }
-  line += "\n";
-  return line;
+  fmt::print("{}\n", out);
+}
+
+Result<RowPrinter> RowPrinter::make(OutputOptions options) {
+  std::vector<std::string_view> names(kRowColumns.begin(), kRowColumns.end());
+  for (const FieldInfo& field : kFields) names.push_back(field.name);
+  for (const std::string& column : options.columns) {
+    if (std::ranges::find(names, column) != names.end()) continue;
+    const std::string near = nearest_name(column, names);
+    return fail(ErrorCode::kBadInput,
+                fmt::format("there is no column \"{}\"{}", column,
+                            near.empty() ? "; `portbook fields` lists them" : "; did you mean " + near + "?"));
+  }
+  if (options.columns.empty()) options.columns.assign(kUsualColumns.begin(), kUsualColumns.end());
+  return RowPrinter(std::move(options));
+}
+
+void RowPrinter::print(std::string_view row) {
+  if (options_.json) {
+    fmt::print("{}\n", row);
+    return;
+  }
+  simdjson::dom::parser parser;
+  const simdjson::padded_string padded(row);
+  simdjson::dom::element element;
+  if (parser.parse(padded).get(element) != simdjson::SUCCESS) return;
+  std::vector<std::string> cells;
+  for (const std::string& column : options_.columns) cells.push_back(cell_of(element, column, !options_.csv));
+  if (options_.csv) {
+    if (!header_printed_) print_csv(options_.columns);
+    header_printed_ = true;
+    print_csv(cells);
+    return;
+  }
+  table_.add(std::move(cells));
+  if (table_.waiting() >= kAligned) table_.print(ink_of);
+}
+
+void RowPrinter::flush() {
+  if (table_.waiting() > 0) table_.print(ink_of);
+  std::fflush(stdout);
 }
 
 }  // namespace portbook

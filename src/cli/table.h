@@ -1,46 +1,76 @@
-// Aligned tables for a terminal, and comma-separated values.
+// Rows for people and programs: an aligned table with colours, NDJSON or CSV.
 #pragma once
 
+#include <simdjson.h>
+
+#include <CLI/CLI.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/result.h"
+
 namespace portbook {
 
-// Whether standard output takes colours: a terminal, and NO_COLOR is not set (no-color.org).
-bool use_colour();
-
-enum class Ink { kPlain, kDim, kBold, kInternal, kExternal, kGood, kBad, kWarn };
-// `text` in that ink, or as it is without colours.
-std::string in_ink(Ink ink, std::string_view text);
-
-struct Cell {
-  std::string text;
-  Ink ink = Ink::kPlain;
+struct OutputOptions {
+  bool json = false;
+  bool csv = false;
+  std::vector<std::string> columns;  // empty: the usual ones
 };
+void add_output_options(CLI::App& command, OutputOptions& options);
 
-// Rows are printed as they come: widths start from the columns' and only grow, so that a live table need not wait.
+// True iff colours are wanted: a terminal, and no NO_COLOR (https://no-color.org).
+bool use_colour();
+// Wraps the text in a colour where colours are wanted.
+enum class Ink : uint8_t { kPlain, kBold, kDim, kInternal, kExternal, kGood, kWarn, kBad };
+std::string inked(Ink ink, std::string_view text);
+
+// A text member of an object; numbers and objects as JSON; empty for null and where there is none.
+std::string member(simdjson::dom::element object, std::string_view name);
+
+// Prints cells as aligned columns, the header first; ink(column, cell) colours one.
 class Table {
  public:
-  struct Column {
-    std::string head;
-    size_t width = 0;  // at least
-    bool right = false;
-  };
-  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
-  void print_head();
-  // Needs as many cells as columns.
-  void print_row(const std::vector<Cell>& cells);
+  explicit Table(std::vector<std::string> header) : header_(std::move(header)) {}
+  using InkOf = Ink (*)(std::string_view column, std::string_view cell);
+  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  [[nodiscard]] size_t waiting() const { return rows_.size(); }
+  // Prints what was added since; widths only grow.
+  void print(InkOf ink);
 
  private:
-  void print_cell(size_t column, const Cell& cell);
-  std::vector<Column> columns_;
+  void print_line(const std::vector<std::string>& cells, InkOf ink, bool is_header) const;
+  std::vector<std::string> header_;
+  std::vector<std::vector<std::string>> rows_;
+  std::vector<size_t> widths_;
+  bool header_printed_ = false;
 };
 
-// Number of terminal cells that UTF-8 `text` takes, one for each code point.
-size_t display_width(std::string_view text);
+// One line of CSV (RFC 4180) to stdout.
+void print_csv(const std::vector<std::string>& cells);
 
-// One line of RFC 4180 comma-separated values, with its newline.
-std::string csv_line(const std::vector<std::string>& values);
+// Prints rows (the HTTP contract's Row objects) to stdout.
+class RowPrinter {
+ public:
+  // Errors: kBadInput, naming a column that is neither a field nor one of id, state, start, duration, internal, external, records.
+  static Result<RowPrinter> make(OutputOptions options);
+
+  // `row` is one Row object as JSON text. Table rows wait until kAligned of them are there, or flush() is called.
+  void print(std::string_view row);
+  void flush();
+
+ private:
+  explicit RowPrinter(OutputOptions options) : options_(std::move(options)), table_(options_.columns) {}
+
+  static constexpr size_t kAligned = 500;
+  OutputOptions options_;
+  Table table_;
+  bool header_printed_ = false;
+};
+
+// "2026-11-22T12:03:01.990123456Z" as "2026-11-22 12:03:01.990".
+std::string short_time(std::string_view time);
+// Two units at most: "738 ms", "5.0 s", "1m 50.9s".
+std::string short_duration(uint64_t ns);
 
 }  // namespace portbook

@@ -1,60 +1,75 @@
 // portbook tail: connections as they open and close.
 #include <fmt/format.h>
 
-#include <cstdio>
+#include <memory>
+#include <thread>
 
-#include "cli/client.h"
-#include "cli/rows.h"
+#include "cli/command.h"
+#include "cli/table.h"
 
 namespace portbook {
 
 namespace {
 
 struct Options {
-  BookChoice book;
-  Format format = Format::kTable;
-  std::string filter;
-  std::string columns;
-  uint64_t count = 0;
+  BookPlace place;
+  OutputOptions output;
+  std::vector<std::string> filter;
+  std::string from;
 };
 
-int tail(const Options& options) {
-  auto client = Client::connect(options.book);
-  if (!client) return report(client.error());
-  RowPrinter printer(options.format, options.columns);
+// Reads server-sent events until the stream ends; remembers where to go on.
+Status follow(Client& client, const std::string& filter, std::string& from, RowPrinter& printer) {
   std::string event;
-  uint64_t printed = 0;
-  Status row_status;
-  const auto status = (*client)->get_lines("/api/v1/tail", {{"q", options.filter}}, [&](std::string_view line) {
+  Status failed;
+  const auto status = client.lines("/api/v1/tail", {{"q", filter}, {"from", from}}, [&](std::string_view line) {
     if (line.starts_with("event: ")) event = line.substr(7);
-    if (line.empty()) event.clear();
-    if (event != "row" || !line.starts_with("data: ")) return true;
-    row_status = printer.print(line.substr(6));
-    std::fflush(stdout);
-    ++printed;
-    return row_status.has_value() && printed != options.count;
+    if (line.starts_with("id: ")) from = line.substr(4);
+    if (!line.starts_with("data: ")) return true;
+    if (event == "row") {
+      printer.print(line.substr(6));
+      printer.flush();
+    }
+    if (event == "error") failed = fail(ErrorCode::kIo, std::string(line.substr(6)));
+    return event != "error";
   });
-  if (!row_status) return report(row_status.error());
-  if (!status) return report(status.error());
-  return options.count != 0 && printed == options.count
-             ? 0
-             : report({ErrorCode::kUnavailable, "the book ended the tail; it is stopping"});
+  return failed ? status : failed;
+}
+
+int tail(const Options& options) {
+  auto client = options.place.connect();
+  if (!client) return report(client.error());
+  auto printer = RowPrinter::make(options.output);
+  if (!printer) return report(printer.error());
+  const std::string filter = fmt::format("{}", fmt::join(options.filter, " "));
+  std::string from = options.from;
+  bool connected_before = false;
+  while (true) {
+    const auto status = follow(*client, filter, from, *printer);
+    // A book that restarts is waited for, from the record where the stream broke; one that never answered is an error.
+    const bool broke =
+        status || status.error().code == ErrorCode::kIo || (connected_before && status.error().code == ErrorCode::kUnavailable);
+    if (!broke) return report(status.error());
+    if (!connected_before && !status && from == options.from) return report(status.error());
+    connected_before = true;
+    fmt::print(stderr, "The stream broke; going on from record {} as soon as the book answers.\n", from.empty() ? "now" : from);
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+  }
 }
 
 }  // namespace
 
-void add_tail(CLI::App& app, Run& run) {
-  auto options = std::make_shared<Options>();  // shared by the parser's callbacks and the run
-  CLI::App* command = app.add_subcommand("tail", "print connections as they open and close, until stopped");
-  command->add_option("filter", options->filter, "as for search");
-  command->add_option("--count", options->count, "end after so many rows, 0 for never")->capture_default_str();
-  command->add_option("--columns", options->columns, "fields to print, joined with commas")->type_name("NAMES");
-  add_format_options(*command, options->format);
-  add_book_options(*command, options->book);
+void add_tail(CLI::App& program, Run& run) {
+  auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
+  auto* command = program.add_subcommand("tail", "Connections as they open and close");
+  command->add_option("filter", options->filter, "Filter, such as: exe:curl or dst.port:22");
+  command->add_option("--from", options->from, "Record number to begin at (default: now)")->check(CLI::NonNegativeNumber);
+  add_place_options(*command, options->place);
+  add_output_options(*command, options->output);
   command->footer(
-      "Examples:\n  portbook tail 'direction:in dst.port:22'\n"
-      "  portbook tail user:deploy --json | jq -r '.internal + \" \" + .record.exe'\n"
-      "Exit codes: 0 --count rows were printed, 2 wrong filter, 8 no running book, or it stopped");
+      "Examples:\n"
+      "  portbook tail 'dst.port:22 or dst.port:443'\n"
+      "  portbook tail --json --from 0 | jq -r '[.state,.internal,.external] | @tsv'");
   command->callback([options, &run] { run = [options] { return tail(*options); }; });
 }
 

@@ -1,149 +1,181 @@
-// portbook who: who had this endpoint then.
+// portbook who: who had an endpoint at a moment.
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cstdio>
+#include <fstream>
+#include <map>
+#include <memory>
 
-#include "cli/client.h"
-#include "cli/rows.h"
+#include "cli/command.h"
 #include "cli/table.h"
 
 namespace portbook {
 
 namespace {
 
-using Json = simdjson::dom::element;
+using simdjson::dom::element;
 
 struct Options {
-  BookChoice book;
-  Format format = Format::kTable;
-  std::vector<std::string> words;
+  BookPlace place;
+  bool json = false;
+  std::vector<std::string> question;
   std::string at;
   std::string peer;
   std::string host;
   std::string window;
+  std::string from_file;
 };
 
-// Calls visit for each element of the object's member; nothing when it is no array.
-template <typename Visit>
-void for_each(Json object, std::string_view name, Visit visit) {
-  simdjson::dom::array array;
-  if (object[name].get(array) != simdjson::SUCCESS) return;
-  for (const Json element : array) visit(element);
+std::string records_of(element object) {
+  simdjson::dom::array records;
+  std::string out;
+  if (object["records"].get(records) != simdjson::SUCCESS) return out;
+  for (const element record : records) out += fmt::format("{}#{}", out.empty() ? "" : " ", simdjson::minify(record));
+  return out;
 }
 
-std::string record_list(Json object) {
-  std::string list;
-  for_each(object, "records", [&](Json id) { list += (list.empty() ? "#" : " #") + simdjson::minify(id); });
-  return list;
-}
-
-Ink completeness_ink(std::string_view state) {
-  if (state == "complete") return Ink::kGood;
-  return state == "not_covered" ? Ink::kBad : Ink::kWarn;
-}
-
-void print_hops(Json candidate) {
-  for_each(candidate, "hops", [](Json hop) {
-    const std::string how = member_text(hop, "class");
-    const std::string method = member_text(hop, "method");
-    if (!method.empty()) {
-      fmt::print("     {} {}  {}\n", in_ink(how == "proven" ? Ink::kBold : Ink::kPlain, fmt::format("{:<8}", how)), method,
-                 in_ink(Ink::kDim, record_list(hop)));
+void print_hops(element candidate) {
+  simdjson::dom::array hops;
+  if (candidate["hops"].get(hops) != simdjson::SUCCESS) return;
+  for (const element hop : hops) {
+    const std::string kind = member(hop, "kind");
+    const bool step = kind == "lease" || kind == "socket";
+    const std::string records = records_of(hop);
+    if (step) {
+      fmt::print("    {} {}{}\n", inked(Ink::kGood, member(hop, "class")), member(hop, "text"),
+                 inked(Ink::kDim, records.empty() ? "" : "  " + records));
+      continue;
     }
-    const std::string kind = member_text(hop, "kind");
-    const Ink ink = kind == "endpoint" ? Ink::kExternal : kind == "lease" || kind == "socket" ? Ink::kInternal : Ink::kBold;
-    fmt::print("   {}  {}\n", in_ink(ink, member_text(hop, "title")), member_text(hop, "text"));
-  });
+    const std::string text = member(hop, "text");
+    const Ink ink = text.starts_with("external") ? Ink::kExternal : kind == "endpoint" ? Ink::kInternal : Ink::kBold;
+    fmt::print("  {}{}{}{}\n", kind == "ancestor" ? "  from " : "", inked(ink, member(hop, "title")),
+               text.empty() ? "" : "  " + text, inked(Ink::kDim, records.empty() ? "" : "  " + records));
+  }
 }
 
-void print_candidate(Json candidate) {
-  const std::string verdict = member_text(candidate, "verdict");
-  const std::string reason = member_text(candidate, "reason");
-  std::string process = "process unknown";
-  Json about;
-  if (candidate["process"].get(about) == simdjson::SUCCESS && !about.is_null()) {
-    process = fmt::format("{} {}", member_text(about, "exe"), member_text(about, "pid"));
-  }
-  std::string line = fmt::format("{}  {}  {}", member_text(candidate, "internal"), process, member_text(candidate, "state"));
-  if (const std::string peer = member_text(candidate, "peer"); !peer.empty()) line += "  towards " + peer;
-  const std::string relation = member_text(candidate, "relation");
-  const std::string_view shown = verdict == "matches"     ? (relation == "seen_by"    ? "seen by"
-                                                             : relation == "listener" ? "listener"
-                                                                                      : "matches")
-                                 : verdict == "ruled_out" ? "ruled out"
-                                                          : "not covering";
-  fmt::print("   {}  {}  {}\n", in_ink(verdict == "matches" ? Ink::kGood : Ink::kDim, fmt::format("{:<12}", shown)), line,
-             in_ink(Ink::kDim, record_list(candidate)));
-  if (!reason.empty()) fmt::print("                 {}\n", in_ink(Ink::kDim, reason));
+std::string process_text(element candidate) {
+  element process;
+  if (candidate["process"].get(process) != simdjson::SUCCESS || process.is_null()) return "process unknown";
+  std::string name = member(process, "comm");
+  if (name.empty()) name = member(process, "exe");
+  return fmt::format("{} pid {}", name, member(process, "pid"));
 }
 
-void print_answer(Json answer) {
-  fmt::print("{}\n", in_ink(Ink::kBold, member_text(answer, "sentence")));
-  if (const std::string detail = member_text(answer, "detail"); !detail.empty()) fmt::print("{}\n", detail);
-  Json completeness;
-  if (answer["completeness"].get(completeness) == simdjson::SUCCESS) {
-    fmt::print("{}\n", in_ink(completeness_ink(member_text(completeness, "state")), member_text(completeness, "sentence")));
-  }
-  size_t count = 0;
-  for_each(answer, "candidates", [&](Json candidate) {
-    if (count++ == 0) {
+void print_candidate(element candidate) {
+  const std::string external = member(candidate, "external");
+  const std::string peer = member(candidate, "peer");
+  const std::string reason = member(candidate, "reason");
+  const std::string position = member(candidate, "position");
+  fmt::print("  {:<12}  {}{}  {}, {}{}  {}{}\n", member(candidate, "verdict"), inked(Ink::kInternal, member(candidate, "internal")),
+             external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external), process_text(candidate), member(candidate, "host"),
+             peer.empty() ? "" : fmt::format(", {} {}", member(candidate, "relation") == "seen_by" ? "seen by" : "towards", peer),
+             inked(Ink::kDim, member(candidate, "state")), reason.empty() ? "" : ". " + reason);
+}
+
+void print_candidates(simdjson::dom::array candidates) {
+  bool first = true;
+  bool header = false;
+  for (const element candidate : candidates) {
+    if (first && member(candidate, "verdict") == "matches") {
       fmt::print("\n");
       print_hops(candidate);
+      first = false;
+      continue;
     }
-  });
-  if (count == 0) return;
-  fmt::print("\n{} {}\n", count, count == 1 ? "candidate:" : "candidates:");
-  for_each(answer, "candidates", print_candidate);
+    first = false;
+    if (!header) fmt::print("\nOther candidates\n");
+    header = true;
+    print_candidate(candidate);
+  }
+}
+
+int print_answer(std::string_view json) {
+  simdjson::dom::parser parser;
+  const simdjson::padded_string padded(json);
+  element answer;
+  if (parser.parse(padded).get(answer) != simdjson::SUCCESS) return report({ErrorCode::kIo, "the book's answer is not JSON"});
+  const std::string verdict = member(answer, "verdict");
+  const bool none = verdict == "nobody" || verdict == "not_covered" || verdict == "incomplete";
+  fmt::print("{}\n", inked(Ink::kBold, member(answer, "sentence")));
+  const std::string detail = member(answer, "detail");
+  if (!detail.empty()) fmt::print("{}\n", detail);
+  element completeness;
+  if (answer["completeness"].get(completeness) == simdjson::SUCCESS) {
+    const bool complete = member(completeness, "state") == "complete";
+    fmt::print("{}\n", inked(complete ? Ink::kGood : Ink::kWarn, member(completeness, "sentence")));
+  }
+  simdjson::dom::array candidates;
+  if (answer["candidates"].get(candidates) == simdjson::SUCCESS) print_candidates(candidates);
+  return none ? kNoAnswer : 0;
+}
+
+Client::Params params_of(const Options& options, const std::string& question) {
+  return {{"q", question}, {"at", options.at}, {"peer", options.peer}, {"host", options.host}, {"window", options.window}};
+}
+
+// One question a line; a summary of the verdicts at the end.
+int ask_list(const Options& options, Client& client) {
+  std::ifstream in(options.from_file == "-" ? "/dev/stdin" : options.from_file);
+  if (!in) return report({ErrorCode::kNotFound, fmt::format("cannot read {}", options.from_file)});
+  std::map<std::string, size_t> verdicts;
+  size_t unanswered = 0;
+  for (std::string line; std::getline(in, line);) {
+    if (line.empty()) continue;
+    const auto answer = client.get("/api/v1/who", params_of(options, line));
+    if (!answer && answer.error().code != ErrorCode::kBadInput) return report(answer.error());
+    if (!answer) {
+      ++unanswered;
+      fmt::print(options.json ? stderr : stdout, "{}\n  not a question: {}\n", line, answer.error().message);
+      continue;
+    }
+    simdjson::dom::parser parser;
+    const simdjson::padded_string padded(*answer);
+    element parsed;
+    if (parser.parse(padded).get(parsed) != simdjson::SUCCESS) return report({ErrorCode::kIo, "the book's answer is not JSON"});
+    ++verdicts[member(parsed, "verdict")];
+    if (options.json) {
+      fmt::print("{}", *answer);
+    } else {
+      fmt::print("{}\n  {}. {}\n", line, member(parsed, "sentence"), member(parsed, "detail"));
+    }
+  }
+  std::string summary;
+  for (const auto& [verdict, count] : verdicts) summary += fmt::format("{}{} {}", summary.empty() ? "" : ", ", count, verdict);
+  if (unanswered > 0) summary += fmt::format("{}{} without an endpoint", summary.empty() ? "" : ", ", unanswered);
+  fmt::print(stderr, "{}\n", summary.empty() ? "no questions" : summary);
+  return unanswered > 0 ? exit_code(ErrorCode::kBadInput) : 0;
 }
 
 int who(const Options& options) {
-  auto client = Client::connect(options.book);
+  auto client = options.place.connect();
   if (!client) return report(client.error());
-  std::string text;
-  for (const std::string& word : options.words) text += (text.empty() ? "" : " ") + word;
-  Params params;
-  const bool plain = !options.at.empty() || !options.peer.empty() || options.words.size() == 1;
-  params.emplace_back(plain && text.find(' ') == std::string::npos ? "endpoint" : "q", text);
-  if (!options.at.empty()) params.emplace_back("at", options.at);
-  if (!options.peer.empty()) params.emplace_back("peer", options.peer);
-  if (!options.host.empty()) params.emplace_back("host", options.host);
-  if (!options.window.empty()) params.emplace_back("window", options.window);
-  const auto body = (*client)->get("/api/v1/who", params);
-  if (!body) return report(body.error());
-  simdjson::dom::parser parser;
-  Json answer;
-  if (parser.parse(*body).get(answer) != simdjson::SUCCESS)
-    return report({ErrorCode::kCorrupt, "the book answered with something that is no JSON"});
-  if (options.format == Format::kJson) {
-    fmt::print("{}", *body);
-  } else {
-    print_answer(answer);
-  }
-  bool matched = false;
-  for_each(answer, "candidates", [&](Json candidate) { matched = matched || member_text(candidate, "verdict") == "matches"; });
-  return matched ? 0 : kExitNoMatch;
+  if (!options.from_file.empty()) return ask_list(options, *client);
+  const std::string question = fmt::format("{}", fmt::join(options.question, " "));
+  if (question.empty()) return report({ErrorCode::kBadInput, "name an endpoint, such as 203.0.113.5:41234, or paste a log line"});
+  const auto answer = client->get("/api/v1/who", params_of(options, question));
+  if (!answer) return report(answer.error());
+  if (!options.json) return print_answer(*answer);
+  fmt::print("{}", *answer);
+  return 0;
 }
 
 }  // namespace
 
-void add_who(CLI::App& app, Run& run) {
-  auto options = std::make_shared<Options>();  // shared by the parser's callbacks and the run
-  CLI::App* command = app.add_subcommand("who", "tell who had an endpoint at a moment");
-  command->add_option("question", options->words, "ENDPOINT, ENDPOINT@TIME, or a log line that holds an endpoint and a time")
-      ->required()
-      ->type_name("TEXT");
-  command->add_option("--at", options->at, "the moment; without a fraction the whole second; default now")->type_name("TIME");
-  command->add_option("--peer", options->peer, "the other end, which tells reused ports apart")->type_name("ENDPOINT");
-  command->add_option("--host", options->host, "only what this host captured")->type_name("NAME");
-  command->add_option("--window", options->window, "widen the moment to both sides, such as 500ms")->type_name("DURATION");
-  add_json_option(*command, options->format);
-  add_book_options(*command, options->book);
+void add_who(CLI::App& program, Run& run) {
+  auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
+  auto* command = program.add_subcommand("who", "Who had an endpoint at a moment");
+  command->add_option("question", options->question, "ENDPOINT, ENDPOINT@TIME, or any text that holds them, such as a log line");
+  command->add_option("--at", options->at, "The moment (default: now); a whole second when written without a fraction");
+  command->add_option("--peer", options->peer, "The other end, ADDRESS or ADDRESS:PORT: tells owners of one port apart");
+  command->add_option("--host", options->host, "Only owners on that host");
+  command->add_option("--window", options->window, "Widen the moment on both sides, such as 2s");
+  command->add_option("--from", options->from_file, "Answer each line of a file (- for standard input), in order");
+  command->add_flag("--json", options->json, "The whole answer as JSON");
+  add_place_options(*command, options->place);
   command->footer(
-      "Examples:\n  portbook who 203.0.113.5:41234 --at 2026-11-22T12:03:04.123Z --peer 198.51.100.9:443\n"
-      "  portbook who '2026-11-22T12:03:04.123Z waf: blocked client=203.0.113.5:41234 server=198.51.100.9:443' --json | jq "
-      ".sentence\n"
-      "Exit codes: 0 somebody matches, 1 nobody does or the moment is not covered, 2 wrong question, 8 no running book");
+      "Examples:\n"
+      "  portbook who 203.0.113.5:41234 --at 2026-11-22T12:03:04.123Z --peer 198.51.100.9:443\n"
+      "  grep blocked waf.log | portbook who --from - --json | jq -r '[.question.endpoint,.sentence] | @tsv'\n"
+      "Exit code 1: nobody, not covered, or not whole and without an owner.");
   command->callback([options, &run] { run = [options] { return who(*options); }; });
 }
 

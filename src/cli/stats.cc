@@ -1,0 +1,88 @@
+// portbook stats: counts of connections by fields.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/table.h"
+
+namespace portbook {
+
+namespace {
+
+using simdjson::dom::element;
+
+struct Options {
+  BookPlace place;
+  bool json = false;
+  bool csv = false;
+  std::string by = "exe,dst.port";
+  uint64_t limit = 50;
+  std::vector<std::string> filter;
+};
+
+std::vector<std::string> cells_of(element group) {
+  std::vector<std::string> cells;
+  simdjson::dom::object values;
+  if (group["values"].get(values) == simdjson::SUCCESS) {
+    for (const auto field : values) {
+      std::string_view text;
+      cells.emplace_back(field.value.get(text) == simdjson::SUCCESS ? std::string(text) : std::string());
+    }
+  }
+  for (const std::string_view name : {"count", "failed", "bytes_out", "bytes_in"}) cells.push_back(member(group, name));
+  return cells;
+}
+
+int stats(const Options& options) {
+  auto client = options.place.connect();
+  if (!client) return report(client.error());
+  const std::string filter = fmt::format("{}", fmt::join(options.filter, " "));
+  const auto answer = client->get("/api/v1/stats", {{"q", filter}, {"by", options.by}, {"limit", std::to_string(options.limit)}});
+  if (!answer) return report(answer.error());
+  simdjson::dom::parser parser;
+  const simdjson::padded_string padded(*answer);
+  element parsed;
+  simdjson::dom::array groups;
+  if (parser.parse(padded).get(parsed) != simdjson::SUCCESS || parsed["groups"].get(groups) != simdjson::SUCCESS) {
+    return report({ErrorCode::kIo, "the book's answer is not JSON"});
+  }
+  std::vector<std::string> header = CLI::detail::split(options.by, ',');
+  header.insert(header.end(), {"count", "failed", "bytes_out", "bytes_in"});
+  Table table(header);
+  if (options.csv) print_csv(header);
+  for (const element group : groups) {
+    if (options.json) {
+      fmt::print("{}\n", simdjson::minify(group));
+    } else if (options.csv) {
+      print_csv(cells_of(group));
+    } else {
+      table.add(cells_of(group));
+    }
+  }
+  if (!options.json && !options.csv) table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
+  if (member(parsed, "sampled") == "true")
+    fmt::print(stderr, "A limit was met: only the {} newest rows were counted.\n", member(parsed, "rows"));
+  return 0;
+}
+
+}  // namespace
+
+void add_stats(CLI::App& program, Run& run) {
+  auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
+  auto* command = program.add_subcommand("stats", "Counts of connections by fields");
+  command->add_option("filter", options->filter, "Filter, as for search");
+  command->add_option("--by", options->by, "One to four fields, with commas between them (default exe,dst.port)");
+  command->add_option("--limit,-n", options->limit, "How many groups at most (default 50)")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{10'000}));
+  auto* json = command->add_flag("--json", options->json, "One JSON object a line");
+  command->add_flag("--csv", options->csv, "Comma-separated values with a header")->excludes(json);
+  add_place_options(*command, options->place);
+  command->footer(
+      "Examples:\n"
+      "  portbook stats --by exe,dst.port 'since:1h'\n"
+      "  portbook stats --by user,outcome --csv 'kind:failed' > failed.csv");
+  command->callback([options, &run] { run = [options] { return stats(*options); }; });
+}
+
+}  // namespace portbook

@@ -1,0 +1,111 @@
+// portbook verify: checks a whole book offline.
+#include "book/verify.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/table.h"
+#include "query/json_writer.h"
+
+namespace portbook {
+
+namespace {
+
+struct Options {
+  BookPlace place;
+  std::string folder;
+  std::string vkey;
+  std::string checkpoint_file;
+  bool json = false;
+};
+
+void print_json(const VerifyReport& found) {
+  std::string out;
+  Json json(out);
+  json.open('{');
+  json.boolean("ok", !found.problem);
+  json.text("origin", found.origin);
+  json.text("vkey", found.vkey);
+  json.number("size", found.size);
+  json.text("root", base64(found.root));
+  json.number("records_checked", found.records_checked);
+  json.number("segments", found.segments);
+  if (found.problem) {
+    json.open("problem", '{');
+    json.text("sentence", found.problem->sentence);
+    json.text("file", found.problem->file);
+    json.number("offset", found.problem->offset);
+    json.number("record", found.problem->record);
+    json.close('}');
+  } else {
+    json.null("problem");
+  }
+  json.close('}');
+  fmt::print("{}\n", out);
+}
+
+void print_text(const VerifyReport& found, double seconds) {
+  if (found.problem) {
+    fmt::print("{}\n", inked(Ink::kBad, "This book is not as it was written."));
+    fmt::print("{}\n", found.problem->sentence);
+    return;
+  }
+  fmt::print("{}\n", inked(Ink::kGood,
+                           fmt::format("Everything holds: {} records, from their bytes to the signature.", found.records_checked)));
+  fmt::print("origin  {}\nsize    {}\nroot    {}\nkey     {}\n", found.origin, found.size, base64(found.root), found.vkey);
+  fmt::print("{:.2f} s\n", seconds);
+}
+
+int verify(const Options& options) {
+  const std::filesystem::path folder = options.folder.empty() ? options.place.folder() : std::filesystem::path(options.folder);
+  VerifyOptions how;
+  if (!options.vkey.empty()) how.vkey = options.vkey;
+  if (!options.checkpoint_file.empty()) {
+    std::ifstream file(options.checkpoint_file);
+    if (!file) return report({ErrorCode::kNotFound, fmt::format("cannot read {}", options.checkpoint_file)});
+    how.older_checkpoint = std::string(std::istreambuf_iterator<char>(file), {});
+  }
+  if (isatty(STDERR_FILENO) != 0) {
+    how.progress = [](uint64_t done, uint64_t total) { fmt::print(stderr, "\r{} of {} records", done, total); };
+  }
+  const auto began = std::chrono::steady_clock::now();
+  const auto found = verify_book(folder, how);
+  if (how.progress) fmt::print(stderr, "\r\033[K");
+  if (!found) return report(found.error());
+  if (options.json) {
+    print_json(*found);
+  } else {
+    print_text(*found, std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
+    if (options.vkey.empty())
+      fmt::print(
+          stderr,
+          "The key is the folder's own. Pass the one that you kept with --vkey: whoever can change the book can change its key.\n");
+  }
+  return found->problem ? kNoAnswer : 0;
+}
+
+}  // namespace
+
+void add_verify(CLI::App& program, Run& run) {
+  auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
+  auto* command = program.add_subcommand("verify", "Check a whole book offline: bytes, tree, signature, indexes, sources");
+  command->add_option("folder", options->folder, "Folder of the book (default: --data)");
+  command->add_option("--vkey", options->vkey, "The public key that must have signed");
+  command->add_option("--checkpoint", options->checkpoint_file,
+                      "A file with a checkpoint kept from earlier: today's book must extend it");
+  command->add_flag("--json", options->json, "The report as JSON");
+  add_place_options(*command, options->place);
+  command->footer(
+      "Examples:\n"
+      "  portbook verify /var/lib/portbook --vkey \"$(cat portbook.vkey)\"\n"
+      "  portbook verify --checkpoint last-month.checkpoint --json\n"
+      "Exit code 1: something is wrong; the first bad record, its file and offset are named.");
+  command->callback([options, &run] { run = [options] { return verify(*options); }; });
+}
+
+}  // namespace portbook
