@@ -176,7 +176,9 @@ class FieldSet {
   constexpr void add(Field f) { words_[index_of(f) / 64] |= uint64_t{1} << index_of(f) % 64; }
   constexpr void remove(Field f) { words_[index_of(f) / 64] &= ~(uint64_t{1} << index_of(f) % 64); }
   constexpr void clear() { words_ = {}; }
-  constexpr size_t size() const { return static_cast<size_t>(__builtin_popcountll(words_[0]) + __builtin_popcountll(words_[1])); }
+  constexpr size_t size() const {
+    return static_cast<size_t>(__builtin_popcountll(words_[0])) + static_cast<size_t>(__builtin_popcountll(words_[1]));
+  }
   constexpr bool operator==(const FieldSet&) const = default;
   constexpr const std::array<uint64_t, 2>& words() const { return words_; }
   static constexpr FieldSet of_words(std::array<uint64_t, 2> words) {
