@@ -18,21 +18,30 @@ constexpr auto kFacetFields = std::to_array<Field>(
 
 using Clock_ = std::chrono::steady_clock;
 
-// Runs visit over the merged rows until a limit is met; true when one was.
+// Runs visit over the matching rows' merged records, newest first, until a limit is met; true when one was.
 template <typename Visit>
-Result<bool> each_row(Search& search, const CountLimits& limits, uint64_t& rows, Visit visit) {
-  constexpr auto kSlice = std::chrono::milliseconds(20);
+Result<bool> each_record(Search& search, const CountLimits& limits, bool with_leases, uint64_t& rows, Visit visit) {
+  constexpr auto kSlice = std::chrono::milliseconds(5);
   const auto stop_at = Clock_::now() + limits.time;
+  Record record;
   while (rows < limits.rows) {
-    const auto done = search.step(1000, kSlice, [&](const Row& row) {
+    const auto done = search.scan(kSlice, [&](const Columns& columns, uint32_t row, uint64_t index) {
+      if (rows >= limits.rows) return;
       ++rows;
-      visit(row);
+      columns.read(row, record);
+      visit(merged_record(search.joins(), index, record, with_leases));
     });
     if (!done) return std::unexpected(done.error());
-    if (*done) return false;
+    if (*done) return rows >= limits.rows;
     if (Clock_::now() >= stop_at || limits.cancelled()) return true;
   }
   return true;
+}
+
+// Fields that only a NAT lease may know.
+bool may_stand_in_a_lease(Field field) {
+  return field == Field::kNat || field == Field::kSrcNatIp || field == Field::kSrcNatPort || field == Field::kDstNatIp ||
+         field == Field::kDstNatPort;
 }
 
 using Counts = std::unordered_map<std::string, uint64_t>;
@@ -107,11 +116,11 @@ Result<Facets> facets(const View& view, Filter filter, const CountLimits& limits
   std::array<uint64_t, kFacetFields.size()> present{};
   std::array<bool, kFacetFields.size()> too_wide{};
   Search search(view, std::move(filter), std::nullopt);
-  const auto cut = each_row(search, limits, result.rows, [&](const Row& row) {
+  const auto cut = each_record(search, limits, false, result.rows, [&](const Record& record) {
     for (size_t i = 0; i < kFacetFields.size(); ++i) {
-      if (!row.record.has(kFacetFields[i]) || too_wide[i]) continue;
+      if (!record.has(kFacetFields[i]) || too_wide[i]) continue;
       ++present[i];
-      too_wide[i] = !add(counts[i], facet_value(row.record, kFacetFields[i]), limits.distinct);
+      too_wide[i] = !add(counts[i], facet_value(record, kFacetFields[i]), limits.distinct);
     }
   });
   if (!cut) return std::unexpected(cut.error());
@@ -133,9 +142,9 @@ Result<FieldValues> field_values(const View& view, Filter filter, Field field, s
   uint64_t rows = 0;
   bool too_wide = false;
   Search search(view, std::move(filter), std::nullopt);
-  const auto cut = each_row(search, limits, rows, [&](const Row& row) {
-    if (!row.record.has(field)) return;
-    std::string value = facet_value(row.record, field);
+  const auto cut = each_record(search, limits, may_stand_in_a_lease(field), rows, [&](const Record& record) {
+    if (!record.has(field)) return;
+    std::string value = facet_value(record, field);
     if (value.starts_with(prefix)) too_wide = !add(counts, std::move(value), limits.distinct) || too_wide;
   });
   if (!cut) return std::unexpected(cut.error());
@@ -156,9 +165,10 @@ Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field
   std::map<std::vector<std::string>, Group> groups;
   bool too_wide = false;
   Search search(view, std::move(filter), std::nullopt);
-  const auto cut = each_row(search, limits, result.rows, [&](const Row& row) {
+  const bool with_leases = std::ranges::any_of(fields, may_stand_in_a_lease);
+  const auto cut = each_record(search, limits, with_leases, result.rows, [&](const Record& record) {
     std::vector<std::string> values;
-    for (const Field field : fields) values.push_back(row.record.has(field) ? to_display(row.record, field) : std::string());
+    for (const Field field : fields) values.push_back(record.has(field) ? to_display(record, field) : std::string());
     auto known = groups.find(values);
     if (known == groups.end()) {
       if (groups.size() >= limits.distinct) {
@@ -169,9 +179,9 @@ Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field
     }
     Group& group = known->second;
     ++group.count;
-    if (row.state == RowState::kFailed) ++group.failed;
-    group.bytes_out += row.record.uint_or(Field::kBytesOut, 0);
-    group.bytes_in += row.record.uint_or(Field::kBytesIn, 0);
+    if (record.kind() == Kind::kFailed) ++group.failed;
+    group.bytes_out += record.uint_or(Field::kBytesOut, 0);
+    group.bytes_in += record.uint_or(Field::kBytesIn, 0);
   });
   if (!cut) return std::unexpected(cut.error());
   result.sampled = *cut || too_wide;

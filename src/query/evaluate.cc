@@ -124,6 +124,18 @@ bool time_matches(const Test& test, const ColumnRow& row) {
   }
 }
 
+// An inbound connection whose record does not yet say who accepted it: a close with a role names the one it has been.
+template <typename Source>
+bool may_have_acceptor(const Source& source) {
+  if (!source.has(Field::kDirection) || !source.has(Field::kConn) ||
+      source.uint(Field::kDirection) != static_cast<uint64_t>(Direction::kIn)) {
+    return false;
+  }
+  if (!source.has(Field::kRole)) return true;
+  return source.uint(Field::kKind) != static_cast<uint64_t>(Kind::kClose) &&
+         source.uint(Field::kRole) != static_cast<uint64_t>(Role::kAcceptor);
+}
+
 // Rows that are in `all` and not in `some`; both ascending.
 std::vector<uint32_t> without(const std::vector<uint32_t>& all, const std::vector<uint32_t>& some) {
   std::vector<uint32_t> rest;
@@ -135,6 +147,10 @@ std::vector<uint32_t> without(const std::vector<uint32_t>& all, const std::vecto
 
 bool is_process_field(Field field) {
   return std::ranges::find(kProcessFields, field) != kProcessFields.end();
+}
+
+const Indexed* acceptor_of(Joins& joins, const Record& record) {
+  return may_have_acceptor(record) ? joins.acceptor(record.id128(Field::kConn)) : nullptr;
 }
 
 RowInterval row_interval(const Record& record) {
@@ -205,9 +221,8 @@ void Evaluator::keep_test(const Test& test, std::vector<uint32_t>& rows) {
 
 const Indexed* Evaluator::acceptor_of(uint32_t row) {
   const Columns& columns = *columns_;
-  const bool inbound = reading_ == Reading::kConnections && columns.has(row, Field::kDirection) && columns.has(row, Field::kConn) &&
-                       columns.uint(row, Field::kDirection) == static_cast<uint64_t>(Direction::kIn);
-  return inbound ? joins_.acceptor(columns.id128(row, Field::kConn)) : nullptr;
+  if (reading_ != Reading::kConnections || !may_have_acceptor(ColumnRow{columns, row})) return nullptr;
+  return joins_.acceptor(columns.id128(row, Field::kConn));
 }
 
 std::optional<ProcessId> Evaluator::process_of(uint32_t row) {

@@ -42,6 +42,9 @@ class Evaluator {
 
 // True iff the fields of a row's process record (user, cmdline and others) are asked for by that field.
 bool is_process_field(Field field);
+// The used_by record of who accepted the inbound connection, when `record` itself does not name that process; else null. Valid
+// until the next look-up.
+const Indexed* acceptor_of(Joins& joins, const Record& record);
 // When the row's connection began and ended, as the row says: a close and a failed have both, an open its time and no end.
 struct RowInterval {
   std::optional<TimeNs> start;

@@ -98,6 +98,19 @@ std::string_view to_text(RowState state) {
   return "record";
 }
 
+Record merged_record(Joins& joins, uint64_t index, const Record& main, bool with_leases) {
+  Row row;
+  row.id = index;
+  row.record = main;
+  if (const Indexed* acceptor = acceptor_of(joins, main); acceptor != nullptr) join_acceptor(*acceptor, row);
+  join_process(joins, row);
+  if (with_leases) {
+    set_interval(row);
+    join_lease(joins, row);
+  }
+  return std::move(row.record);
+}
+
 Row connection_row(Joins& joins, uint64_t index, const Record& main) {
   Row row;
   row.id = index;
@@ -111,9 +124,8 @@ Row connection_row(Joins& joins, uint64_t index, const Record& main) {
       row.records.push_back(one.index);
       if (one.record.kind() == Kind::kOpen && !row.start) row.start = one.record.time();
     }
-    const bool inbound = main.uint_or(Field::kDirection, 0) == static_cast<uint64_t>(Direction::kIn);
-    if (const Indexed* acceptor = inbound ? joins.acceptor(conn) : nullptr; acceptor != nullptr) join_acceptor(*acceptor, row);
   }
+  if (const Indexed* acceptor = acceptor_of(joins, main); acceptor != nullptr) join_acceptor(*acceptor, row);
   join_process(joins, row);
   join_lease(joins, row);
   finish(row);

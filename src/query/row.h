@@ -28,6 +28,8 @@ struct Row {
 //   the translation, from its NAT leases, where the record names none,
 //   user, login, cmdline, comm, cwd and container.name, from the process record.
 Row connection_row(Joins& joins, uint64_t index, const Record& main);
+// The same fields without the list of records, and with a translation from NAT leases only if asked: for counting.
+Record merged_record(Joins& joins, uint64_t index, const Record& main, bool with_leases);
 // One record as it stands, with its process's fields joined.
 Row record_row(Joins& joins, uint64_t index, const Record& record);
 

@@ -144,9 +144,7 @@ Status Search::candidates(Block& block, const Columns& columns, uint64_t first, 
     for (uint32_t i = 0; i < rows.size(); ++i) rows[i] = low + i;
   }
   scanned_ += rows.size();
-  if (reading_ == Reading::kConnections) {
-    std::erase_if(rows, [&](uint32_t row) { return !is_connection_kind(columns, row); });
-  }
+  if (reading_ == Reading::kConnections) drop_superseded(columns, rows);
   evaluator_.keep_matching(columns, first, rows);
   if (reading_ == Reading::kConnections) {
     std::erase_if(rows, [&](uint32_t row) {
@@ -156,6 +154,23 @@ Status Search::candidates(Block& block, const Columns& columns, uint64_t first, 
     });
   }
   return joins_.status();
+}
+
+void Search::drop_superseded(const Columns& columns, std::vector<uint32_t>& rows) {
+  std::vector<uint32_t> kept;
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
+    if (!is_connection_kind(columns, *row)) continue;
+    if (columns.has(*row, Field::kConn)) {
+      const Id128 conn = columns.id128(*row, Field::kConn);
+      const auto kind = static_cast<Kind>(columns.uint(*row, Field::kKind));
+      const bool ends = kind == Kind::kClose || kind == Kind::kFailed;
+      if (!ends && (kind == Kind::kOpen ? ended_.erase(conn) > 0 : ended_.contains(conn))) continue;
+      if (ends && ended_.size() < kEndedRemembered) ended_.insert(conn);
+    }
+    kept.push_back(*row);
+  }
+  std::ranges::reverse(kept);
+  rows = std::move(kept);
 }
 
 Status Search::next_slice(std::shared_ptr<const Columns>& columns, uint64_t& block_first, std::vector<uint32_t>& rows) {

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <functional>
+#include <unordered_set>
 
 #include "query/evaluate.h"
 #include "query/filter.h"
@@ -33,7 +34,8 @@ bool is_connection_kind(const Columns& columns, uint32_t row);
 // One thread at a time.
 class Search {
  public:
-  static constexpr uint32_t kRowsPerSlice = 4096;  // rows looked at between two looks at the clock
+  static constexpr uint32_t kRowsPerSlice = 4096;        // rows looked at between two looks at the clock
+  static constexpr size_t kEndedRemembered = 1'000'000;  // connections whose close came by and whose open did not yet
 
   // `filter` is kept. Without a cursor it begins at the newest record of `view`.
   Search(View view, Filter filter, std::optional<Cursor> cursor);
@@ -59,6 +61,9 @@ class Search {
   // The rows of the next slice that match and are main records, ascending; moves below_ to the slice's first row.
   Status next_slice(std::shared_ptr<const Columns>& columns, uint64_t& block_first, std::vector<uint32_t>& rows);
   Status candidates(Block& block, const Columns& columns, uint64_t first, uint32_t low, uint32_t high, std::vector<uint32_t>& rows);
+  // Drops rows whose connection has a later main record. Rows come newest first, so a close comes by before its open: remembering
+  // that spares a look-up for nearly every open.
+  void drop_superseded(const Columns& columns, std::vector<uint32_t>& rows);
   // Fills keys_ when the filter pins an endpoint or a connection.
   void pin_keys();
 
@@ -72,6 +77,10 @@ class Search {
   uint64_t first_index_ = 0;
   uint64_t below_ = 0;  // rows from here on were looked at
   uint64_t scanned_ = 0;
+  struct ConnHash {
+    size_t operator()(const Id128& conn) const { return static_cast<size_t>(load_little<uint64_t>(conn.data() + 8)); }
+  };
+  std::unordered_set<Id128, ConnHash> ended_;
   // Matches of the slice under way that were not emitted yet, ascending.
   std::shared_ptr<const Columns> pending_columns_;
   uint64_t pending_first_ = 0;

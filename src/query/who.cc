@@ -238,7 +238,7 @@ class WhoSearch {
       if (one.record.kind() == Kind::kOpen && !candidate.start) candidate.start = one.record.time();
     }
     settle_interval(main->record, records, candidate);
-    add_process(*main, conn, candidate);
+    add_process(*main, candidate);
     add_endpoint_hops(candidate);
     add_owner_hops(candidate, main->index);
     answer_.candidates.push_back(std::move(candidate));
@@ -325,12 +325,9 @@ class WhoSearch {
   }
 
   // The process of the local end: who accepted an inbound connection, else the socket's own.
-  void add_process(const Indexed& main, const Id128& conn, Candidate& candidate) {
-    const Record* owner = &main.record;
-    if (const Indexed* acceptor = candidate.inbound ? joins_.acceptor(conn) : nullptr;
-        acceptor != nullptr && acceptor->record.has(Field::kPid)) {
-      owner = &acceptor->record;
-    }
+  void add_process(const Indexed& main, Candidate& candidate) {
+    const Indexed* acceptor = acceptor_of(joins_, main.record);
+    const Record* owner = acceptor != nullptr && acceptor->record.has(Field::kPid) ? &acceptor->record : &main.record;
     set_process(*owner, main.index, candidate);
   }
 
