@@ -5,9 +5,10 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
-const kProgram = process.env.PORTBOOK ?? path.resolve(import.meta.dirname ?? ".", "../../../build/release/portbook");
+const kProgram = process.env.PORTBOOK ?? fileURLToPath(new URL("../../../build/release/portbook", import.meta.url));
 const kChromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 export async function freePort(): Promise<number> {
