@@ -38,6 +38,14 @@ export function processOf(row: Row): { name: string; pid: string; title: string 
   return { name: base || comm, pid, title: text(row.record.cmdline) || exe };
 }
 
+// What follows the program's name on its command line.
+export function argumentsOf(row: Row): string {
+  const line = text(row.record.cmdline);
+  if (line === "") return row.state === "record" ? "" : "not seen";
+  const space = line.indexOf(" ");
+  return space < 0 ? "none" : line.slice(space + 1);
+}
+
 export function userOf(row: Row): { text: string; why: string; title: string } {
   const user = text(row.record.user);
   const uid = row.record.uid === undefined ? "" : `uid ${String(row.record.uid)}`;
