@@ -19,7 +19,7 @@ afterAll(async () => {
   await book?.remove();
 });
 
-const only = () => `${book.url}/?q=dst.port%3A${target.port}`;
+const only = () => `${book.url}/?q=direction%3Aout%20dst.port%3A${target.port}`;
 const logLine = () => `${new Date(held.returnedAt + 5).toISOString()} waf[2210]: blocked rule=942100 client=127.0.0.1:${held.port} server=127.0.0.1:${target.port} "POST /api/upload"`;
 
 async function paste(page: Page, text: string) {

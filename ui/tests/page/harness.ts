@@ -84,19 +84,21 @@ export interface Opened {
 export async function open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Opened> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
   const problems = watch(page, url);
   await page.goto(url);
   return { context, page, problems };
 }
 
-export function watch(page: Page, url: string): string[] {
+// `url` may be about:blank: the test goes on from there, to loopback.
+function watch(page: Page, url: string): string[] {
   const problems: string[] = [];
   page.on("pageerror", (error) => problems.push(error.message));
   page.on("console", (message) => {
     if (message.type() === "error" && !/Failed to load resource/.test(message.text())) problems.push(message.text());
   });
   page.on("request", (request) => {
-    if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(new URL(url).origin)) problems.push(`request to ${request.url()}`);
+    if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(url === "about:blank" ? "http://127.0.0.1:" : new URL(url).origin)) problems.push(`request to ${request.url()}`);
   });
   return problems;
 }
@@ -120,6 +122,42 @@ export class Target {
   }
   close(): void {
     for (const socket of this.sockets) socket.destroy();
+    this.server.close();
+  }
+}
+
+// A wire between the browser and the book that can be cut.
+export class Wire {
+  private readonly sockets = new Set<net.Socket>();
+  private whole = true;
+  private constructor(private readonly server: net.Server) {}
+  static async to(port: number): Promise<Wire> {
+    const wire = new Wire(net.createServer());
+    wire.server.on("connection", (near) => {
+      if (!wire.whole) return near.destroy();
+      const far = net.connect(port, "127.0.0.1");
+      for (const [one, other] of [[near, far], [far, near]] as const) {
+        wire.sockets.add(one);
+        one.on("error", () => undefined).on("close", () => (wire.sockets.delete(one), other.destroy()));
+        one.pipe(other);
+      }
+    });
+    wire.server.listen(0, "127.0.0.1");
+    await once(wire.server, "listening");
+    return wire;
+  }
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as net.AddressInfo).port}`;
+  }
+  cut(): void {
+    this.whole = false;
+    for (const socket of this.sockets) socket.destroy();
+  }
+  mend(): void {
+    this.whole = true;
+  }
+  close(): void {
+    this.cut();
     this.server.close();
   }
 }

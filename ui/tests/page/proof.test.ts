@@ -2,7 +2,7 @@
 import { cpSync, rmSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Book, connect, launch, open, rowOf, Target, temporaryFolder, watch } from "./harness";
+import { Book, connect, launch, open, rowOf, Target, temporaryFolder } from "./harness";
 
 let book: Book;
 let browser: Browser;
@@ -27,7 +27,7 @@ async function openRecord(page: Page): Promise<number> {
 }
 
 test("a record's proof is checked in the browser and turns green", async () => {
-  const { context, page, problems } = await open(browser, `${book.url}/?q=dst.port%3A${target.port}`);
+  const { context, page, problems } = await open(browser, `${book.url}/?q=direction%3Aout%20dst.port%3A${target.port}`);
   const port = await openRecord(page);
   await page.locator(".panel .proof", { hasText: "Proven, checked in this browser" }).waitFor();
   expect(await page.locator(".panel .line", { hasText: "src.port" }).locator("dd").textContent()).toContain(String(port));
@@ -48,7 +48,7 @@ const changes: [string, (answer: any) => void][] = [
 ];
 
 test.each(changes)("it turns red when %s is changed on the way", async (_, change) => {
-  const { context, page } = await open(browser, `${book.url}/?q=dst.port%3A${target.port}`);
+  const { context, page } = await open(browser, `${book.url}/?q=direction%3Aout%20dst.port%3A${target.port}`);
   await page.route(/\/api\/v1\/records\/\d+$/, async (route) => {
     const response = await route.fetch();
     const answer = await response.json();
@@ -81,15 +81,12 @@ test("a book whose history was rewritten under the same key is told, over the wh
   const folder = temporaryFolder();
   const saved = temporaryFolder();
   let own = await Book.start(folder);
-  const context = await browser.newContext();
+  (await connect(target)).socket.destroy();
+  await own.stop();
+  cpSync(folder, saved, { recursive: true }); // what an attacker goes back to
+  own = await Book.start(folder, own.port);
+  const { context, page } = await open(browser, `${own.url}/ledger`);
   try {
-    (await connect(target)).socket.destroy();
-    await own.stop();
-    cpSync(folder, saved, { recursive: true }); // what an attacker goes back to
-    own = await Book.start(folder, own.port);
-    const page = await context.newPage();
-    watch(page, own.url);
-    await page.goto(`${own.url}/ledger`);
     await page.getByRole("heading", { name: "Signed, and remembered from now on" }).waitFor();
     await own.stop();
     rmSync(folder, { recursive: true });
