@@ -150,7 +150,7 @@ class RunningCapture final : public Capture {
         {"Older sockets",
          {"on_state", "on_destroy"},
          "bpf tracepoints",
-         "Their ends are seen.",
+         "Their ends are seen as they happen.",
          "The ends of connections older than portbook are found by the sweep, minutes late.",
          false},
         {"Who accepted",

@@ -309,6 +309,7 @@ class LoadedPrograms final : public KernelPrograms {
     // Processes first: a socket's event must find its process.
     if (processes_) attach_all(processes_->obj, cgroup_fd, attached_, missing_);
     if (sockets_) attach_all(sockets_->obj, cgroup_fd, attached_, missing_);
+    if (sockets_) sockets_->bss->pb_use_state_callback = attached("on_state") ? 0 : 1;
     if (cgroup_fd >= 0) close(cgroup_fd);
   }
 

@@ -46,7 +46,7 @@ enum pb_socket_flags {
   PB_CLOSE_REPORTED = 1u << 3,
   PB_OLD = 1u << 4, /* was there before the programs were attached */
   PB_SNAPSHOT_REPORTED = 1u << 5,
-  PB_STATE_CALLBACK = 1u << 6, /* sockops sees this socket's end; the tracepoint need not */
+  PB_STATE_CALLBACK = 1u << 6, /* sockops tells this socket's end, not the tracepoint */
   PB_HAS_ACCEPTOR = 1u << 7,   /* of a passive socket: user is set */
   PB_OTHER_CREATOR = 1u << 8,  /* of an active socket: user is the process that made the socket and did not connect it */
   PB_ESTABLISHED = 1u << 9,

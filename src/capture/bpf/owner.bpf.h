@@ -16,24 +16,25 @@ static __always_inline u64 cgroup1_id(struct css_set* groups) {
   return state ? BPF_CORE_READ(state, cgroup, kn, id) : 0;
 }
 
+// Direct loads, not reads by helper calls: this runs for every connection.
 static __always_inline void owner_of(struct task_struct* task, struct pb_owner* owner) {
   struct task_struct* leader = task->group_leader;
   const struct cred* cred = task->cred;
   struct css_set* groups = task->cgroups;
   owner->start = leader->start_boottime;
   owner->tgid = task->tgid;
-  owner->uid = BPF_CORE_READ(cred, uid.val);
-  owner->gid = BPF_CORE_READ(cred, gid.val);
+  owner->uid = cred->uid.val;
+  owner->gid = cred->gid.val;
   owner->loginuid = (u32)-1;
   owner->session = (u32)-1;
   if (bpf_core_field_exists(task->loginuid)) {
     owner->loginuid = task->loginuid.val;
     owner->session = task->sessionid;
   }
-  owner->cgroup = BPF_CORE_READ(groups, dfl_cgrp, kn, id);
+  owner->cgroup = groups->dfl_cgrp->kn->id;
   owner->cgroup1 = cgroup1_id(groups);
   owner->reserved = 0;
-  bpf_probe_read_kernel(owner->comm, sizeof owner->comm, leader->comm);
+  __builtin_memcpy(owner->comm, leader->comm, sizeof owner->comm);
 }
 
 static __always_inline void owner_of_current(struct pb_owner* owner) {

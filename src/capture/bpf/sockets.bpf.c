@@ -45,6 +45,10 @@ struct {
 
 struct pb_cpu_counters socket_counters[PB_CPUS_MAX];
 
+// Set by portbook where the tracepoint on_state could not be attached. The tracepoint is preferred: sockops builds a context for
+// each of a connection's eight changes of state.
+int pb_use_state_callback;
+
 static __always_inline struct pb_cpu_counters* counters(void) {
   return &socket_counters[bpf_get_smp_processor_id() & (PB_CPUS_MAX - 1)];
 }
@@ -201,11 +205,17 @@ int on_create(struct bpf_sock* context) {
   return 1;
 }
 
+static __always_inline u32 follow_states(struct bpf_sock_ops* context) {
+  if (!pb_use_state_callback) return 0;
+  bpf_sock_ops_cb_flags_set(context, context->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
+  return PB_STATE_CALLBACK;
+}
+
 static __always_inline void on_connect(struct bpf_sock_ops* context, struct bpf_sock* sk) {
   struct pb_socket* socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
   if (!socket) return;
   if (socket->flags & (PB_CLOSE_REPORTED | PB_CONNECTING)) socket->attempt++;
-  socket->flags = PB_CONNECTING | PB_STATE_CALLBACK;
+  socket->flags = PB_CONNECTING | follow_states(context);
   socket->start = bpf_ktime_get_boot_ns();
   socket->error = 0;
   __builtin_memset(socket->users, 0, sizeof socket->users);
@@ -216,7 +226,6 @@ static __always_inline void on_connect(struct bpf_sock_ops* context, struct bpf_
   }
   owner_of_current(&socket->owner);
   socket->users[0] = socket->owner.tgid;
-  bpf_sock_ops_cb_flags_set(context, context->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
 }
 
 static __always_inline void on_active(struct bpf_sock_ops* context, struct bpf_sock* sk, u64 cookie, struct tcp_sock* tcp) {
@@ -228,8 +237,7 @@ static __always_inline void on_active(struct bpf_sock_ops* context, struct bpf_s
   // A connect() under way when the programs were attached has no start.
   if (!(socket->flags & PB_CONNECTING)) {
     socket->flags &= PB_OLD;
-    bpf_sock_ops_cb_flags_set(context, context->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
-    socket->flags |= PB_STATE_CALLBACK;
+    socket->flags |= follow_states(context);
   }
   established(cookie, tcp, socket);
 }
@@ -241,12 +249,11 @@ static __always_inline void on_passive(struct bpf_sock_ops* context, struct bpf_
     lose();
     return;
   }
-  socket->flags = PB_PASSIVE | PB_STATE_CALLBACK;
+  socket->flags = PB_PASSIVE | follow_states(context);
   socket->attempt = 0;
   socket->start = bpf_ktime_get_boot_ns();
   __builtin_memset(&socket->user, 0, sizeof socket->user);
   __builtin_memset(socket->users, 0, sizeof socket->users);
-  bpf_sock_ops_cb_flags_set(context, context->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
   established(cookie, tcp, socket);
 }
 
@@ -258,9 +265,8 @@ static __always_inline void on_listen(struct bpf_sock_ops* context, struct bpf_s
   }
   if (socket->flags & PB_LISTENER) return;  // listen() again only changes the backlog
   owner_of_current(&socket->owner);
-  socket->flags = PB_LISTENER | PB_STATE_CALLBACK;
+  socket->flags = PB_LISTENER | follow_states(context);
   socket->start = bpf_ktime_get_boot_ns();
-  bpf_sock_ops_cb_flags_set(context, context->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG);
   report_or_keep(PB_LISTEN, 0, cookie, tcp, socket);
 }
 
@@ -296,7 +302,7 @@ int on_socket(struct bpf_sock_ops* context) {
   return 1;
 }
 
-// For sockets whose end sockops does not see: older than the programs.
+// The end of every socket, with its ports still there (but skc_num).
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock* sk, int old_state, int new_state) {
   struct pb_socket* socket;
