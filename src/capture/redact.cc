@@ -149,9 +149,11 @@ bool takes_password_in_p(std::string_view program) {
   return program.starts_with("mysql") || program.starts_with("mariadb") || program == "sshpass";
 }
 
-// Options that take "user:password" in curl and in what imitates it.
-bool takes_user(std::string_view argument) {
-  return argument == "-u" || argument == "--user" || argument == "-U" || argument == "--proxy-user";
+// "user:password" after an option; elsewhere -u a:b is a user and group, or two hosts.
+bool takes_user(std::string_view program, std::string_view option) {
+  const bool known = program == "curl" || program == "http" || program == "https" || program == "xh" || program == "ab";
+  return known && (option == "-u" || option == "--user" || option == "-U" || option == "--proxy-user" || option == "-a" ||
+                   option == "-A" || option == "-P");
 }
 
 std::vector<std::string> split(std::string_view text) {
@@ -177,7 +179,7 @@ Redacted redact_arguments(std::string_view nul_separated) {
     if (i > 1 && before.starts_with("-") && before.find('=') == std::string::npos && names_a_secret(before) &&
         !argument.starts_with("-")) {
       changed = replace(argument, 0, argument.size());
-    } else if (i > 1 && takes_user(before) && argument.find(':') != std::string::npos) {
+    } else if (i > 1 && takes_user(program, before) && argument.find(':') != std::string::npos) {
       const size_t colon = argument.find(':');
       changed = replace(argument, colon + 1, argument.size() - colon - 1);
     } else if (i > 0 && takes_password_in_p(program) && argument.starts_with("-p") && argument.size() > 2) {

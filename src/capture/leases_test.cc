@@ -1,0 +1,146 @@
+#include "capture/leases.h"
+
+#include <gtest/gtest.h>
+
+#include "capture/fake_world_test.h"
+
+namespace portbook {
+namespace {
+
+constexpr uint32_t kNetns = 4026532177;
+constexpr TimeNs kNow = StandingClock::kOffset + 200 * kNsPerSecond;
+
+Endpoint end(const char* ip, uint16_t port) {
+  return {*parse_ip(ip), port};
+}
+
+const Endpoint kInside = end("10.8.3.17", 51420);
+const Endpoint kOutside = end("203.0.113.5", 41234);
+const Endpoint kPeer = end("198.51.100.9", 443);
+const Endpoint kReal = end("10.9.0.2", 8443);
+
+ConntrackMessage masqueraded() {
+  ConntrackMessage message;
+  message.proto = 6;
+  message.id = 77;
+  message.tracked = {{kInside, kPeer}, {kPeer, kOutside}};
+  message.start = kNow - 5;
+  message.event = kNow - 1;
+  return message;
+}
+
+struct LeaseWorld : World {
+  NatTable nat;
+  Leases leases{0x1122334455667788, kNetns, nat, boot_clock, emit};
+};
+
+std::string text(const Record& record, Field ip, Field port) {
+  const auto endpoint = record.endpoint(ip, port);
+  return endpoint ? to_text(*endpoint) : "";
+}
+
+TEST(Leases, a_translation_is_one_lease_from_its_start_to_its_end) {
+  LeaseWorld world;
+  world.leases.apply(masqueraded(), kNow);
+  ConntrackMessage ended = masqueraded();
+  ended.ended = true;
+  ended.event = kNow + 100;
+  ended.original = ConntrackCounters{4, 221};
+  world.leases.apply(ended, kNow + 200);
+  ASSERT_EQ(world.records.size(), 2u);
+  const Record& open = world.records[0];
+  const Record& close = world.records[1];
+  EXPECT_EQ(open.kind(), Kind::kNatOpen);
+  EXPECT_EQ(open.time(), kNow - 5);
+  EXPECT_EQ(text(open, Field::kSrcIp, Field::kSrcPort), "10.8.3.17:51420");
+  EXPECT_EQ(text(open, Field::kSrcNatIp, Field::kSrcNatPort), "203.0.113.5:41234");
+  EXPECT_EQ(text(open, Field::kDstIp, Field::kDstPort), "198.51.100.9:443");
+  EXPECT_FALSE(open.has(Field::kDstNatIp));
+  EXPECT_EQ(close.kind(), Kind::kNatClose);
+  EXPECT_EQ(close.id128(Field::kConn), open.id128(Field::kConn));
+  EXPECT_EQ(close.uint(Field::kStart), kNow - 5);
+  EXPECT_EQ(close.uint(Field::kEnd), kNow + 100);
+  EXPECT_EQ(close.uint(Field::kBytesOut), 221u);
+}
+
+TEST(Leases, a_destination_translation_names_the_real_server) {
+  LeaseWorld world;
+  ConntrackMessage message = masqueraded();
+  message.tracked = {{kPeer, kOutside}, {kReal, kPeer}};
+  message.zone = 9;
+  world.leases.apply(message, kNow);
+  ASSERT_EQ(world.records.size(), 1u);
+  EXPECT_FALSE(world.records[0].has(Field::kSrcNatIp));
+  EXPECT_EQ(text(world.records[0], Field::kDstNatIp, Field::kDstNatPort), "10.9.0.2:8443");
+  EXPECT_EQ(world.records[0].uint(Field::kZone), 9u);
+  // The accepting socket stands behind the translation, and finds it by the reply.
+  const auto answer = world.nat.ask(kNetns, Direction::kIn, kReal, kPeer, true);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->nat, Nat::kTranslated);
+}
+
+TEST(Leases, an_untranslated_entry_only_answers_sockets) {
+  LeaseWorld world;
+  ConntrackMessage message = masqueraded();
+  message.tracked = {{kInside, kPeer}, {kPeer, kInside}};
+  world.leases.apply(message, kNow);
+  EXPECT_TRUE(world.records.empty());
+  EXPECT_EQ(world.nat.ask(kNetns, Direction::kOut, kInside, kPeer, true)->nat, Nat::kNone);
+  EXPECT_EQ(world.nat.ask(kNetns + 1, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNotCovered);
+  message.ended = true;
+  world.leases.apply(message, kNow);
+  EXPECT_EQ(world.nat.ask(kNetns, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNoEntry);
+}
+
+TEST(Leases, a_dump_ends_what_is_gone_and_keeps_what_came_meanwhile) {
+  LeaseWorld world;
+  world.leases.apply(masqueraded(), kNow);
+  world.leases.begin_dump(false);
+  ConntrackMessage other = masqueraded();
+  other.id = 78;
+  other.tracked.original.src.port = 51421;
+  world.leases.apply(other, kNow);
+  world.leases.end_dump(kNow + 50, "lost");
+  ASSERT_EQ(world.of(Kind::kNatClose).size(), 1u);
+  const Record& close = *world.of(Kind::kNatClose)[0];
+  EXPECT_EQ(close.uint(Field::kSrcPort), 51420u);
+  EXPECT_EQ(close.text(Field::kCause), "lost");
+  EXPECT_FALSE(close.has(Field::kEnd));
+  EXPECT_EQ(world.leases.entries(), 1u);
+}
+
+TEST(Leases, what_the_first_dump_shows_was_there_before) {
+  LeaseWorld world;
+  world.leases.begin_dump(true);
+  ConntrackMessage message = masqueraded();
+  message.start = message.event = 0;
+  world.leases.apply_dumped(message, kNow);
+  world.leases.end_dump(kNow, "lost");
+  ASSERT_EQ(world.records.size(), 1u);
+  EXPECT_EQ(world.records[0].kind(), Kind::kExisting);
+  EXPECT_FALSE(world.records[0].has(Field::kStart));
+  world.leases.begin_dump(false);
+  world.leases.apply_dumped(message, kNow);
+  world.leases.end_dump(kNow, "lost");
+  EXPECT_EQ(world.records.size(), 1u);
+}
+
+TEST(Leases, end_with_their_namespace) {
+  LeaseWorld world;
+  world.leases.apply(masqueraded(), kNow);
+  world.leases.end_all(kNow, "gone");
+  EXPECT_EQ(world.of(Kind::kNatClose).size(), 1u);
+  EXPECT_EQ(world.nat.ask(kNetns, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNotCovered);
+}
+
+TEST(Leases, other_protocols_are_left_alone) {
+  LeaseWorld world;
+  ConntrackMessage message = masqueraded();
+  message.proto = 17;
+  world.leases.apply(message, kNow);
+  EXPECT_TRUE(world.records.empty());
+  EXPECT_EQ(world.leases.entries(), 0u);
+}
+
+}  // namespace
+}  // namespace portbook
