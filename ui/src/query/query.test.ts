@@ -35,6 +35,11 @@ test("values are quoted when the language needs it", () => {
   expect(topTerms(`cmdline:${quoted('say "hi"')}`)[0]!.value).toBe('say "hi"');
 });
 
+test("a list, a range and a pattern are no single values", () => {
+  const literal = (query: string) => topTerms(query).map((term) => term.literal);
+  expect(literal('port:(1 or 2) port:1..5 bytes_in:>9 exe:*py user:deploy cmdline:"*"')).toEqual([false, false, false, false, true, true]);
+});
+
 test("a range is added around the query", () => {
   expect(withRange("a or b", "2026-11-22T12:00:00Z", null)).toEqual({ q: "(a or b) since:2026-11-22T12:00:00Z", shift: 1 });
   expect(withRange("", null, "2026-11-22T12:00:00Z")).toEqual({ q: "until:2026-11-22T12:00:00Z", shift: 0 });

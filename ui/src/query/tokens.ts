@@ -75,6 +75,7 @@ export interface Term {
   field: string;
   value: string; // unquoted
   negated: boolean;
+  literal: boolean; // one value, not a list, range or pattern
   start: number; // with its minus
   end: number;
 }
@@ -98,6 +99,7 @@ export function topTerms(query: string): Term[] {
       field: token.text.slice(0, -1),
       value: unquoted(value.text),
       negated,
+      literal: !/^[(<>]|\.\.|[*?]/.test(value.text) || value.text.startsWith('"'),
       start: token.start - (negated ? 1 : 0),
       end: value.start + value.text.length,
     });

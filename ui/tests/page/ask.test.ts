@@ -84,7 +84,7 @@ test("fields and values are completed from the book", async () => {
   const { context, page } = await open(browser, book.url);
   const field = page.getByRole("combobox", { name: "Filter" });
   await field.pressSequentially("dst.po");
-  await page.getByRole("option", { name: /dst\.port/ }).waitFor();
+  await page.getByRole("option", { name: /^dst\.port/, selected: true }).waitFor();
   await field.press("Tab");
   expect(await field.inputValue()).toBe("dst.port:");
   await field.pressSequentially(String(target.port).slice(0, 3));

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -160,6 +161,26 @@ export class Wire {
     this.cut();
     this.server.close();
   }
+}
+
+// A book whose search answers with `count` made-up rows; everything else is the real one.
+export async function manyRows(book: Book, row: (i: number) => object, count: number, end: object): Promise<{ url: string; close: () => void }> {
+  const server = http.createServer((request, response) => {
+    if (request.url!.startsWith("/api/v1/search")) {
+      for (let i = 0; i < count; ++i) response.write(`${JSON.stringify({ row: row(i) })}\n`);
+      return void response.end(`${JSON.stringify({ end })}\n`);
+    }
+    const through = http.request(`${book.url}${request.url}`, { headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode!, answer.headers);
+      answer.pipe(response);
+    });
+    through.on("error", () => response.destroy()).end();
+    response.on("close", () => through.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const close = () => (server.close(), server.closeAllConnections());
+  return { url: `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`, close };
 }
 
 export interface Connection {
