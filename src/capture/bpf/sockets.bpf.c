@@ -185,7 +185,7 @@ static __always_inline void ended(u8 old_state, u64 cookie, struct tcp_sock* tcp
   if (old_state == TCP_LISTEN_STATE) {
     socket->flags &= ~PB_LISTENER;
     report_or_keep(PB_LISTEN_END, old_state, cookie, tcp, socket);
-  } else if (socket->flags & PB_CONNECTING) {
+  } else if (socket->flags & PB_CONNECTING || old_state == TCP_SYN_SENT) {
     socket->flags |= PB_CLOSE_REPORTED;
     socket->flags &= ~PB_CONNECTING;
     report_or_keep(PB_FAILED, old_state, cookie, tcp, socket);
