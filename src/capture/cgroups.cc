@@ -91,6 +91,7 @@ CgroupMounts find_cgroup_mounts(std::string_view mountinfo, std::string_view pro
     const auto dash = std::ranges::find(fields, "-");
     if (fields.size() < 10 || fields.end() - dash < 4) continue;
     const std::string_view type = dash[1];
+    if (fields[3] != "/") continue;  // a part of the hierarchy, as a container sees it
     if (type == "cgroup2" && mounts.version2.empty()) mounts.version2 = unescape(fields[4]);
     if (type != "cgroup") continue;
     for (size_t i = 0; i < best; ++i) {

@@ -125,6 +125,7 @@ void Reader::run() {
     const uint64_t now = clock_.boot_ns();
     sockets_.settle(now);
     if (now >= next_second_) second();
+    if (last && sweep_wanted_) sweep("its end was lost; it was gone when the kernel was asked");
     if (last) sockets_.settle_all();
     stream_.flush();
     if (last) return;

@@ -1,10 +1,12 @@
 // Runs capture without a book and prints each record as a line of JSON; for tests and for looking. Ends when its input does.
+//   capture_dump [SOCKET_RING_BYTES PROCESS_RING_BYTES]
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <cstdio>
 #include <cstdlib>
-#include <mutex>
+#include <string_view>
 
 #include "capture/capture.h"
 #include "record/cbor.h"
@@ -30,8 +32,14 @@ void print(const portbook::Batch& batch) {
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
   portbook::CaptureOptions options;
+  if (argc > 2) {
+    const std::string_view socket_ring = argv[1];
+    const std::string_view process_ring = argv[2];
+    std::from_chars(socket_ring.begin(), socket_ring.end(), options.socket_ring_bytes);
+    std::from_chars(process_ring.begin(), process_ring.end(), options.process_ring_bytes);
+  }
   options.host = "test";
   options.version = "test";
   const bool quiet = std::getenv("CAPTURE_DUMP_QUIET") != nullptr;

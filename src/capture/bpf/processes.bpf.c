@@ -169,12 +169,12 @@ int BPF_PROG(on_cgroup, struct cgroup* cgroup, const char* path) {
   u32 zero = 0;
   int hierarchy = BPF_CORE_READ(cgroup, root, hierarchy_id);
   long length;
-  if (hierarchy != 1 && hierarchy != pb_cgroup1_hierarchy) return 0;  // 1: cgroup2, the kernel's default hierarchy
+  if (hierarchy != 0 && hierarchy != pb_cgroup1_hierarchy) return 0;  // 0: cgroup2, the kernel's default hierarchy
   scratch = bpf_map_lookup_elem(&exec_scratch, &zero);
   if (!scratch) return 0;
   event = &scratch->event;
   fill_head(event, PB_CGROUP);
-  event->version1 = hierarchy != 1;
+  event->version1 = hierarchy != 0;
   event->owner.cgroup = BPF_CORE_READ(cgroup, kn, id);
   length = bpf_probe_read_kernel_str(scratch->data, PB_CGROUP_PATH_BYTES_MAX, path);
   if (length <= 0) return 0;

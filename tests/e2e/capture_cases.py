@@ -1,0 +1,247 @@
+#!/usr/bin/env python3
+"""Capture where it is hard: what was there before it, containers of both control group versions, sockets that change hands, rings that
+are too small, rights and kernel features that are missing. Each case is one run of capture_dump and one look at its records."""
+import collections
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+import harness
+
+DUMP = os.environ.get("CAPTURE_DUMP", "build/release/src/capture/capture_dump")
+LOAD = os.environ.get("CAPTURE_LOAD", "build/release/src/capture/capture_load")
+CONTAINER = "8f2c41d09ab7f3e1558f2c41d09ab7f3e1558f2c41d09ab7f3e1558f2c41d09a"
+
+
+class Dump:
+    """capture_dump around a block; its records and its last words afterwards."""
+
+    def __init__(self, *args, before=()):
+        self.command = [*before, DUMP, *map(str, args)]
+
+    def __enter__(self):
+        self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE, stdout=self.out, stderr=self.err)
+        harness.wait_for(lambda: "ready" in self.text(self.err) or self.process.poll() is not None, "capture to start")
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.code = self.process.wait(30)
+        self.log = self.text(self.err)
+        self.records = harness.rows(self.text(self.out))
+
+    @staticmethod
+    def text(file):
+        return os.pread(file.fileno(), 1 << 30, 0).decode()
+
+    def of(self, kind, **fields):
+        wanted = {name.replace("_", ".", 1) if name.startswith(("src_", "dst_")) else name: value for name, value in fields.items()}
+        return [record for record in self.records if record["kind"] == kind and all(record.get(name) == value for name, value in wanted.items())]
+
+    def total(self, name):
+        words = self.log.split("\n")[-2].split()
+        return int(words[words.index(name) + 1])
+
+
+def listening():
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    return listener, listener.getsockname()[1]
+
+
+def case_there_before():
+    listener, port = listening()
+    client = socket.create_connection(("127.0.0.1", port))
+    accepted, _ = listener.accept()
+    client_port = client.getsockname()[1]
+    with Dump() as dump:
+        client.sendall(b"x" * 10)
+        accepted.recv(10)
+        for one in (client, accepted, listener):
+            one.close()
+    listens = dump.of("listen", dst_port=port)
+    assert [("cause" in one, "end" in one) for one in listens] == [(True, False), (False, True)], listens
+    for direction in ("out", "in"):
+        found = dump.of("existing", direction=direction, src_port=client_port, dst_port=port)
+        assert len(found) == 1 and found[0]["pid"] == os.getpid() and "start" not in found[0], found
+        closes = dump.of("close", direction=direction, src_port=client_port)
+        assert len(closes) == 1 and closes[0]["conn"] == found[0]["conn"] and "start" not in closes[0], closes
+    assert not dump.of("open", src_port=client_port), "one that was there before is not opened again"
+
+
+def connect_in_group(folder, port):
+    """A process that enters the group, then runs another program that connects; its port."""
+    pathlib.Path(folder).mkdir(parents=True)
+    program = f"import socket; s = socket.create_connection(('127.0.0.1', {port})); print(s.getsockname()[1])"
+    shell = f"echo $$ > {folder}/cgroup.procs && exec {sys.executable} -c \"{program}\""
+    return int(subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout)
+
+
+def remove_groups(*folders):
+    for folder in folders:
+        path = pathlib.Path(folder)
+        while path.name.startswith(("docker-", "pbtest")) or path.name == CONTAINER:
+            harness.wait_for(lambda: not path.exists() or not (path / "cgroup.procs").read_text(), "the group to be empty")
+            if path.exists():
+                path.rmdir()
+            path = path.parent
+
+
+def cgroup_roots():
+    """Mount points of cgroup2 and of a version 1 memory or pids hierarchy, where there are."""
+    two, one = None, None
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        kind, _, options = rest.split(" ", 2)
+        if kind == "cgroup2":
+            two = two or fields.split()[4]
+        if kind == "cgroup" and "memory" in options.split()[-1].split(","):
+            one = fields.split()[4]
+    return two, one
+
+
+def case_containers():
+    listener, port = listening()
+    two, one = cgroup_roots()
+    name = f"pbtest{os.getpid()}"
+    groups = {root: folder for root, folder in ((two, f"{two}/{name}/docker-{CONTAINER}.scope"), (one, f"{one}/{name}/{CONTAINER}")) if root}
+    try:
+        with Dump() as dump:
+            # Made while capture runs, gone before anybody could look.
+            ports = {root: connect_in_group(folder, port) for root, folder in groups.items()}
+            remove_groups(*groups.values())
+    finally:
+        remove_groups(*groups.values())
+    for root, client_port in ports.items():
+        opened = dump.of("open", direction="out", src_port=client_port)
+        assert len(opened) == 1 and opened[0].get("container") == CONTAINER, (root, opened)
+        process = dump.of("process", pid=opened[0]["pid"])[-1]
+        assert CONTAINER in process["cgroup"] and process["container"] == CONTAINER, process
+    listener.close()
+
+
+def case_changing_hands():
+    listener, port = listening()
+    with Dump() as dump:
+        made_here = socket.socket()
+        child = os.fork()
+        if child == 0:
+            made_here.connect(("127.0.0.1", port))
+            os._exit(0)
+        os.waitpid(child, 0)
+        client_port = made_here.getsockname()[1]
+        accepted, _ = listener.accept()
+        worker = os.fork()
+        if worker == 0:
+            accepted.send(b"x")
+            os._exit(0)
+        os.waitpid(worker, 0)
+        made_here.recv(1)
+        accepted.close()
+        made_here.close()
+    out = dump.of("open", direction="out", src_port=client_port)
+    assert [(one["pid"], one["role"]) for one in out] == [(child, "user")], out
+    uses = collections.defaultdict(list)
+    for use in dump.of("used_by", src_port=client_port):
+        uses[use["direction"]].append((use["pid"], use["role"]))
+    assert uses["out"] == [(os.getpid(), "creator")], uses
+    assert uses["in"] == [(worker, "acceptor")], uses
+    assert dump.of("open", direction="in", src_port=client_port)[0]["role"] == "listener"
+    assert dump.of("close", direction="in", src_port=client_port)[0]["pid"] == worker
+    listener.close()
+
+
+def case_one_socket_connects_twice():
+    listener, port = listening()
+    with Dump() as dump:
+        client = socket.socket()
+        try:
+            client.connect(("127.0.0.1", 1))
+        except ConnectionRefusedError:
+            pass
+        client.connect(("127.0.0.1", port))
+        client_port = client.getsockname()[1]
+        client.close()
+    opened = dump.of("open", direction="out", src_port=client_port)
+    assert len(opened) == 1, opened
+    failed = dump.of("failed", pid=os.getpid(), dst_port=1)
+    assert len(failed) == 1 and failed[0]["conn"] != opened[0]["conn"], (failed, opened)
+    assert failed[0]["conn"][18:] == opened[0]["conn"][18:], "the same socket"
+    listener.close()
+
+
+def case_socket_ring_too_small():
+    with Dump(8192, 16 << 20) as dump:
+        made = int(subprocess.run([LOAD, "0.3"], capture_output=True, text=True, check=True).stdout.split()[0])
+    load = dump.of("process", comm="capture_load")[0]["pid"]
+    for kind in ("open", "close"):
+        found = collections.Counter(one["conn"] for one in dump.of(kind, pid=load))
+        assert max(found.values()) == 1, f"a {kind} is doubled"
+        missing = 2 * made - len(found)
+        counted = sum(gap.get("count", 0) for gap in dump.of("gap"))
+        assert missing <= counted, f"{missing} {kind} records are missing and {counted} are in gaps"
+    assert dump.total("parked") > 0, "the ring was never full: the case shows nothing"
+
+
+def case_process_ring_too_small():
+    with Dump(64 << 20, 4096) as dump:
+        for _ in range(40):
+            subprocess.run(["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do (:) & done; wait"], check=True)
+    gaps = dump.of("gap")
+    assert dump.total("lost") > 0, "the ring was never full: the case shows nothing"
+    assert sum(gap["count"] for gap in gaps) == dump.total("lost"), (gaps, dump.log)
+    assert all(gap["start"] <= gap["end"] and gap["about"] == "test/socket" for gap in gaps), gaps
+
+
+def case_without_privilege():
+    with Dump(before=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]) as dump:
+        pass
+    assert dump.code == 0, dump.log
+    assert "off  TCP connections: Nothing is captured" in dump.log and "not permitted" in dump.log, dump.log
+    standing = [gap for gap in dump.of("gap") if "end" not in gap]
+    assert standing and "not captured" in standing[0]["cause"], standing
+
+
+def case_without_btf():
+    hide = "mount -t tmpfs none /sys/kernel/btf && exec \"$0\""
+    with Dump(before=["unshare", "-m", "sh", "-c", hide]) as dump:
+        pass
+    assert dump.code == 0, dump.log
+    assert "TCP connections" in dump.log and "off" in dump.log, dump.log
+    assert [gap for gap in dump.of("gap") if "end" not in gap], dump.records
+
+
+def case_without_cgroup2():
+    unmount = "grep ' - cgroup2 ' /proc/self/mountinfo | while read -r _ _ _ _ at _; do umount \"$at\"; done; exec \"$0\""
+    with Dump(before=["unshare", "-m", "sh", "-c", unmount]) as dump:
+        pass
+    assert dump.code == 0, dump.log
+    assert "cgroup2 is not mounted" in dump.log, dump.log
+    assert [gap for gap in dump.of("gap") if "end" not in gap], dump.records
+
+
+def main():
+    harness.need_root()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    chosen = sys.argv[1:]
+    failed = 0
+    for name, case in list(globals().items()):
+        if not name.startswith("case_") or (chosen and name not in chosen):
+            continue
+        try:
+            case()
+            print("ok   ", name)
+        except AssertionError as wrong:
+            failed += 1
+            print("WRONG", name, "at line", wrong.__traceback__.tb_next.tb_lineno, str(wrong)[:1500])
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
