@@ -14,8 +14,6 @@
 
 namespace portbook {
 
-inline constexpr int kNoAnswer = 1;
-
 // Where the book is that a command asks; filled by the options --data and --server.
 struct BookPlace {
   std::string data;
@@ -29,6 +27,8 @@ void add_place_options(CLI::App& command, BookPlace& place);
 
 // /var/lib/portbook for root, else the user's state folder.
 std::filesystem::path default_folder();
+
+inline constexpr int kExitNoMatch = 1;  // who: nobody held the endpoint then; doctor: something is not captured
 
 // Prints the error as one sentence on stderr; the process's exit code.
 int report(const Error& error);

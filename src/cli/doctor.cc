@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "base/clock.h"
@@ -91,7 +92,9 @@ int doctor(const Options& options) {
     }
   }
   if (!options.json) table.print(ink_of);
-  return 0;
+  // What no version of this program sees is no finding about this host.
+  const bool lacks = std::ranges::any_of(lines, [](const Line& line) { return line.state == "off" && line.what != "Never seen"; });
+  return lacks ? kExitNoMatch : 0;
 }
 
 }  // namespace
@@ -104,7 +107,8 @@ void add_doctor(CLI::App& program, Run& run) {
   command->footer(
       "Examples:\n"
       "  sudo portbook doctor\n"
-      "  portbook doctor --json | jq 'select(.state != \"ok\")'");
+      "  portbook doctor --json | jq 'select(.state != \"ok\")'\n"
+      "Exit codes: 0 all is captured, 1 something is not");
   command->callback([options, &run] { run = [options] { return doctor(*options); }; });
 }
 

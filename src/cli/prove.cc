@@ -56,7 +56,7 @@ int prove(const Options& options) {
   const auto checkpoint = verify_proof_file(*proof, *bytes, *verifier);
   if (!checkpoint) {
     fmt::print(stderr, "portbook: the proof of record {} is wrong: {}\n", options.id, checkpoint.error().message);
-    return kNoAnswer;
+    return kExitNoMatch;
   }
   if (!options.record_file.empty()) {
     if (const auto written = write_file(options.record_file, as_text(*bytes)); !written) return report(written.error());

@@ -86,7 +86,7 @@ int verify(const Options& options) {
           stderr,
           "The key is the folder's own. Pass the one that you kept with --vkey: whoever can change the book can change its key.\n");
   }
-  return found->problem ? kNoAnswer : 0;
+  return found->problem ? kExitNoMatch : 0;
 }
 
 }  // namespace

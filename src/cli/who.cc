@@ -105,7 +105,7 @@ int print_answer(std::string_view json) {
   }
   simdjson::dom::array candidates;
   if (answer["candidates"].get(candidates) == simdjson::SUCCESS) print_candidates(candidates);
-  return none ? kNoAnswer : 0;
+  return none ? kExitNoMatch : 0;
 }
 
 Client::Params params_of(const Options& options, const std::string& question) {

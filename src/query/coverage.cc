@@ -242,6 +242,9 @@ CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now
   } else if (to > now) {
     answer.state = Completeness::kIncomplete;
     answer.sentence = "Incomplete. This moment has not passed yet.";
+  } else if (to + kArrivalNs > now) {
+    answer.state = Completeness::kIncomplete;
+    answer.sentence = "Incomplete. This moment is so young that what the kernel saw may still be on its way; ask again.";
   } else {
     answer.state = Completeness::kComplete;
     answer.sentence = fmt::format("Complete. {} captured this moment without a gap, since {}.", names, clock_of(since));

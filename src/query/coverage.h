@@ -56,6 +56,10 @@ struct Claim {
 enum class Completeness : uint8_t { kComplete, kIncomplete, kNotCovered, kClockNotSynchronised };
 std::string_view to_text(Completeness state);
 
+// How long after the kernel saw something it may still be on its way into the book. A younger moment is not called complete.
+// Twice the promised time to be visible; a source that is later than this writes what it lost as a gap.
+inline constexpr uint64_t kArrivalNs = 100 * kNsPerMs;
+
 struct Missing {
   std::string source;
   Gap gap;

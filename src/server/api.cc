@@ -15,7 +15,7 @@ namespace {
 constexpr auto kNoParams = std::array<std::string_view, 0>{};
 constexpr auto kSearchParams = std::to_array<std::string_view>({"q", "limit", "cursor"});
 constexpr auto kTailParams = std::to_array<std::string_view>({"q", "from"});
-constexpr auto kWhoParams = std::to_array<std::string_view>({"q", "endpoint", "at", "peer", "host", "window"});
+constexpr auto kWhoParams = std::to_array<std::string_view>({"q", "endpoint", "at", "peer", "host", "window", "settle"});
 constexpr auto kConsistencyParams = std::to_array<std::string_view>({"from"});
 constexpr auto kValuesParams = std::to_array<std::string_view>({"field", "prefix", "q", "limit"});
 constexpr auto kHistogramParams = std::to_array<std::string_view>({"q", "from", "to", "buckets"});

@@ -333,9 +333,15 @@ class Server final : public HttpServer {
     }
     auto request = request_of(raw, caller);
     if (!request) co_return refusal(400, "bad_input", "the path or query is not valid percent-encoded UTF-8");
-    co_return co_await asio::co_spawn(
-        workers_, [this, request = std::move(*request)]() -> awaitable<HttpResponse> { co_return handler_(request); },
-        asio::use_awaitable);
+    request->received = system_clock().now();
+    while (true) {
+      HttpResponse response = co_await asio::co_spawn(
+          workers_, [&]() -> awaitable<HttpResponse> { co_return handler_(*request); }, asio::use_awaitable);
+      if (response.ask_again.count() == 0) co_return response;
+      asio::steady_timer pause(io_, response.ask_again);
+      const auto [error] = co_await pause.async_wait(kAwait);
+      if (error) co_return refusal(503, "unavailable", "the book is stopping");
+    }
   }
 
   static void put_headers(const HttpResponse& response, auto& message) {

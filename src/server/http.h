@@ -1,6 +1,7 @@
 // The sockets: listens on loopback and on a unix socket, reads requests within limits, writes answers and streams.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -11,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 #include "server/caller.h"
 
@@ -30,6 +32,7 @@ struct HttpRequest {
   std::string if_none_match;
   bool accepts_gzip = false;
   Caller caller;
+  TimeNs received = 0;  // when it had been read
 
   // The value of the first parameter of that name; nothing when absent. Valid as long as the request.
   [[nodiscard]] std::optional<std::string_view> param(std::string_view name) const;
@@ -55,6 +58,8 @@ struct HttpResponse {
   std::string body;
   std::string_view fixed_body;         // instead of `body`: bytes that live as long as the program
   std::unique_ptr<BodyStream> stream;  // instead of both
+  // Above 0: this is no answer yet; the handler is to be called again with the same request after so long. No worker waits.
+  std::chrono::milliseconds ask_again{0};
 };
 
 // Answers one request. Called from worker threads, several at once.

@@ -60,6 +60,7 @@ class Book:
         command = [PORTBOOK, "up", "--data", str(self.data), "--listen", f"127.0.0.1:{self.port}", *args]
         if netns:
             command = ["ip", "netns", "exec", netns, *command]
+        self.started = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
@@ -74,9 +75,11 @@ class Book:
         def ready():
             if self.process.poll() is not None:
                 raise AssertionError(f"portbook up ended with {self.process.returncode}:\n{self.log.read_text()}")
-            done = run("who", "127.0.0.1:1", "--json", data=self.data, check=False)
-            return done.returncode in (0, 1)
-        wait_for(ready, "portbook up to answer")
+            # It answers before it has attached to the kernel: what it records from here on is whole.
+            done = run("search", "kind:source_start", "--json", data=self.data, check=False)
+            return any(row["record"]["about"].endswith("/socket") if "about" in row["record"] else row["record"]["source"].endswith("/socket")
+                       for row in rows(done.stdout) if row["record"]["time"] >= self.started)
+        wait_for(ready, "portbook up to capture")
 
     def stop(self):
         if self.process.poll() is None:
