@@ -49,7 +49,8 @@ class Book {
   static Result<std::unique_ptr<Book>> open(const BookOptions& options, Clock& clock);
   virtual ~Book() = default;
 
-  // Called from the book's writer thread once the batch is durable, signed and visible, or could not be accepted.
+  // Called from the book's writer thread once the batch is durable, signed and visible, or could not be accepted; from submit()
+  // itself when the batch is not what it claims to be.
   using Done = std::function<void(const Result<Receipt>&)>;
   // Hands a batch to the writer thread; blocks while more than a bounded amount waits.
   // Done gets kBadInput (not canonical records, sequence not contiguous with last_seq), kUnavailable (read-only), kIo.
@@ -64,7 +65,8 @@ class Book {
   [[nodiscard]] virtual View view() const = 0;
   // Waits until the book has more than `size` records; false after `timeout`.
   virtual bool wait_beyond(uint64_t size, std::chrono::milliseconds timeout) = 0;
-  // `listener` is called from the writer thread after each commit with the new size; must not block. Returns a token for unlisten.
+  // `listener` is called from the writer thread after each commit with the new size; must not block, nor call
+  // listen or unlisten. Returns a token for unlisten.
   virtual uint64_t listen(std::function<void(uint64_t size)> listener) = 0;
   virtual void unlisten(uint64_t token) = 0;
 

@@ -72,7 +72,7 @@ void sustained(benchmark::State& state) {
       }
     }
     const uint64_t wanted = kBatches / sources * sources * kBatchRecords;
-    while (acknowledged < wanted) book->wait_beyond(acknowledged, std::chrono::milliseconds(1));
+    while (acknowledged < wanted) book->wait_beyond(book->view().size(), std::chrono::milliseconds(5));
     state.PauseTiming();
     const uint64_t sealed_size = book->view().size() / kBlockRowsMax * kBlockRowsMax;
     while (!std::filesystem::exists(folder.path() / segment_file_name(sealed_size - kBlockRowsMax))) {
