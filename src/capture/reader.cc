@@ -23,6 +23,7 @@ constexpr uint32_t kPassesUntilIdle = 100;
 // Per pass, so that timers and stop() are served under any load.
 constexpr size_t kSocketEventsPerPass = 16'384;
 constexpr size_t kProcessEventsPerPass = 65'536;
+constexpr int kPassesInARow = 8;
 constexpr uint64_t kSweepEveryNs = 300 * kNsPerSecond;
 constexpr uint64_t kCheckEveryNs = 60 * kNsPerSecond;
 // A timer so far away that it only ever ends because the clock was set.
@@ -120,7 +121,7 @@ void Reader::run() {
     const bool last = stopping_.load();
     const uint64_t before = events_.load(std::memory_order_relaxed);
     if (!stream_.crowded() || last) {
-      while (!pass() && !stream_.crowded()) stream_.flush();
+      for (int passes = 0; !pass() && passes < kPassesInARow && !stream_.crowded(); ++passes) stream_.flush();
     }
     const uint64_t now = clock_.boot_ns();
     sockets_.settle(now);
