@@ -20,7 +20,8 @@ namespace {
 constexpr std::string_view kSources[] = {"web-7/socket", "web-7/nat"};
 
 BookOptions options(const std::filesystem::path& folder) {
-  return {.folder = folder, .origin = "book.example.org/web-7", .host = "web-7", .log_file_bytes = 1 << 19, .reserve_bytes = 1 << 16};
+  return {
+      .folder = folder, .origin = "book.example.org/web-7", .host = "web-7", .log_file_bytes = 1 << 19, .reserve_bytes = 1 << 16};
 }
 
 // The one record that a source has at a place in its sequence, so that an invented one is known.

@@ -22,12 +22,15 @@ int failed(const std::string& why) {
   return 1;
 }
 
-void write(const std::filesystem::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
+void write(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
 
 int make(const std::filesystem::path& folder) {
   const auto target = folder / "book";
   for (const char* name : {"proofs", "consistency"}) std::filesystem::create_directories(folder / name);
-  const auto book = Book::open({.folder = target, .origin = "portbook.example.org/web-7", .host = "web-7", .reserve_bytes = 1 << 20}, system_clock());
+  const auto book = Book::open(
+      {.folder = target, .origin = "portbook.example.org/web-7", .host = "web-7", .reserve_bytes = 1 << 20}, system_clock());
   if (!book) return failed(book.error().message);
   const auto verifier = parse_vkey((*book)->vkey());
   std::map<uint64_t, Hash> older;
@@ -40,7 +43,8 @@ int make(const std::filesystem::path& folder) {
   for (uint64_t index = 0; index < (*book)->view().size(); index += 97) {
     const auto proof = (*book)->prove(index);
     if (!proof) return failed(proof.error().message);
-    write(folder / "proofs" / fmt::format("{}.tlog-proof", index), to_text(ProofFile{index, proof->hashes, proof->checkpoint, std::nullopt}));
+    write(folder / "proofs" / fmt::format("{}.tlog-proof", index),
+          to_text(ProofFile{index, proof->hashes, proof->checkpoint, std::nullopt}));
   }
   for (const auto& [size, root] : older) {
     const auto proof = (*book)->prove_consistency(size);
@@ -57,4 +61,6 @@ int make(const std::filesystem::path& folder) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return argc == 2 ? make(argv[1]) : failed("usage: tlog_sample DIR"); }
+int main(int argc, char** argv) {
+  return argc == 2 ? make(argv[1]) : failed("usage: tlog_sample DIR");
+}
