@@ -20,10 +20,15 @@ struct Options {
   uint64_t limit = 200;
 };
 
-// Prints one page; the cursor of the next, empty when there is none or enough rows came.
-Result<std::string> print_page(Client& client, const std::string& filter, const std::string& cursor, uint64_t limit,
+// What stands at the end of a page.
+struct Page {
+  std::string cursor;    // of the next page; empty when there is none
+  std::string sentence;  // why the answer is not complete; empty when it is
+};
+
+Result<Page> print_page(Client& client, const std::string& filter, const std::string& cursor, uint64_t limit,
                                RowPrinter& printer, uint64_t& rows) {
-  std::string next;
+  Page page;
   Status failed;
   const auto status = client.lines(
       "/api/v1/search", {{"q", filter}, {"limit", std::to_string(std::min(limit, kPageRows))}, {"cursor", cursor}},
@@ -41,17 +46,16 @@ Result<std::string> print_page(Client& client, const std::string& filter, const 
         if (parser.parse(padded).get(element) != simdjson::SUCCESS) return true;
         if (element["error"].get(end) == simdjson::SUCCESS) failed = fail(ErrorCode::kIo, member(end, "message"));
         if (element["end"].get(end) != simdjson::SUCCESS) return true;
-        next = member(end, "cursor");
+        page.cursor = member(end, "cursor");
         simdjson::dom::element completeness;
-        if (end["completeness"].get(completeness) == simdjson::SUCCESS && member(completeness, "state") != "complete") {
-          printer.flush();
-          fmt::print(stderr, "{}\n", member(completeness, "sentence"));
+        if (end["completeness"].get(completeness) == simdjson::SUCCESS) {
+          page.sentence = member(completeness, "state") == "complete" ? "" : member(completeness, "sentence");
         }
         return true;
       });
   if (!status) return std::unexpected(status.error());
   if (!failed) return std::unexpected(failed.error());
-  return next;
+  return page;
 }
 
 int search(const Options& options) {
@@ -61,13 +65,16 @@ int search(const Options& options) {
   if (!printer) return report(printer.error());
   const std::string filter = fmt::format("{}", fmt::join(options.filter, " "));
   std::string cursor;
+  std::string sentence;
   uint64_t rows = 0;
   do {
-    const auto next = print_page(*client, filter, cursor, options.limit - rows, *printer, rows);
-    if (!next) return report(next.error());
-    cursor = *next;
+    const auto page = print_page(*client, filter, cursor, options.limit - rows, *printer, rows);
+    if (!page) return report(page.error());
+    cursor = page->cursor;
+    sentence = page->sentence;
   } while (!cursor.empty() && rows < options.limit);
   printer->flush();
+  if (!sentence.empty()) fmt::print(stderr, "{}\n", sentence);
   if (rows == 0 && !options.output.json && !options.output.csv) fmt::print(stderr, "Nothing matches.\n");
   if (!cursor.empty() && !options.output.json && !options.output.csv) {
     fmt::print(stderr, "The {} newest are shown; --limit gives more.\n", rows);
