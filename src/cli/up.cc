@@ -77,7 +77,10 @@ class Running {
     book_ = std::move(*book);
     http_options->unix_socket = folder / "portbook.sock";
     if (auto status = start_server(host, *http_options); !status) return status;
-    return start_capture(options, host);
+    if (auto status = start_capture(options, host); !status) return status;
+    // An answer means that everything from now on is captured.
+    server_->run();
+    return {};
   }
 
   void print_welcome() const {
@@ -123,7 +126,7 @@ class Running {
       return server == nullptr ? HttpStatistics() : server->statistics();
     };
     api_ = std::make_unique<Api>(*book_, system_clock(), std::move(options));
-    auto server = HttpServer::start(http_options, [this](const HttpRequest& request) { return api_->answer(request); });
+    auto server = HttpServer::bind(http_options, [this](const HttpRequest& request) { return api_->answer(request); });
     if (!server) return std::unexpected(server.error());
     server_ = std::move(*server);
     address_ = http_options.address;

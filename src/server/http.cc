@@ -143,10 +143,13 @@ class Server final : public HttpServer {
     if (!options.unix_socket.empty()) {
       if (auto status = listen_unix(options.unix_socket); !status) return status;
     }
+    return {};
+  }
+
+  void run() override {
     asio::co_spawn(io_, accept(tcp_), asio::detached);
     if (local_.is_open()) asio::co_spawn(io_, accept(local_), asio::detached);
     thread_ = std::thread([this] { io_.run(); });
-    return {};
   }
 
   uint16_t port() const override { return port_; }
@@ -443,7 +446,7 @@ class Server final : public HttpServer {
 
 }  // namespace
 
-Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpOptions& options, HttpHandler handler) {
+Result<std::unique_ptr<HttpServer>> HttpServer::bind(const HttpOptions& options, HttpHandler handler) {
   auto server = std::make_unique<Server>(std::move(handler));
   if (auto status = server->listen(options); !status) return std::unexpected(status.error());
   return server;

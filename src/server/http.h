@@ -81,8 +81,11 @@ struct HttpStatistics {
 
 class HttpServer {
  public:
+  // Takes the port and the socket's path; who connects waits until run().
   // Errors: kBadInput (not an address; not loopback), kUnavailable (port in use), kDenied, kIo. One sentence each.
-  static Result<std::unique_ptr<HttpServer>> start(const HttpOptions& options, HttpHandler handler);
+  static Result<std::unique_ptr<HttpServer>> bind(const HttpOptions& options, HttpHandler handler);
+  // Begins to answer. Once.
+  virtual void run() = 0;
   // Closes every connection and joins the threads; afterwards the handler is not called any more.
   virtual ~HttpServer() = default;
 

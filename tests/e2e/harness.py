@@ -10,6 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 
 PORTBOOK = os.environ.get("PORTBOOK", "build/release/portbook")
 SOURCE_DIR = pathlib.Path(os.environ.get("SOURCE_DIR", "."))
@@ -104,6 +107,23 @@ def run(*args, data=None, check=True, env=None, stdin=None):
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
     return done
+
+
+def get(port, path, headers=None, **params):
+    """GET from the book's API; the status and the body as bytes, also of refusals."""
+    query = "?" + urllib.parse.urlencode(params) if params else ""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}{query}", headers=headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as refusal:
+        return refusal.code, refusal.read()
+
+
+def get_json(port, path, **params):
+    status, body = get(port, path, **params)
+    assert status == 200, f"{path} {params}: {status} {body.decode()}"
+    return json.loads(body)
 
 
 def rows(text):
