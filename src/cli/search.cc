@@ -26,33 +26,33 @@ struct Page {
   std::string sentence;  // why the answer is not complete; empty when it is
 };
 
-Result<Page> print_page(Client& client, const std::string& filter, const std::string& cursor, uint64_t limit,
-                               RowPrinter& printer, uint64_t& rows) {
+Result<Page> print_page(Client& client, const std::string& filter, const std::string& cursor, uint64_t limit, RowPrinter& printer,
+                        uint64_t& rows) {
   Page page;
   Status failed;
-  const auto status = client.lines(
-      "/api/v1/search", {{"q", filter}, {"limit", std::to_string(std::min(limit, kPageRows))}, {"cursor", cursor}},
-      [&](std::string_view line) {
-        constexpr std::string_view kRow = "{\"row\":";
-        if (line.starts_with(kRow)) {
-          printer.print(line.substr(kRow.size(), line.size() - kRow.size() - 1));
-          ++rows;
-          return true;
-        }
-        simdjson::dom::parser parser;
-        const simdjson::padded_string padded(line);
-        simdjson::dom::element element;
-        simdjson::dom::element end;
-        if (parser.parse(padded).get(element) != simdjson::SUCCESS) return true;
-        if (element["error"].get(end) == simdjson::SUCCESS) failed = fail(ErrorCode::kIo, member(end, "message"));
-        if (element["end"].get(end) != simdjson::SUCCESS) return true;
-        page.cursor = member(end, "cursor");
-        simdjson::dom::element completeness;
-        if (end["completeness"].get(completeness) == simdjson::SUCCESS) {
-          page.sentence = member(completeness, "state") == "complete" ? "" : member(completeness, "sentence");
-        }
-        return true;
-      });
+  const auto status =
+      client.lines("/api/v1/search", {{"q", filter}, {"limit", std::to_string(std::min(limit, kPageRows))}, {"cursor", cursor}},
+                   [&](std::string_view line) {
+                     constexpr std::string_view kRow = "{\"row\":";
+                     if (line.starts_with(kRow)) {
+                       printer.print(line.substr(kRow.size(), line.size() - kRow.size() - 1));
+                       ++rows;
+                       return true;
+                     }
+                     simdjson::dom::parser parser;
+                     const simdjson::padded_string padded(line);
+                     simdjson::dom::element element;
+                     simdjson::dom::element end;
+                     if (parser.parse(padded).get(element) != simdjson::SUCCESS) return true;
+                     if (element["error"].get(end) == simdjson::SUCCESS) failed = fail(ErrorCode::kIo, member(end, "message"));
+                     if (element["end"].get(end) != simdjson::SUCCESS) return true;
+                     page.cursor = member(end, "cursor");
+                     simdjson::dom::element completeness;
+                     if (end["completeness"].get(completeness) == simdjson::SUCCESS) {
+                       page.sentence = member(completeness, "state") == "complete" ? "" : member(completeness, "sentence");
+                     }
+                     return true;
+                   });
   if (!status) return std::unexpected(status.error());
   if (!failed) return std::unexpected(failed.error());
   return page;

@@ -1,0 +1,46 @@
+#include "server/api.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+#include <set>
+
+namespace portbook {
+namespace {
+
+// Path → names of its query parameters, as docs/api/openapi.yaml writes them: two blanks before a path, one line a parameter.
+std::map<std::string, std::set<std::string>> described() {
+  std::map<std::string, std::set<std::string>> paths;
+  std::ifstream file(PORTBOOK_SOURCE_DIR "/docs/api/openapi.yaml");
+  std::string path;
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("  /") && line.ends_with(':')) {
+      path = line.substr(2, line.size() - 3);
+      paths[path];
+    }
+    constexpr std::string_view kParameter = "        - {name: ";
+    if (line.starts_with(kParameter) && line.contains("in: query")) {
+      paths[path].insert(line.substr(kParameter.size(), line.find(',') - kParameter.size()));
+    }
+  }
+  return paths;
+}
+
+TEST(Api, RoutesAreThoseThatTheDescriptionNames) {
+  std::map<std::string, std::set<std::string>> routes;
+  for (const Route& route : api_routes()) routes[std::string(route.path)] = {route.params.begin(), route.params.end()};
+  EXPECT_EQ(routes, described());
+}
+
+TEST(Url, DecodesWhatItEncodes) {
+  const std::string text = "dst.port:443 \"a+b%\" \xc3\xbc&=/?";
+  EXPECT_EQ(percent_decoded(percent_encoded(text), true), text);
+  EXPECT_EQ(percent_decoded("a+b", true), "a b");
+  EXPECT_EQ(percent_decoded("a+b", false), "a+b");
+  EXPECT_FALSE(percent_decoded("%4", false).has_value());
+  EXPECT_FALSE(percent_decoded("%zz", false).has_value());
+}
+
+}  // namespace
+}  // namespace portbook
