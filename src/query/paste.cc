@@ -89,14 +89,14 @@ constexpr auto kTimeForms = std::to_array<TimeForm>({
 });
 
 std::optional<FoundTime> find_time(std::string_view text, TimeNs now) {
-  static const auto* const kPatterns = [] {
-    auto* patterns = new std::vector<std::unique_ptr<re2::RE2>>;  // lives as long as the program
-    for (const TimeForm& form : kTimeForms) patterns->push_back(std::make_unique<re2::RE2>(form.pattern));
+  static const auto kPatterns = [] {
+    std::vector<std::unique_ptr<re2::RE2>> patterns;
+    for (const TimeForm& form : kTimeForms) patterns.push_back(std::make_unique<re2::RE2>(form.pattern));
     return patterns;
   }();
   const re2::StringPiece whole(text.data(), text.size());
   for (size_t form = 0; form < kTimeForms.size(); ++form) {
-    const re2::RE2& pattern = *(*kPatterns)[form];
+    const re2::RE2& pattern = *kPatterns[form];
     std::vector<re2::StringPiece> groups(static_cast<size_t>(pattern.NumberOfCapturingGroups()) + 1);
     size_t from = 0;
     while (pattern.Match(whole, from, whole.size(), re2::RE2::UNANCHORED, groups.data(), static_cast<int>(groups.size()))) {
@@ -136,25 +136,24 @@ std::optional<uint16_t> take_port(std::string_view text, size_t& at) {
 
 // The port of a named side that stands further on, as packet filters write it: "SRC=… DST=… SPT=41234 DPT=443".
 std::optional<uint16_t> port_of_side(std::string_view text, size_t at, int side) {
-  static const auto* const kSource = new re2::RE2(R"((?i)\b(?:spt|sport|src_?port)=(\d{1,5})\b)");       // live as long as
-  static const auto* const kDestination = new re2::RE2(R"((?i)\b(?:dpt|dport|dst_?port)=(\d{1,5})\b)");  // the program
+  static const re2::RE2 kSource(R"((?i)\b(?:spt|sport|src_?port)=(\d{1,5})\b)");
+  static const re2::RE2 kDestination(R"((?i)\b(?:dpt|dport|dst_?port)=(\d{1,5})\b)");
   constexpr size_t kReach = 160;
   if (side == 0) return std::nullopt;
   const std::string_view near = text.substr(at, kReach);
   re2::StringPiece digits;
-  if (!re2::RE2::PartialMatch({near.data(), near.size()}, side > 0 ? *kSource : *kDestination, &digits)) return std::nullopt;
+  if (!re2::RE2::PartialMatch({near.data(), near.size()}, side > 0 ? kSource : kDestination, &digits)) return std::nullopt;
   size_t from = static_cast<size_t>(digits.data() - text.data());
   return take_port(text, from);
 }
 
 // A port that stands near its address as a value of its own: " port 41234", "\", \"client_port\": 41234". Moves `at` past it.
 std::optional<uint16_t> port_as_word(std::string_view text, size_t& at) {
-  static const auto* const kPattern =
-      new re2::RE2(R"((?i)^[^\n]{0,24}?\b[a-z_.]*port["']?\s*[=: ]\s*["']?(\d{1,5})\b)");  // lives as long as the program
+  static const re2::RE2 kPattern(R"((?i)^[^\n]{0,24}?\b[a-z_.]*port["']?\s*[=: ]\s*["']?(\d{1,5})\b)");
   constexpr size_t kReach = 64;
   const std::string_view near = text.substr(at, kReach);
   re2::StringPiece digits;
-  if (!re2::RE2::PartialMatch({near.data(), near.size()}, *kPattern, &digits)) return std::nullopt;
+  if (!re2::RE2::PartialMatch({near.data(), near.size()}, kPattern, &digits)) return std::nullopt;
   // Another address in between owns that port.
   const std::string_view between = near.substr(0, static_cast<size_t>(digits.data() - near.data()));
   if (std::ranges::count(between, '.') >= 3 || std::ranges::count(between, ':') >= 3) return std::nullopt;
