@@ -12,7 +12,9 @@ namespace portbook {
 namespace {
 
 // An open record waits this long for its translation; later it is written with nat unknown, and the close carries it.
-constexpr uint64_t kNatWaitNs = 20 * kNsPerMs;
+constexpr uint64_t kOpenWaitNs = 20 * kNsPerMs;
+// A close or a failure is the last chance to tell it.
+constexpr uint64_t kCloseWaitNs = 200 * kNsPerMs;
 // A connection's own start is written on its open record only if the handshake took longer.
 constexpr uint64_t kHandshakeWorthTellingNs = kNsPerMs;
 
@@ -139,35 +141,47 @@ void Sockets::open(const pb_socket_event& event) {
     connection.uses.push_back(event);
     connection.uses.back().type = PB_OPEN;
   }
-  wait_for_translation(at, event.time);
+  connection.waits = true;
+  settle_or_wait(at, event.time);
 }
 
-void Sockets::wait_for_translation(Connections::iterator at, uint64_t since_boot_ns) {
-  at->second.waits = true;
+void Sockets::settle_or_wait(Connections::iterator at, uint64_t now_boot_ns) {
   const uint64_t cookie = at->first;
-  if (!try_settle(at, false)) waiting_.push_back({cookie, since_boot_ns + kNatWaitNs});
+  if (!try_settle(at, now_boot_ns)) waiting_.push_back(cookie);
 }
 
-bool Sockets::try_settle(Connections::iterator at, bool final) {
+bool Sockets::try_settle(Connections::iterator at, uint64_t now_boot_ns) {
   auto& [cookie, connection] = *at;
-  connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, final);
-  if (!connection.nat) return false;
-  const std::unique_ptr<pb_socket_event> end = std::move(connection.end);
-  if (end && end->type == PB_FAILED) {
-    write_failed(cookie, connection, *end);
-  } else {
+  const bool failed = connection.end && connection.end->type == PB_FAILED;
+  if (connection.waits && !failed) {
+    const bool final = now_boot_ns >= connection.open_boot_ns + kOpenWaitNs;
+    connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, final);
+    if (!connection.nat) return false;
     write_open(cookie, connection);
-    if (end) write_close(cookie, connection, *end);
   }
-  if (end) connections_.erase(at);
+  return !connection.end || try_close(at, now_boot_ns);
+}
+
+bool Sockets::try_close(Connections::iterator at, uint64_t now_boot_ns) {
+  auto& [cookie, connection] = *at;
+  if (!connection.nat || connection.nat->nat == Nat::kUnknown) {
+    const bool final = now_boot_ns >= connection.end->time + kCloseWaitNs;
+    connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, final);
+    if (!connection.nat) return false;
+  }
+  if (connection.end->type == PB_FAILED) {
+    write_failed(cookie, connection, *connection.end);
+  } else {
+    write_close(cookie, connection, *connection.end);
+  }
+  connections_.erase(at);
   return true;
 }
 
 void Sockets::settle(uint64_t now_boot_ns) {
-  std::erase_if(waiting_, [&](const Waiting& waiting) {
-    const auto at = connections_.find(waiting.cookie);
-    if (at == connections_.end() || !at->second.waits) return true;
-    return try_settle(at, waiting.deadline_boot_ns <= now_boot_ns);
+  std::erase_if(waiting_, [&](uint64_t cookie) {
+    const auto at = connections_.find(cookie);
+    return at == connections_.end() || try_settle(at, now_boot_ns);
   });
 }
 
@@ -262,28 +276,21 @@ void Sockets::use(const pb_socket_event& event) {
 
 void Sockets::close(const pb_socket_event& event) {
   auto at = connections_.find(event.cookie);
-  if (at == connections_.end()) {
+  const bool is_new = at == connections_.end();
+  if (is_new) {
     if (event.family == 0) return;
     at = connections_.try_emplace(event.cookie, make_connection(event)).first;
     if (event.start != 0) at->second.open_boot_ns = event.start;
     // Its open found the ring full and is made good here; of one older than the programs there is only this end.
-    if ((event.flags & PB_OLD) == 0) {
-      at->second.end = std::make_unique<pb_socket_event>(event);
-      wait_for_translation(at, event.time);
-      return;
-    }
+    at->second.waits = (event.flags & PB_OLD) == 0;
   }
-  Connection& connection = at->second;
-  if (connection.waits) {
-    connection.end = std::make_unique<pb_socket_event>(event);
-    try_settle(at, false);
-    return;
+  const bool queued = at->second.waits && !is_new;
+  at->second.end = std::make_unique<pb_socket_event>(event);
+  if (queued) {
+    try_settle(at, event.time);
+  } else {
+    settle_or_wait(at, event.time);
   }
-  if (!connection.nat || connection.nat->nat == Nat::kUnknown) {
-    connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, true);
-  }
-  write_close(event.cookie, connection, event);
-  connections_.erase(at);
 }
 
 void Sockets::write_close(uint64_t cookie, Connection& connection, const pb_socket_event& event) {
@@ -318,7 +325,8 @@ void Sockets::fail(const pb_socket_event& event) {
   const auto [at, is_new] = connections_.try_emplace(event.cookie, make_connection(event));
   if (!is_new) return;
   at->second.end = std::make_unique<pb_socket_event>(event);
-  wait_for_translation(at, event.time);
+  at->second.waits = true;
+  settle_or_wait(at, event.time);
 }
 
 void Sockets::write_failed(uint64_t cookie, const Connection& connection, const pb_socket_event& event) {
@@ -380,7 +388,9 @@ void Sockets::existing(const pb_socket_event& event) {
     }
   }
   const auto [at, is_new] = connections_.try_emplace(event.cookie, std::move(connection));
-  if (is_new) wait_for_translation(at, event.time);
+  if (!is_new) return;
+  at->second.waits = true;
+  settle_or_wait(at, event.time);
 }
 
 void Sockets::begin_sweep(uint64_t now_boot_ns) {
@@ -392,7 +402,7 @@ void Sockets::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
   for (auto at = connections_.begin(); at != connections_.end();) {
     Connection& connection = at->second;
     // What still waits for its translation has its end, if any, beside it.
-    if (connection.swept || connection.waits || connection.open_boot_ns >= sweep_began_) {
+    if (connection.swept || connection.waits || connection.end || connection.open_boot_ns >= sweep_began_) {
       ++at;
       continue;
     }

@@ -67,10 +67,6 @@ class Sockets {
     std::unique_ptr<pb_socket_event> end;  // that waits for the open record; of a failed connect there is nothing else to write
     bool swept = true;
   };
-  struct Waiting {
-    uint64_t cookie;
-    uint64_t deadline_boot_ns;
-  };
   struct Listener {
     Endpoint local;
     uint32_t netns;
@@ -89,9 +85,11 @@ class Sockets {
   void write_use(uint64_t cookie, const Connection& connection, const pb_socket_event& event, Role role);
   void write_close(uint64_t cookie, Connection& connection, const pb_socket_event& event);
   void write_failed(uint64_t cookie, const Connection& connection, const pb_socket_event& event);
-  // Writes what waits for the translation, once it is known or `final`; then the connection may be over and erased.
-  bool try_settle(Connections::iterator at, bool final);
-  void wait_for_translation(Connections::iterator at, uint64_t since_boot_ns);
+  // Writes what waits for the translation, once it is known or waited for long enough; true when nothing waits any more, and then
+  // the connection may be over and erased.
+  bool try_settle(Connections::iterator at, uint64_t now_boot_ns);
+  bool try_close(Connections::iterator at, uint64_t now_boot_ns);
+  void settle_or_wait(Connections::iterator at, uint64_t now_boot_ns);
 
   // The fields that every record of a connection repeats.
   Record& start_record(Kind kind, uint64_t time_boot_ns);
@@ -107,7 +105,7 @@ class Sockets {
   const NatTable& nat_;
   const Emit emit_;
   Connections connections_;
-  std::deque<Waiting> waiting_;
+  std::deque<uint64_t> waiting_;                      // cookies
   std::unordered_map<uint64_t, Listener> listeners_;  // by cookie
   uint64_t sweep_began_ = 0;
   Record record_;

@@ -212,6 +212,7 @@ def compare(records, truth, namespaces, check):
         return process or {}
 
     seen_conns = collections.Counter()
+    late = 0
     for line in connects:
         key = tuple(line["local"]), tuple(line["remote"])
         label = line["label"]
@@ -249,7 +250,9 @@ def compare(records, truth, namespaces, check):
             for record in closes:
                 check(record["nat"] == "translated" and endpoint(record, "src.nat") == external, "own host's NAT: external port in close", record, accepted)
             for record in opens:
-                check(record["nat"] == "translated" and endpoint(record, "src.nat") == external, "own host's NAT: external port in open", record, accepted)
+                # An open waits 20 ms for its translation, which a busy machine may miss; never is it a wrong one.
+                late += record["nat"] == "unknown"
+                check(record["nat"] == "unknown" or endpoint(record, "src.nat") == external, "own host's NAT: external port in open", record, accepted)
         lease = leases["nat_open", *key]
         check(len(lease) == 1, "exactly one lease", line, lease)
         for record in lease:
@@ -271,6 +274,7 @@ def compare(records, truth, namespaces, check):
             check((record["bytes_out"], record["bytes_in"]) == (2, len(label)), "inbound close: payload bytes", record)
         check(len(index["close", "in", external, real]) == 1, "exactly one inbound close", accepted)
 
+    check(late <= 20, "own host's NAT: at most half of the opens miss it", late)
     check(max(seen_conns.values(), default=0) == 1, "every conn is unique")
     count = lambda kind, direction: sum(len(found) for key, found in index.items() if key[0] == kind and key[1] == direction)
     check(count("open", "out") == len(good), "no open beyond those made", count("open", "out"), len(good))
