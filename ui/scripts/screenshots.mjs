@@ -34,7 +34,7 @@ async function take(name, address, ready, before = async () => {}) {
     await before(page);
     if (name === "ledger") {
       await page.goto(url); // so that there is a checkpoint to remember
-      await page.locator(".trust .i.ok").nth(1).waitFor();
+      await page.locator(".trust .tr", { hasText: "Ledger" }).locator(".i.ok").waitFor();
       await page.waitForTimeout(1500);
     }
     await page.goto(url + address);

@@ -8,6 +8,8 @@ export function onScreenOf(value: Completeness | null, status: Status | null): O
   if (value.state === "complete") return { state: "complete", label: "Complete", title };
   if (value.state === "not_covered") return { state: "not_covered", label: "Not covered", title };
   const gaps = value.missing?.length ?? 0;
-  if (value.state === "incomplete" && gaps > 0) return { state: "incomplete", label: "Incomplete,", bold: gaps === 1 ? "1 gap" : `${gaps} gaps`, title };
+  if (value.state === "incomplete" && gaps > 0) return { state: "incomplete", label: "", bold: gaps === 1 ? "1 gap" : `${gaps} gaps`, title };
+  // An unsynchronised clock has its own place in the bar; the capture may be whole all the same.
+  if (value.state === "clock_not_synchronised" && value.sentence.startsWith("Complete")) return { state: "complete", label: "Complete", title };
   return { state: "incomplete", label: value.state === "incomplete" ? "Incomplete" : "Clock unsure", title };
 }
