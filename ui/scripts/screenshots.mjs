@@ -37,8 +37,8 @@ async function take(name, address, ready, before = async () => {}) {
       await page.locator(".trust .tr", { hasText: "Ledger" }).locator(".i.ok").waitFor();
       await page.waitForTimeout(1500);
     }
-    await page.goto(url + address);
-    await page.locator(ready).first().waitFor();
+    await page.goto(url + (suffix === "-phone" ? address.replace(/record=\d+/, "") : address));
+    await page.locator(name === "search" && suffix === "-phone" ? ".rows .row[data-index]" : ready).first().waitFor();
     await page.waitForTimeout(1200); // late values: counts, proofs, the histogram
     await page.screenshot({ path: `${folder}${name}${suffix}.png` });
     await context.close();
