@@ -96,6 +96,8 @@ std::vector<std::string> Reader::take_snapshot() {
   hold_processes();
   apply_processes_until(UINT64_MAX);
   for (const pb_socket_event& one : found) sockets_.apply(one);
+  // In one batch with source_start: nobody may read "captured since" and not find what was there.
+  sockets_.settle_all();
   stream_.flush();
   return missing;
 }
