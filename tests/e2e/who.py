@@ -66,10 +66,11 @@ def main():
         lines_path = folder / "truth.ndjson"
         with truth.BookRecorder(folder) as recorder:
             book = recorder.book
+            namespaces = {os.stat(f"/run/netns/{name}").st_ino for name in (client, router, server)}
             truth.run_traffic(client, server, lines_path)
             for name in (router, client):
                 truth.sh("ip", "netns", "exec", name, "conntrack", "-F")
-            harness.wait_for(lambda: truth.settled(recorder, lines_path), "all closes to be recorded", 30)
+            harness.wait_for(lambda: truth.settled(recorder, lines_path, namespaces), "all closes to be recorded", 30)
             lines = [json.loads(line) for line in lines_path.read_text().splitlines()]
             connects = {line["label"]: line for line in lines if line["what"] == "connect" and line["errno"] == 0}
             accepts = [line for line in lines if line["what"] == "accept" and line["label"] in connects]
