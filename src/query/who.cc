@@ -35,6 +35,14 @@ bool matches_peer(const Endpoint& asked, const std::optional<Endpoint>& peer) {
   return peer && peer->ip == asked.ip && (asked.port == 0 || peer->port == asked.port);
 }
 
+// Rows of other endpoints may share a key.
+bool names(const Columns& columns, uint32_t row, const Endpoint& endpoint) {
+  return std::ranges::any_of(kEndpointFields, [&](const auto& fields) {
+    return columns.has(row, fields.first) && columns.has(row, fields.second) && columns.uint(row, fields.second) == endpoint.port &&
+           columns.ip(row, fields.first) == endpoint.ip;
+  });
+}
+
 class WhoSearch {
  public:
   WhoSearch(const View& view, const Coverage& coverage, const WhoQuestion& question, TimeNs now, WhoAnswer& answer)
@@ -71,7 +79,7 @@ class WhoSearch {
     size_t looked_at = 0;
     const auto status =
         joins_.view().for_each_with(endpoint_key(endpoint), [&](uint64_t index, const Columns& columns, uint32_t row) {
-          note(index, columns, row, sightings, known);
+          if (names(columns, row, endpoint)) note(index, columns, row, sightings, known);
           return ++looked_at < kWhoRecordsMax;
         });
     bounded_ = bounded_ || looked_at >= kWhoRecordsMax;
@@ -474,6 +482,9 @@ class WhoSearch {
   }
 
   void rule_out() {
+    std::erase_if(answer_.candidates, [&](const Candidate& one) {
+      return one.verdict == Candidate::Verdict::kNotCovering && !question_.host.empty() && one.host != question_.host;
+    });
     for (Candidate& candidate : answer_.candidates) {
       if (candidate.verdict != Candidate::Verdict::kMatches) continue;
       const bool listener = candidate.relation == Candidate::Relation::kListener;
