@@ -206,6 +206,10 @@ test("on a phone nothing scrolls sideways, and a record is a full sheet", async 
     });
   await rowOf(page, held.port).waitFor();
   expect(await sideways()).toEqual({ page: false, wide: [] });
+  const cut = await page.locator(".rows .row .port").evaluateAll((ports) =>
+    ports.filter((port) => port.getBoundingClientRect().right > port.closest("[role=gridcell]")!.getBoundingClientRect().right + 0.5).map((port) => port.textContent),
+  );
+  expect(cut).toEqual([]); // a port is never cut
   await rowOf(page, held.port).tap();
   await page.locator(".panel .proof strong", { hasText: "Proven" }).waitFor();
   expect((await page.locator(".panel").boundingBox())!.width).toBe(390);
