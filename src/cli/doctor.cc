@@ -47,7 +47,7 @@ Result<std::vector<Line>> lines_of_trial() {
   CaptureOptions options;
   options.host = "doctor";
   options.version = kVersion;
-  options.sink = [](Batch, const CaptureOptions::Done& done) { done({}); };
+  options.sink = [](const Batch&, const CaptureOptions::Done& done) { done({}); };
   const auto capture = Capture::start(std::move(options), system_clock());
   if (!capture) return std::unexpected(capture.error());
   std::vector<Line> lines;
