@@ -96,6 +96,7 @@ void add_search(CLI::App& program, Run& run) {
       "Examples:\n"
       "  portbook search 'dst.port:5432 user:alice since:15m'\n"
       "  portbook search --json 'ip:10.0.0.0/8 kind:failed' | jq -r .internal\n"
+      "In the table: → this host's process connected, ← it accepted, ⇄ this host only forwarded.\n"
       "The filter language is described in docs/query.md; `portbook fields` lists the fields.");
   command->callback([options, &run] { run = [options] { return search(*options); }; });
 }

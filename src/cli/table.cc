@@ -28,13 +28,56 @@ std::string endpoint_of(simdjson::dom::element record, std::string_view side) {
   return ip.contains(':') ? fmt::format("[{}]:{}", ip, port) : fmt::format("{}:{}", ip, port);
 }
 
-// The external endpoint, or why there is none: a port that is not known is never blank.
+constexpr std::string_view kUnknown = "unknown";
+constexpr std::string_view kWhat = "what";  // a column for people only: what the others do not say
+
+std::string in_words(std::string name) {
+  std::ranges::replace(name, '_', ' ');
+  return name;
+}
+
+// The external endpoint, or why there is none: a port that is not known is never blank where there is an internal one.
 std::string external_for_people(simdjson::dom::element row) {
   std::string external = member(row, "external");
-  if (!external.empty()) return external;
-  const std::string nat = member(row, "nat");
+  if (!external.empty() || member(row, "internal").empty()) return external;
+  if (member(row, "nat") == "none") return "same";
   const std::string reason = member(row, "nat_reason");
-  return nat == "none" ? "same" : fmt::format("({})", reason.empty() ? nat : reason);
+  return reason.empty() ? std::string(kUnknown) : fmt::format("{}: {}", kUnknown, in_words(reason));
+}
+
+// The destination, and which end is this host's: → it asked for it, ← it was asked, ⇄ it only forwarded.
+std::string destination_for_people(simdjson::dom::element record) {
+  const std::string endpoint = endpoint_of(record, "dst");
+  const std::string direction = member(record, "direction");
+  if (endpoint.empty()) return endpoint;
+  return fmt::format("{} {}", direction == "out" ? "→" : direction == "in" ? "←" : direction == "forward" ? "⇄" : " ", endpoint);
+}
+
+// A book of records holds more than connections: those are named by their kind.
+std::string state_for_people(simdjson::dom::element row, simdjson::dom::element record) {
+  const std::string state = member(row, "state");
+  return state == "record" ? in_words(member(record, "kind")) : state;
+}
+
+// How a connection failed; of any other record, the members that make its sentence.
+std::string what_for_people(simdjson::dom::element row, simdjson::dom::element record) {
+  const std::string outcome = member(record, "outcome");
+  if (!outcome.empty() && outcome != "ok") return outcome;
+  if (member(row, "state") != "record") return {};
+  const std::string kind = member(record, "kind");
+  if (kind == "process") return member(record, "cmdline");
+  if (kind == "clock") return in_words(member(record, "clock_state"));
+  if (kind == "batch") return fmt::format("{} of {}", member(record, "count"), member(record, "about"));
+  if (kind == "address") {
+    return fmt::format("{}/{} {} {}", member(record, "address"), member(record, "prefix"), member(record, "interface"),
+                       member(record, "state"));
+  }
+  std::string what;
+  for (const std::string_view name : {"action", "principal", "cause", "count", "about", "covers", "app", "message", "role"}) {
+    const std::string value = member(record, name);
+    if (!value.empty()) what += (what.empty() ? "" : "  ") + value;
+  }
+  return what;
 }
 
 // One cell; `people` asks for what reads well, else for what can be computed with.
@@ -46,9 +89,12 @@ std::string cell_of(simdjson::dom::element row, std::string_view column, bool pe
     if (row.at_key("duration_ns").get(ns) != simdjson::SUCCESS) return {};
     return people ? short_duration(ns) : std::to_string(ns);
   }
+  if (people && column == "dst") return destination_for_people(record);
   if (column == "dst" || column == "src") return endpoint_of(record, column);
   if (column == "start" && people) return short_time(member(row, "start"));
-  if (column == "external" && people) return external_for_people(row);
+  if (people && column == "external") return external_for_people(row);
+  if (people && column == "state") return state_for_people(row, record);
+  if (people && column == kWhat) return what_for_people(row, record);
   if (std::ranges::find(kRowColumns, column) != kRowColumns.end()) return member(row, column);
   std::string value = member(record, column);
   if (people && column == "exe") value.erase(0, value.rfind('/') + 1);
@@ -58,10 +104,9 @@ std::string cell_of(simdjson::dom::element row, std::string_view column, bool pe
 
 Ink ink_of(std::string_view column, std::string_view cell) {
   if (column == "internal") return Ink::kInternal;
-  if (column == "external") return cell.starts_with('(') || cell == "same" ? Ink::kDim : Ink::kExternal;
+  if (column == "external") return cell.starts_with(kUnknown) || cell == "same" ? Ink::kDim : Ink::kExternal;
   if (column == "state") return cell == "failed" ? Ink::kBad : cell == "open" ? Ink::kBold : Ink::kDim;
-  if (column == "id") return Ink::kDim;
-  return Ink::kPlain;
+  return column == "id" || column == kWhat ? Ink::kDim : Ink::kPlain;
 }
 
 // What a terminal would take as a command is shown, not sent.
@@ -173,7 +218,10 @@ Result<RowPrinter> RowPrinter::make(OutputOptions options) {
                 fmt::format("there is no column \"{}\"{}", column,
                             near.empty() ? "; `portbook fields` lists them" : "; did you mean " + near + "?"));
   }
-  if (options.columns.empty()) options.columns.assign(kUsualColumns.begin(), kUsualColumns.end());
+  if (options.columns.empty()) {
+    options.columns.assign(kUsualColumns.begin(), kUsualColumns.end());
+    if (!options.csv) options.columns.emplace_back(kWhat);
+  }
   return RowPrinter(std::move(options));
 }
 

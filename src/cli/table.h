@@ -49,7 +49,7 @@ class Table {
 // One line of CSV (RFC 4180) to stdout.
 void print_csv(const std::vector<std::string>& cells);
 
-// Prints rows (the HTTP contract's Row objects) to stdout.
+// Prints rows (the HTTP contract's Row objects) to stdout. The usual table ends with what its other columns do not say.
 class RowPrinter {
  public:
   // Errors: kBadInput, naming a column that is neither a field nor one of id, state, start, duration, internal, external, records.

@@ -63,7 +63,8 @@ void add_tail(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
   auto* command = program.add_subcommand("tail", "Connections as they open and close");
   command->add_option("filter", options->filter, "Filter, such as: exe:curl or dst.port:22");
-  command->add_option("--from", options->from, "Record number to begin at (default: now)")->check(CLI::NonNegativeNumber);
+  command->add_option("--from", options->from, "Record number to begin at (default: now)")
+      ->check(CLI::TypeValidator<uint64_t>("RECORD"));
   add_place_options(*command, options->place);
   add_output_options(*command, options->output);
   command->footer(

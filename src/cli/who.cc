@@ -1,6 +1,7 @@
 // portbook who: who had an endpoint at a moment.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -64,8 +65,9 @@ void print_candidate(element candidate) {
   const std::string external = member(candidate, "external");
   const std::string peer = member(candidate, "peer");
   const std::string reason = member(candidate, "reason");
-  const std::string position = member(candidate, "position");
-  fmt::print("  {:<12}  {}{}  {}, {}{}  {}{}\n", member(candidate, "verdict"), inked(Ink::kInternal, member(candidate, "internal")),
+  std::string verdict = member(candidate, "verdict");
+  std::ranges::replace(verdict, '_', ' ');
+  fmt::print("  {:<12}  {}{}  {}, {}{}  {}{}\n", verdict, inked(Ink::kInternal, member(candidate, "internal")),
              external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external), process_text(candidate), member(candidate, "host"),
              peer.empty() ? "" : fmt::format(", {} {}", member(candidate, "relation") == "seen_by" ? "seen by" : "towards", peer),
              inked(Ink::kDim, member(candidate, "state")), reason.empty() ? "" : ". " + reason);
@@ -88,13 +90,22 @@ void print_candidates(simdjson::dom::array candidates) {
   }
 }
 
-int print_answer(std::string_view json) {
+// True iff the answer names no owner.
+bool without_owner(element answer) {
+  const std::string verdict = member(answer, "verdict");
+  return verdict == "nobody" || verdict == "not_covered" || verdict == "incomplete";
+}
+
+int print_answer(std::string_view json, bool as_json) {
   simdjson::dom::parser parser;
   const simdjson::padded_string padded(json);
   element answer;
   if (parser.parse(padded).get(answer) != simdjson::SUCCESS) return report({ErrorCode::kIo, "the book's answer is not JSON"});
-  const std::string verdict = member(answer, "verdict");
-  const bool none = verdict == "nobody" || verdict == "not_covered" || verdict == "incomplete";
+  const int code = without_owner(answer) ? kExitNoMatch : 0;
+  if (as_json) {
+    fmt::print("{}", json);
+    return code;
+  }
   fmt::print("{}\n", inked(Ink::kBold, member(answer, "sentence")));
   const std::string detail = member(answer, "detail");
   if (!detail.empty()) fmt::print("{}\n", detail);
@@ -105,7 +116,7 @@ int print_answer(std::string_view json) {
   }
   simdjson::dom::array candidates;
   if (answer["candidates"].get(candidates) == simdjson::SUCCESS) print_candidates(candidates);
-  return none ? kExitNoMatch : 0;
+  return code;
 }
 
 Client::Params params_of(const Options& options, const std::string& question) {
@@ -135,7 +146,8 @@ int ask_list(const Options& options, Client& client) {
     if (options.json) {
       fmt::print("{}", *answer);
     } else {
-      fmt::print("{}\n  {}. {}\n", line, member(parsed, "sentence"), member(parsed, "detail"));
+      const std::string detail = member(parsed, "detail");
+      fmt::print("{}\n  {}{}{}\n", line, member(parsed, "sentence"), detail.empty() ? "" : ". ", detail);
     }
   }
   std::string summary;
@@ -153,9 +165,7 @@ int who(const Options& options) {
   if (question.empty()) return report({ErrorCode::kBadInput, "name an endpoint, such as 203.0.113.5:41234, or paste a log line"});
   const auto answer = client->get("/api/v1/who", params_of(options, question));
   if (!answer) return report(answer.error());
-  if (!options.json) return print_answer(*answer);
-  fmt::print("{}", *answer);
-  return 0;
+  return print_answer(*answer, options.json);
 }
 
 }  // namespace
@@ -175,7 +185,7 @@ void add_who(CLI::App& program, Run& run) {
       "Examples:\n"
       "  portbook who 203.0.113.5:41234 --at 2026-11-22T12:03:04.123Z --peer 198.51.100.9:443\n"
       "  grep blocked waf.log | portbook who --from - --json | jq -r '[.question.endpoint,.sentence] | @tsv'\n"
-      "Exit code 1: nobody, not covered, or not whole and without an owner.");
+      "Exit code 1: nobody, not covered, or not whole and without an owner; with --from, 2: a line without an endpoint.");
   command->callback([options, &run] { run = [options] { return who(*options); }; });
 }
 
