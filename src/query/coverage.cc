@@ -306,4 +306,16 @@ std::optional<Gap> Coverage::break_after(std::string_view host, TimeNs after, Ti
   return first;
 }
 
+std::optional<TimeNs> Coverage::next_run_after(std::string_view host, TimeNs after) const {
+  const std::lock_guard lock(mutex_);
+  std::optional<TimeNs> next;
+  for (const auto& [name, source] : sources_) {
+    if (source.host != host || !source.name.ends_with("/socket")) continue;
+    for (const SourceRun& run : source.runs) {
+      if (run.from > after && (!next || run.from < *next)) next = run.from;
+    }
+  }
+  return next;
+}
+
 }  // namespace portbook

@@ -97,6 +97,8 @@ class Coverage {
   [[nodiscard]] std::vector<Ip> claimed_now() const;
   // When a source of that host stopped or had a gap in (after, before], first; nothing when capture went on.
   [[nodiscard]] std::optional<Gap> break_after(std::string_view host, TimeNs after, TimeNs before) const;
+  // When capture of that host's sockets next began after `after`: what was still open then was written again.
+  [[nodiscard]] std::optional<TimeNs> next_run_after(std::string_view host, TimeNs after) const;
 
  private:
   void apply(const View& view, uint64_t index, const Record& record);

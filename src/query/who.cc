@@ -301,10 +301,11 @@ class WhoSearch {
       candidate.state = fmt::format("closed at {}", format_time(*candidate.end));
     } else if (const auto gap = coverage_.break_after(candidate.host, last_seen, now_)) {
       candidate.state = "end unknown";
-      candidate.reason =
-          gap->to ? fmt::format("its end fell into a gap, between {} and {}", format_time(gap->from), format_time(*gap->to))
-                  : fmt::format("capture has not gone on since {}", format_time(gap->from));
-      end = gap->to.value_or(UINT64_MAX);
+      candidate.reason = gap->to ? fmt::format("no end is recorded, but one may be lost in the gap between {} and {}",
+                                               format_time(gap->from), format_time(*gap->to))
+                                 : fmt::format("capture has not gone on since {}", format_time(gap->from));
+      // A gap within a run ends nothing: what lived on through it is not written again before capture begins anew.
+      end = coverage_.next_run_after(candidate.host, last_seen).value_or(UINT64_MAX);
     } else {
       candidate.state = "open now";
     }
