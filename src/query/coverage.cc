@@ -15,6 +15,10 @@ constexpr auto kRareKinds = std::to_array<Kind>({Kind::kAddress, Kind::kGap, Kin
 // A source that starts again within this time after a gap's end is the snapshot that ended it.
 constexpr uint64_t kSnapshotNs = 5 * kNsPerSecond;
 
+// What a source killed without warning may still have held back before the newest record that it sent: capture waits 200 ms for a
+// translation.
+constexpr uint64_t kHeldBackNs = 300 * kNsPerMs;
+
 bool touches(TimeNs from, const std::optional<TimeNs>& to, TimeNs low, TimeNs high) {
   return from <= high && (!to || *to > low);
 }
@@ -64,6 +68,10 @@ std::vector<Gap> Source::missing(TimeNs from, TimeNs to) const {
     return std::ranges::any_of(gaps,
                                [&](const Gap& gap) { return gap.from <= moment && (!gap.to || *gap.to + kSnapshotNs >= moment); });
   };
+  const auto follows_gap = [&](TimeNs start) {
+    return std::ranges::any_of(gaps,
+                               [&](const Gap& gap) { return gap.from <= start && (!gap.to || *gap.to + kSnapshotNs >= start); });
+  };
   if (runs.empty() || from < runs.front().from) {
     const std::optional<TimeNs> end = runs.empty() ? std::nullopt : std::optional(runs.front().from);
     found.push_back({0, end, {}, "capture had not begun", runs.empty() ? 0 : runs.front().record});
@@ -75,7 +83,7 @@ std::vector<Gap> Source::missing(TimeNs from, TimeNs to) const {
       if (touches(*runs[i].to, next, from, to) && !covered_by_gap(*runs[i].to)) {
         found.push_back({*runs[i].to, next, {}, "capture was stopped", runs[i].record});
       }
-    } else if (!last && !covered_by_gap(*next - std::min(*next, kSnapshotNs)) && touches(runs[i].from, next, from, to)) {
+    } else if (!last && !follows_gap(*next) && touches(runs[i].from, next, from, to)) {
       // It ended without a word and nothing says when: no moment of that run is known to be whole.
       found.push_back({runs[i].from, next, {}, "capture ended without saying when", runs[i].record});
     }
@@ -116,19 +124,25 @@ void Coverage::apply_address(uint64_t index, const Record& record) {
   if (!up && open != claims_.end()) open->to = record.time();
 }
 
-// A gap whose beginning nobody saw: it begins where the source stopped, else at the last record that this host's capture wrote
-// before (its sources live and die together).
-TimeNs Coverage::last_known(const View& view, uint64_t index, const Source& source) {
+// A gap whose beginning nobody saw: it begins where the source stopped, else shortly before the last record that this host's
+// capture wrote before (its sources live and die together).
+TimeNs Coverage::last_known(const View& view, uint64_t index, const Source& source) const {
   constexpr uint64_t kLookBackMax = 4096;
   if (source.runs.empty()) return 0;
   if (source.runs.back().to) return *source.runs.back().to;
+  // Other sources of the host may have begun anew already: what they wrote since says nothing about the run that ended.
+  for (const auto& [name, other] : sources_) {
+    if (other.host == source.host && other.runs.size() > source.runs.size())
+      index = std::min(index, other.runs[source.runs.size()].record);
+  }
   Record record;
   for (uint64_t back = 1; back <= std::min(kLookBackMax, index - view.first_index()); ++back) {
     if (!view.read(index - back, record)) break;
     const std::string_view writer = record.text_or(Field::kSource, "");
     const bool captured =
         writer.starts_with(source.host + "/") && record.uint_or(Field::kVantage, 0) != static_cast<uint64_t>(Vantage::kBook);
-    if ((writer == source.name || captured) && record.has(Field::kTime)) return record.time();
+    if ((writer == source.name || captured) && record.has(Field::kTime))
+      return std::max(record.time() - std::min(record.time(), kHeldBackNs), source.runs.back().from);
   }
   return source.runs.back().from;
 }
@@ -150,6 +164,10 @@ void Coverage::apply(const View& view, uint64_t index, const Record& record) {
       one.covers = record.text_or(Field::kCovers, one.covers);
       one.means = record.text_or(Field::kMeans, one.means);
       one.runs.push_back({record.uint_or(Field::kStart, record.time()), std::nullopt, index});
+      // A gap that had not ended did so with its run: the new one says for itself what it lacks.
+      for (Gap& gap : one.gaps) {
+        if (!gap.to) gap.to = std::max(gap.from, one.runs.back().from);
+      }
       // Addresses that went away while nobody looked do not come back in the new snapshot.
       if (one.name.ends_with("/address")) {
         for (Claim& claim : claims_) {

@@ -102,7 +102,7 @@ class Coverage {
 
  private:
   void apply(const View& view, uint64_t index, const Record& record);
-  static TimeNs last_known(const View& view, uint64_t index, const Source& source);
+  [[nodiscard]] TimeNs last_known(const View& view, uint64_t index, const Source& source) const;
   void apply_address(uint64_t index, const Record& record);
   Source& source(const Record& record);
 
