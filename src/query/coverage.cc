@@ -92,6 +92,15 @@ std::vector<Gap> Source::missing(TimeNs from, TimeNs to) const {
   return found;
 }
 
+bool Source::synchronised_during(TimeNs from, TimeNs to) const {
+  for (size_t i = 0; i < clock_changes.size(); ++i) {
+    const bool begins = i == 0 || clock_changes[i].from <= to;  // before the first word about it, it was as that says
+    const bool ended = i + 1 < clock_changes.size() && clock_changes[i + 1].from <= from;
+    if (begins && !ended && !clock_changes[i].synchronised) return false;
+  }
+  return true;
+}
+
 std::optional<TimeNs> Source::whole_since(TimeNs from, TimeNs to) const {
   if (!missing(from, to).empty()) return std::nullopt;
   TimeNs since = 0;
@@ -158,6 +167,8 @@ void Coverage::apply(const View& view, uint64_t index, const Record& record) {
   if (record.has(Field::kClockState)) {
     one.clock_synchronised = record.uint(Field::kClockState) == static_cast<uint64_t>(ClockState::kSynchronised);
     if (!one.clock_synchronised) one.clock_error_ns.reset();
+    if (one.clock_changes.empty() || one.clock_changes.back().synchronised != one.clock_synchronised)
+      one.clock_changes.push_back({record.time(), one.clock_synchronised});
   }
   switch (record.kind()) {
     case Kind::kSourceStart:

@@ -27,6 +27,12 @@ struct SourceRun {
   uint64_t record = 0;
 };
 
+// From then on the clock was synchronised, or was not.
+struct ClockChange {
+  TimeNs from = 0;
+  bool synchronised = true;
+};
+
 struct Source {
   std::string name;  // "web-7/socket"
   std::string host;
@@ -36,7 +42,10 @@ struct Source {
   std::vector<Gap> gaps;                   // in order of their records
   std::optional<uint64_t> clock_error_ns;  // of its newest rare record
   bool clock_synchronised = true;
+  std::vector<ClockChange> clock_changes;  // ascending
 
+  // Whether its clock was synchronised all through [from, to], as far as its records say.
+  [[nodiscard]] bool synchronised_during(TimeNs from, TimeNs to) const;
   // The moment since which it captured without a gap up to and including `to`, when that moment is not after `from`.
   [[nodiscard]] std::optional<TimeNs> whole_since(TimeNs from, TimeNs to) const;
   // The gaps (also those between runs) that touch [from, to]; one that never ended, or an absent run, counts.

@@ -68,7 +68,7 @@ class WhoSearch {
     std::set<std::string> hosts;
     for (const Claim& claim : coverage_.claims(question_.endpoint.ip, low_, high_, question_.host)) hosts.insert(claim.host);
     for (const Source& source : coverage_.sources()) {
-      if (!source.clock_synchronised && (hosts.empty() || hosts.contains(source.host))) clock_synchronised_ = false;
+      if (!source.synchronised_during(low_, high_) && (hosts.empty() || hosts.contains(source.host))) clock_synchronised_ = false;
     }
     answer_.window_ns = question_.window_ns.value_or(clock_synchronised_ ? 0 : kUnsynchronisedWindowNs);
   }
