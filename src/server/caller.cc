@@ -106,7 +106,12 @@ Result<uint32_t> owner_of_socket(const Endpoint& client, const Endpoint& server)
       header->nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) {
     return fail(ErrorCode::kNotFound, "the caller's socket is gone");
   }
-  return reinterpret_cast<const inet_diag_msg*>(NLMSG_DATA(header))->idiag_uid;
+  const auto* found = reinterpret_cast<const inet_diag_msg*>(NLMSG_DATA(header));
+  // The kernel says uid 0 of a socket that its process has closed, and answers with a listener where no connection fits.
+  if (found->idiag_inode == 0 || found->id.idiag_dport != htons(server.port)) {
+    return fail(ErrorCode::kNotFound, "the caller's socket is gone");
+  }
+  return found->idiag_uid;
 }
 
 bool may_ask(uint32_t uid) {
