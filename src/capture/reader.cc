@@ -242,7 +242,7 @@ void Reader::second() {
     next_check_ = now + kCheckEveryNs;
     for (const std::string& name : programs_->find_detached()) {
       if (!detached_.exchange(true))
-        write_gap({0, now - kCheckEveryNs, now}, "kernel program " + name + " was detached by somebody; restart portbook");
+        write_gap({0, now - kCheckEveryNs, now}, "kernel program " + name + " was detached by somebody; restart portbook", false);
     }
   }
 }
@@ -253,14 +253,14 @@ void Reader::sample_clock() {
   if (const auto change = boot_clock_.sample(discipline)) write_clock(*change);
 }
 
-void Reader::write_gap(const Loss& loss, std::string_view cause) {
+void Reader::write_gap(const Loss& loss, std::string_view cause, bool ended) {
   lost_.fetch_add(loss.count, std::memory_order_relaxed);
   Record record;
   record.set(Field::kKind, Kind::kGap);
   record.set(Field::kTime, boot_clock_.utc(loss.to_boot_ns));
   record.set(Field::kVantage, Vantage::kSocket);
   record.set(Field::kStart, boot_clock_.utc(loss.from_boot_ns));
-  record.set(Field::kEnd, boot_clock_.utc(loss.to_boot_ns));
+  if (ended) record.set(Field::kEnd, boot_clock_.utc(loss.to_boot_ns));
   if (loss.count > 0) record.set(Field::kCount, loss.count);
   record.set(Field::kCause, cause);
   record.set(Field::kAbout, std::string_view(stream_.source()));

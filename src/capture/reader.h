@@ -61,7 +61,7 @@ class Reader {
   void sweep(std::string_view cause);
   void second();
   void sample_clock();
-  void write_gap(const Loss& loss, std::string_view cause);
+  void write_gap(const Loss& loss, std::string_view cause, bool ended = true);  // not ended: it goes on until capture begins anew
   void write_clock(const BootClock::Change& change);
 
   KernelPrograms* const programs_;
