@@ -14,6 +14,19 @@ namespace {
 constexpr size_t kFullBatchesMax = 8;
 constexpr uint64_t kSendAgainNs = kNsPerSecond / 2;
 
+// Of the records in it; `latest` where none is earlier or can be read.
+TimeNs earliest_time(const Batch& batch, TimeNs latest) {
+  TimeNs earliest = latest;
+  Record record;
+  for (ByteView rest = batch.bytes; !rest.empty();) {
+    const auto length = encoded_length(rest);
+    if (!length || !decode(rest.first(*length), record)) break;
+    if (record.has(Field::kTime)) earliest = std::min(earliest, record.time());
+    rest = rest.subspan(*length);
+  }
+  return earliest;
+}
+
 }  // namespace
 
 Stream::Stream(Outbox& outbox, std::string source, uint64_t next_seq)
@@ -56,6 +69,8 @@ void Stream::replace_refused(const std::string& reason, TimeNs now) {
   record.set(Field::kTime, now);
   record.set(Field::kVantage, Vantage::kBook);
   record.set(Field::kHost, std::string_view(outbox_.host_));
+  record.set(Field::kStart, earliest_time(under_way_, now));
+  record.set(Field::kEnd, now);
   record.set(Field::kCount, uint64_t{under_way_.count});
   record.set(Field::kCause, "the book refused a batch: " + reason);
   add_locked(record);

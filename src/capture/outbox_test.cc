@@ -108,6 +108,8 @@ TEST(Outbox, a_refused_batch_becomes_a_gap_and_the_rest_follows_without_a_hole) 
   ASSERT_EQ(world.book.records.size(), 2u);
   EXPECT_EQ(world.book.records[0].kind(), Kind::kGap);
   EXPECT_EQ(world.book.records[0].uint(Field::kCount), 3u);
+  EXPECT_EQ(world.book.records[0].uint_or(Field::kStart, 0), 1u);
+  EXPECT_EQ(world.book.records[0].uint_or(Field::kEnd, 0), world.book.records[0].time());
   EXPECT_EQ(world.book.records[0].uint(Field::kSourceSeq), 10u);
   EXPECT_EQ(world.book.records[1].time(), 4u);
   EXPECT_EQ(world.book.records[1].uint(Field::kSourceSeq), 11u);
