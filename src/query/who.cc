@@ -132,6 +132,7 @@ class WhoSearch {
       const bool near = one.distance(low_, high_) <= slack;
       if (!near && one.start > high_ && after++ > 0) continue;
       if (!near && one.end < low_ && before++ > 0) continue;
+      bounded_ = bounded_ || (one.lease && leases >= kLeasesMax);
       if (one.lease && ++leases > kLeasesMax) continue;
       if (one.lease) {
         add_lease(one.conn);
@@ -440,6 +441,7 @@ class WhoSearch {
           return ++looked_at < kLookedAtMax && found.size() < kLeasesMax;
         });
     if (!status) return;
+    bounded_ = bounded_ || looked_at >= kLookedAtMax || found.size() >= kLeasesMax;
     for (const Indexed& listen : found) add_listener(endpoint, listen);
   }
 
