@@ -536,6 +536,7 @@ class WhoSearch {
   void settle_completeness() {
     uint64_t error = 0;
     for (const Candidate& candidate : answer_.candidates) error = std::max(error, candidate.clock_error_ns.value_or(0));
+    for (const Source& source : coverage_.sources()) error = std::max(error, source.clock_error_ns.value_or(0));
     error = std::min<uint64_t>(error, kNsPerSecond);
     const TimeNs from = low_ - std::min(low_, error);
     answer_.completeness = coverage_.at(question_.endpoint.ip, from, high_ + error, now_ + error, question_.host);
