@@ -176,7 +176,7 @@ class WhoSearch {
         if (!tuple || tuple->src != lease.internal || (tuple->dst != lease.asked_for && tuple->dst != lease.server)) continue;
         if (record.record.uint_or(Field::kDirection, 0) == static_cast<uint64_t>(Direction::kIn)) continue;
         const bool same = lease.netns && record.record.uint_or(Field::kNetns, 0) == *lease.netns;
-        found.push_back({one.conn, same, one.distance(low_, high_) == 0});
+        found.push_back({one.conn, same, one.distance(low_, high_) <= lease.clock_error_ns.value_or(0) + answer_.window_ns});
         break;
       }
     }
