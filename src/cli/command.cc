@@ -25,9 +25,12 @@ Result<Client> BookPlace::connect() const {
   return server.empty() ? Client::over_unix_socket(folder() / "portbook.sock") : Client::over_url(server);
 }
 
+CLI::Option* add_folder_option(CLI::App& command, BookPlace& place) {
+  return command.add_option("--data", place.data, fmt::format("Folder of the book (default {})", default_folder().string()));
+}
+
 void add_place_options(CLI::App& command, BookPlace& place) {
-  auto* data =
-      command.add_option("--data", place.data, fmt::format("Folder of the running book (default {})", default_folder().string()));
+  auto* data = add_folder_option(command, place);
   command.add_option("--server", place.server, "URL of the running book, such as http://127.0.0.1:7171")->excludes(data);
 }
 

@@ -23,6 +23,9 @@ struct BookPlace {
   [[nodiscard]] Result<Client> connect() const;
   [[nodiscard]] std::filesystem::path folder() const;
 };
+// --data alone: for a command that reads the folder itself, whether or not the book runs.
+CLI::Option* add_folder_option(CLI::App& command, BookPlace& place);
+// --data or --server: for a command that asks a running book.
 void add_place_options(CLI::App& command, BookPlace& place);
 
 // /var/lib/portbook for root, else the user's state folder.

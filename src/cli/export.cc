@@ -36,7 +36,7 @@ void add_export(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
   auto* command = program.add_subcommand("export", "Write the book as C2SP tlog-tiles: checkpoint, vkey, tile/…, tile/entries/…");
   command->add_option("--tlog", options->target, "Folder to write into; made when missing")->required();
-  add_place_options(*command, options->place);
+  add_folder_option(*command, options->place);
   command->footer(
       "Examples:\n"
       "  portbook export --tlog ./web-7-log\n"

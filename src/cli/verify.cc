@@ -99,7 +99,7 @@ void add_verify(CLI::App& program, Run& run) {
   command->add_option("--checkpoint", options->checkpoint_file,
                       "A file with a checkpoint kept from earlier: today's book must extend it");
   command->add_flag("--json", options->json, "The report as JSON");
-  add_place_options(*command, options->place);
+  add_folder_option(*command, options->place);
   command->footer(
       "Examples:\n"
       "  portbook verify /var/lib/portbook --vkey \"$(cat portbook.vkey)\"\n"
