@@ -19,6 +19,8 @@ struct Loss {
 // Use: begin(), received() for each event until the ring is empty, end(). Owned by one thread.
 class LossMeter {
  public:
+  static constexpr uint32_t kPasses = 4;  // an event may be numbered, but not yet submitted
+
   LossMeter(size_t cpus, uint64_t boot_ns) : cpus_(cpus), whole_until_(boot_ns) {}
 
   // `given`: the last number of each CPU, read at `boot_ns`, before the first event of this pass is taken.
@@ -29,7 +31,6 @@ class LossMeter {
   std::optional<Loss> end();
 
  private:
-  static constexpr uint32_t kPasses = 4;  // an event may be numbered, but not yet submitted
   struct Cpu {
     uint64_t given = 0;
     uint64_t accounted = 0;  // numbers up to `given` that arrived or are written off

@@ -125,6 +125,8 @@ void Reader::run() {
     if (!stream_.crowded() || last) {
       for (int passes = 0; !pass() && passes < kPassesInARow && !stream_.crowded(); ++passes) stream_.flush();
     }
+    // What was lost shortly before the end is known only some passes later.
+    for (uint32_t passes = 0; last && passes <= LossMeter::kPasses; ++passes) pass();
     const uint64_t now = clock_.boot_ns();
     sockets_.settle(now);
     if (now >= next_second_) second();

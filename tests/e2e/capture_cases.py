@@ -178,7 +178,11 @@ def case_one_socket_connects_twice():
 
 def case_socket_ring_too_small():
     with Dump(8192, 16 << 20) as dump:
-        made = int(subprocess.run([LOAD, "0.3"], capture_output=True, text=True, check=True).stdout.split()[0])
+        dump.process.send_signal(signal.SIGSTOP)
+        try:
+            made = int(subprocess.run([LOAD, "0.3"], capture_output=True, text=True, check=True).stdout.split()[0])
+        finally:
+            dump.process.send_signal(signal.SIGCONT)
     load = dump.of("process", comm="capture_load")[0]["pid"]
     for kind in ("open", "close"):
         found = collections.Counter(one["conn"] for one in dump.of(kind, pid=load))
@@ -191,8 +195,13 @@ def case_socket_ring_too_small():
 
 def case_process_ring_too_small():
     with Dump(64 << 20, 4096) as dump:
-        for _ in range(40):
-            subprocess.run(["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do (:) & done; wait"], check=True)
+        # The reader is held, so that the ring fills however slow this machine is.
+        dump.process.send_signal(signal.SIGSTOP)
+        try:
+            for _ in range(40):
+                subprocess.run(["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9; do (:) & done; wait"], check=True)
+        finally:
+            dump.process.send_signal(signal.SIGCONT)
     gaps = dump.of("gap")
     assert dump.total("lost") > 0, "the ring was never full: the case shows nothing"
     assert sum(gap["count"] for gap in gaps) == dump.total("lost"), (gaps, dump.log)
