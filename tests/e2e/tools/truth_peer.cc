@@ -121,6 +121,9 @@ void work(int out, const std::vector<int>& listeners) {
                             "\",\"local\":" + json_endpoint(end_of(fd, getsockname)) +
                             ",\"peer\":" + json_endpoint(end_of(fd, getpeername)) + "," + self + "}");
         if (write(fd, "ok", 2) != 2) die("answer");
+        // The client closes first: its port then stays taken for a minute, so that no two connections of the test share their ends.
+        while (read(fd, label, sizeof label) > 0) {
+        }
       }
       close(fd);
     }
