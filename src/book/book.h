@@ -27,6 +27,8 @@ struct BookOptions {
   uint64_t reserve_bytes = 64 * 1024 * 1024;   // disk space kept back for the book's own records
 };
 
+inline constexpr uint64_t kStallNs = kNsPerSecond;
+
 // Where an accepted batch stands in the ledger.
 struct Receipt {
   uint64_t first_index = 0;
@@ -78,6 +80,13 @@ class Book {
   [[nodiscard]] virtual std::string recovery_report() const = 0;
   // Set when the book refuses writes, with the reason.
   [[nodiscard]] virtual std::optional<std::string> read_only_reason() const = 0;
+
+  // Set while what sources hand over has waited for more than kStallNs: moments since then are not wholly in the book.
+  struct Stall {
+    TimeNs since = 0;
+    std::string reason;  // one sentence's end, such as "the disk is full: …"
+  };
+  [[nodiscard]] virtual std::optional<Stall> stalled() const = 0;
 
   // In the tree of the newest checkpoint. Errors: kNotFound, kIo, kCorrupt.
   virtual Result<InclusionProof> prove(uint64_t index) = 0;

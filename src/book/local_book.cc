@@ -39,8 +39,12 @@ FolderLock::~FolderLock() {
   if (fd_ >= 0) close(fd_);
 }
 
-LocalBook::LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_ptr<Ledger> ledger)
-    : lock_(std::move(lock)), disk_(std::move(disk)), ledger_(std::move(ledger)), size_told_(ledger_->published().view.size()) {
+LocalBook::LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_ptr<Ledger> ledger, Clock& clock)
+    : lock_(std::move(lock)),
+      disk_(std::move(disk)),
+      ledger_(std::move(ledger)),
+      clock_(clock),
+      size_told_(ledger_->published().view.size()) {
   writer_ = std::thread([this] { write_until_stopped(); });
   sealer_ = std::thread([this] { seal_until_stopped(); });
 }
@@ -67,6 +71,10 @@ void LocalBook::submit(Batch batch, Done done) {
     return;
   }
   const size_t bytes = checked->batch.bytes.size();
+  {
+    const std::lock_guard lock(stall_mutex_);
+    if (!unaccepted_since_) unaccepted_since_ = clock_.now();
+  }
   std::unique_lock lock(queue_mutex_);
   queue_drained_.wait(lock, [&] { return queue_bytes_ < kWaitingBytesMax; });
   queue_bytes_ += bytes;
@@ -132,9 +140,37 @@ void LocalBook::commit_some(std::vector<Waiting>& taken) {
   std::vector<CheckedBatch> batches;
   batches.reserve(taken.size());
   for (Waiting& waiting : taken) batches.push_back(std::move(waiting.batch));
+  const TimeNs taken_at = clock_.now();
   const auto outcomes = ledger_->commit(batches);
+  note_outcomes(taken_at, outcomes);
   tell(ledger_->published().view.size());
   for (size_t i = 0; i < taken.size(); ++i) taken[i].done(outcomes[i]);
+}
+
+void LocalBook::note_outcomes(TimeNs taken_at, const std::vector<Result<Receipt>>& outcomes) {
+  if (outcomes.empty()) return;
+  std::string refusal;
+  for (const auto& outcome : outcomes) {
+    if (!outcome && outcome.error().code != ErrorCode::kBadInput) refusal = outcome.error().message;
+  }
+  bool more = false;
+  {
+    const std::lock_guard lock(queue_mutex_);
+    more = !queue_.empty();
+  }
+  const std::lock_guard lock(stall_mutex_);
+  // What waits now was handed over after these batches were taken.
+  if (refusal.empty()) unaccepted_since_ = more ? std::optional(taken_at) : std::nullopt;
+  if (!refusal.empty() && !unaccepted_since_) unaccepted_since_ = taken_at;
+  refusal_ = std::move(refusal);
+}
+
+std::optional<Book::Stall> LocalBook::stalled() const {
+  const std::lock_guard lock(stall_mutex_);
+  if (!unaccepted_since_ || clock_.now() < *unaccepted_since_ + kStallNs) return std::nullopt;
+  // Records are a little older than their batch.
+  return Stall{*unaccepted_since_ - std::min(*unaccepted_since_, kStallNs),
+               refusal_.empty() ? "the disk does not keep up" : refusal_};
 }
 
 void LocalBook::tell(uint64_t size) {
@@ -218,7 +254,7 @@ Result<std::unique_ptr<Book>> Book::open(const BookOptions& options, Clock& cloc
   ledger_options.reserve_bytes = options.reserve_bytes;
   auto ledger = Ledger::open(*disk, clock, std::move(ledger_options));
   if (!ledger) return std::unexpected(ledger.error());
-  return std::make_unique<LocalBook>(std::move(*lock), std::move(disk), std::move(*ledger));
+  return std::make_unique<LocalBook>(std::move(*lock), std::move(disk), std::move(*ledger), clock);
 }
 
 Result<Receipt> Book::append(Batch batch) {

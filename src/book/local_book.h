@@ -30,7 +30,7 @@ class FolderLock {
 
 class LocalBook final : public Book {
  public:
-  LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_ptr<Ledger> ledger);
+  LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_ptr<Ledger> ledger, Clock& clock);
   ~LocalBook() override;
 
   void submit(Batch batch, Done done) override;
@@ -44,6 +44,7 @@ class LocalBook final : public Book {
   [[nodiscard]] std::string origin() const override { return ledger_->verifier().name; }
   [[nodiscard]] std::string recovery_report() const override { return ledger_->recovery_report(); }
   [[nodiscard]] std::optional<std::string> read_only_reason() const override { return ledger_->read_only_reason(); }
+  [[nodiscard]] std::optional<Stall> stalled() const override;
   Result<InclusionProof> prove(uint64_t index) override;
   Result<InclusionProof> prove_consistency(uint64_t old_size) override;
   Result<Bytes> tile_file(std::string_view path) override;
@@ -59,10 +60,12 @@ class LocalBook final : public Book {
   void wait_for_sealer();
   void commit_some(std::vector<Waiting>& taken);
   void tell(uint64_t size);
+  void note_outcomes(TimeNs taken_at, const std::vector<Result<Receipt>>& outcomes);
 
   FolderLock lock_;
   std::unique_ptr<Disk> disk_;
   std::unique_ptr<Ledger> ledger_;
+  Clock& clock_;
 
   std::mutex queue_mutex_;
   std::condition_variable queue_filled_;
@@ -71,6 +74,11 @@ class LocalBook final : public Book {
   size_t queue_bytes_ = 0;
   bool stopping_ = false;
   bool poked_ = false;  // own records wait
+
+  // Of the oldest batch that is not accepted, also while its source hands it over again and again. Under stall_mutex_.
+  mutable std::mutex stall_mutex_;
+  std::optional<TimeNs> unaccepted_since_;
+  std::string refusal_;  // why the last commit failed; empty if it did not
 
   std::mutex sealer_mutex_;
   std::condition_variable sealer_woken_;  // full blocks, or stopping

@@ -317,6 +317,7 @@ class Verification {
         found(name, frame.offset, report_.size,
               fmt::format("{} records behind the signed size are not covered by a signature; opening the book takes them in",
                           frame.first_index + frame.count - report_.size));
+        report_.problem->only_unsettled = true;
         return false;
       });
     }

@@ -27,6 +27,7 @@ struct VerifyProblem {
   std::string file;                // a name in the book's folder
   std::optional<uint64_t> offset;  // in bytes
   std::optional<uint64_t> record;  // index of the first record that may be bad
+  bool only_unsettled = false;     // everything signed holds; whole frames behind it are what a crash leaves
 };
 
 struct VerifyReport {

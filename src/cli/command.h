@@ -31,7 +31,8 @@ void add_place_options(CLI::App& command, BookPlace& place);
 // /var/lib/portbook for root, else the user's state folder.
 std::filesystem::path default_folder();
 
-inline constexpr int kExitNoMatch = 1;  // who: nobody held the endpoint then; doctor: something is not captured
+inline constexpr int kExitUnsettled = 10;  // verify: a crash's unsigned remainder waits for the next start
+inline constexpr int kExitNoMatch = 1;     // who: nobody held the endpoint then; doctor: something is not captured
 
 // Prints the error as one sentence on stderr; the process's exit code.
 int report(const Error& error);

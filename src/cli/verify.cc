@@ -38,6 +38,7 @@ void print_json(const VerifyReport& found) {
   if (found.problem) {
     json.open("problem", '{');
     json.text("sentence", found.problem->sentence);
+    json.boolean("only_unsettled", found.problem->only_unsettled);
     json.text("file", found.problem->file);
     json.number("offset", found.problem->offset);
     json.number("record", found.problem->record);
@@ -51,7 +52,14 @@ void print_json(const VerifyReport& found) {
 
 void print_text(const VerifyReport& found, double seconds) {
   if (found.problem) {
-    fmt::print("{}\n", inked(Ink::kBad, "This book is not as it was written."));
+    if (found.problem->only_unsettled) {
+      fmt::print("{}\n",
+                 inked(Ink::kWarn, fmt::format("All {} signed records hold. Behind them lies what a crash or a kill leaves; "
+                                               "`portbook up` settles it.",
+                                               found.records_checked)));
+    } else {
+      fmt::print("{}\n", inked(Ink::kBad, "This book is not as it was written."));
+    }
     fmt::print("{}\n", found.problem->sentence);
     return;
   }
@@ -86,7 +94,8 @@ int verify(const Options& options) {
           stderr,
           "The key is the folder's own. Pass the one that you kept with --vkey: whoever can change the book can change its key.\n");
   }
-  return found->problem ? kExitNoMatch : 0;
+  if (!found->problem) return 0;
+  return found->problem->only_unsettled ? kExitUnsettled : kExitNoMatch;
 }
 
 }  // namespace
@@ -104,7 +113,8 @@ void add_verify(CLI::App& program, Run& run) {
       "Examples:\n"
       "  portbook verify /var/lib/portbook --vkey \"$(cat portbook.vkey)\"\n"
       "  portbook verify --checkpoint last-month.checkpoint --json\n"
-      "Exit code 1: something is wrong; the first bad record, its file and offset are named.");
+      "Exit codes: 0 everything holds, 1 something is wrong (the first bad record, its file and offset are named), 10 all that is\n"
+      "signed holds and what a crash left behind it is not settled yet");
   command->callback([options, &run] { run = [options] { return verify(*options); }; });
 }
 

@@ -240,6 +240,16 @@ std::vector<Claim> Coverage::claims(const Ip& ip, TimeNs from, TimeNs to, std::s
   return found;
 }
 
+void Coverage::note_stall(std::optional<TimeNs> since, std::string reason) {
+  const std::lock_guard lock(mutex_);
+  stalled_since_ = since;
+  stall_reason_ = std::move(reason);
+}
+
+std::string Coverage::stall_sentence() const {
+  return fmt::format("Incomplete. Nothing has been written to the book since {}: {}.", clock_of(*stalled_since_), stall_reason_);
+}
+
 CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now, std::string_view host) const {
   CompletenessAnswer answer;
   std::set<std::string> hosts;
@@ -268,6 +278,9 @@ CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now
     answer.sentence = answer.missing.empty()
                           ? fmt::format("Incomplete. {} had the address, but nothing captured its connections.", names)
                           : fmt::format("Incomplete. {}.", gap_sentence(answer.missing.front()));
+  } else if (stalled_since_ && to + kArrivalNs >= *stalled_since_) {
+    answer.state = Completeness::kIncomplete;
+    answer.sentence = stall_sentence();
   } else if (to > now) {
     answer.state = Completeness::kIncomplete;
     answer.sentence = "Incomplete. This moment has not passed yet.";
@@ -298,6 +311,9 @@ CompletenessAnswer Coverage::over(TimeNs from, TimeNs to) const {
     const size_t more = answer.missing.size() - 1;
     answer.sentence = fmt::format("Incomplete. {}{}.", gap_sentence(answer.missing.front()),
                                   more == 0 ? "" : fmt::format("; and {} more {}", more, more == 1 ? "gap" : "gaps"));
+  } else if (stalled_since_ && to + kArrivalNs >= *stalled_since_) {
+    answer.state = Completeness::kIncomplete;
+    answer.sentence = stall_sentence();
   } else {
     answer.state = Completeness::kComplete;
     const auto latest = std::ranges::max_element(answer.sources, {}, &CompletenessAnswer::Resting::since);

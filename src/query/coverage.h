@@ -93,6 +93,10 @@ class Coverage {
   // Reads the rare records of `view` that were not read yet. Errors: kIo, kCorrupt.
   Status refresh(const View& view);
 
+  // What the book says of itself: since when nothing is accepted, and why; nothing when it accepts. Moments from then on are not
+  // complete, whatever the sources captured.
+  void note_stall(std::optional<TimeNs> since, std::string reason);
+
   // Who claimed the address at some moment of [from, to]; with `host` only that host's claims.
   [[nodiscard]] std::vector<Claim> claims(const Ip& ip, TimeNs from, TimeNs to, std::string_view host = {}) const;
   // Whether all owners of the address in [from, to] are known: somebody claims it, and every source of that host captured it whole.
@@ -111,6 +115,7 @@ class Coverage {
 
  private:
   void apply(const View& view, uint64_t index, const Record& record);
+  [[nodiscard]] std::string stall_sentence() const;
   [[nodiscard]] TimeNs last_known(const View& view, uint64_t index, const Source& source) const;
   void apply_address(uint64_t index, const Record& record);
   Source& source(const Record& record);
@@ -119,6 +124,8 @@ class Coverage {
   uint64_t next_index_ = 0;                // records below were read; guarded by mutex_, as all that follows
   std::map<std::string, Source> sources_;  // by name
   std::vector<Claim> claims_;              // in order of their records
+  std::optional<TimeNs> stalled_since_;
+  std::string stall_reason_;
 };
 
 }  // namespace portbook

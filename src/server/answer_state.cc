@@ -91,7 +91,12 @@ Result<std::string> status_json(ApiContext& api) {
   json.text("state", clock.synchronised ? "synchronised" : "not_synchronised");
   json.number("error_ns", clock.error_ns);
   json.close('}');
-  append_capture(api.options.capture ? api.options.capture() : std::vector<CaptureLine>(), json);
+  std::vector<CaptureLine> lines = api.options.capture ? api.options.capture() : std::vector<CaptureLine>();
+  if (const auto stall = api.book.stalled()) {
+    lines.push_back({"Writing", "off", "disk",
+                     fmt::format("Nothing has been written since {}: {}.", format_time(stall->since), stall->reason)});
+  }
+  append_capture(lines, json);
   json.raw("records_per_second", fmt::format("{:.1f}", api.records_per_second()));
   json.time("first_record", first_time(view));
   json.open("claimed", '[');

@@ -119,6 +119,8 @@ HttpResponse Api::answer(const HttpRequest& request) {
                                                                        fmt::join(route.params, ", "))});
       }
     }
+    const auto stall = context_.book.stalled();
+    context_.coverage.note_stall(stall ? std::optional(stall->since) : std::nullopt, stall ? stall->reason : "");
     return route.answer(context_, request, *part);
   }
   if (request.path.starts_with("/api/")) return error_response({ErrorCode::kNotFound, fmt::format("there is no {}", request.path)});
