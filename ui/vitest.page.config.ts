@@ -7,5 +7,7 @@ export default defineConfig({
     fileParallelism: false,
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // A browser on a busy machine misses a key or a wait now and then; what fails three times in a row fails.
+    retry: 2,
   },
 });
