@@ -348,8 +348,10 @@ void NetworkWatcher::write_gap(Stream& stream, uint32_t netns, TimeNs from, std:
 void NetworkWatcher::publish_report() {
   size_t entries = 0;
   size_t translating = 0;
+  size_t whole = 0;
   std::string trouble;
   for (const auto& [netns, watched] : namespaces_) {
+    whole += watched->trouble.empty() ? 1 : 0;
     entries += watched->leases.entries();
     translating += watched->leases.entries() > 0 ? 1 : 0;
     if (!watched->trouble.empty()) trouble = fmt::format(" Namespace {}: {}.", netns, watched->trouble);
@@ -357,16 +359,17 @@ void NetworkWatcher::publish_report() {
   CaptureReport report;
   const std::string means = "netlink conntrack events and dumps";
   report.push_back({"Address translation", trouble.empty() ? CaptureState::kOk : CaptureState::kWarn, means,
-                    fmt::format("{} network namespaces watched, {} of them track connections now ({} entries).{}",
+                    fmt::format("{} of {} network namespaces watched, {} of them track connections now ({} entries).{}", whole,
                                 namespaces_.size(), translating, entries, trouble)});
   report.push_back(
-      {"Conntrack settings", settings_missing_.empty() ? CaptureState::kOk : CaptureState::kWarn, "sysctl",
-       settings_missing_.empty()
-           ? std::string(
-                 "portbook has set nf_conntrack_events, nf_conntrack_timestamp and nf_conntrack_acct to 1 in each namespace.")
+      {"Conntrack settings", settings_missing_.empty() && whole > 0 ? CaptureState::kOk : CaptureState::kWarn, "sysctl",
+       whole == 0 ? std::string("No namespace could be watched, so nothing was set: leases may lack start, end or bytes.")
+       : settings_missing_.empty()
+           ? std::string("portbook has set nf_conntrack_events, nf_conntrack_timestamp and nf_conntrack_acct to 1 in each "
+                         "watched namespace.")
            : fmt::format("{}: leases may lack start, end or bytes.", settings_missing_)});
-  report.push_back(
-      {"Addresses", CaptureState::kOk, "rtnetlink", fmt::format("{} network namespaces watched.", namespaces_.size())});
+  report.push_back({"Addresses", whole == namespaces_.size() ? CaptureState::kOk : CaptureState::kWarn, "rtnetlink",
+                    fmt::format("{} of {} network namespaces watched.", whole, namespaces_.size())});
   const std::lock_guard lock(report_mutex_);
   report_ = std::move(report);
 }
