@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "capture/socket_record.h"
+
 namespace portbook {
 
 namespace {
@@ -200,34 +202,15 @@ Record& Sockets::start_record(Kind kind, uint64_t time_boot_ns) {
 }
 
 void Sockets::put_connection(uint64_t cookie, const Connection& connection) {
-  const bool out = connection.direction == Direction::kOut;
-  record_.set(Field::kDirection, connection.direction);
-  record_.set(Field::kSrcIp, Field::kSrcPort, out ? connection.local : connection.remote);
-  record_.set(Field::kDstIp, Field::kDstPort, out ? connection.remote : connection.local);
-  Id128 conn;
-  store_big(conn.data(), host_boot_);
-  store_big(conn.data() + 8, cookie);
-  record_.set(Field::kConn, conn);
+  put_ends(record_, connection.direction, connection.local, connection.remote);
+  put_conn(record_, host_boot_, cookie);
   if (connection.netns != 0) record_.set(Field::kNetns, uint64_t{connection.netns});
   if (connection.mapped) record_.set(Field::kFamily, Family::kInet6);
 }
 
-void Sockets::put_who(const Who& who) {
-  if (who.pid == 0) return;
-  record_.set(Field::kPid, uint64_t{who.pid});
-  record_.set(Field::kProcessStart, who.process_start);
-  record_.set(Field::kUid, uint64_t{who.uid});
-  if (who.image && !who.image->exe.empty()) record_.set(Field::kExe, who.image->exe);
-  if (who.place && !who.place->container.empty()) record_.set(Field::kContainer, who.place->container);
-}
-
 void Sockets::put_nat(const Connection& connection) {
   const NatAnswer answer = connection.nat.value_or(NatAnswer{Nat::kUnknown, NatReason::kNoEntry, {}});
-  record_.set(Field::kNat, answer.nat);
-  if (answer.nat == Nat::kUnknown) record_.set(Field::kNatReason, answer.reason);
-  if (answer.nat != Nat::kTranslated || connection.direction != Direction::kOut) return;
-  if (answer.tracked.source_translated()) record_.set(Field::kSrcNatIp, Field::kSrcNatPort, answer.tracked.reply.dst);
-  if (answer.tracked.destination_translated()) record_.set(Field::kDstNatIp, Field::kDstNatPort, answer.tracked.reply.src);
+  portbook::put_nat(record_, connection.direction, answer);
 }
 
 void Sockets::write_open(uint64_t cookie, Connection& connection) {
@@ -235,7 +218,7 @@ void Sockets::write_open(uint64_t cookie, Connection& connection) {
   start_record(connection.existing ? Kind::kExisting : Kind::kOpen, connection.open_boot_ns);
   if (!connection.existing) record_.set(Field::kOutcome, Outcome::kOk);
   put_connection(cookie, connection);
-  put_who(connection.who);
+  put_who(record_, connection.who);
   if (connection.who.pid != 0) record_.set(Field::kRole, connection.role);
   put_nat(connection);
   if (connection.start_boot_ns != 0 && connection.open_boot_ns - connection.start_boot_ns >= kHandshakeWorthTellingNs) {
@@ -255,7 +238,7 @@ void Sockets::write_use(uint64_t cookie, const Connection& connection, const pb_
   const Who who = identify(event.user, event.time);
   start_record(Kind::kUsedBy, event.time);
   put_connection(cookie, connection);
-  put_who(who);
+  put_who(record_, who);
   record_.set(Field::kRole, role);
   emit_(record_);
 }
@@ -306,7 +289,7 @@ void Sockets::write_close(uint64_t cookie, Connection& connection, const pb_sock
   start_record(Kind::kClose, event.time);
   record_.set(Field::kOutcome, outcome_of_close(event));
   put_connection(cookie, connection);
-  put_who(who);
+  put_who(record_, who);
   if (who.pid != 0) record_.set(Field::kRole, role);
   put_nat(connection);
   if (connection.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(connection.start_boot_ns));
@@ -335,7 +318,7 @@ void Sockets::write_failed(uint64_t cookie, const Connection& connection, const 
   start_record(Kind::kFailed, event.time);
   record_.set(Field::kOutcome, outcome);
   put_connection(cookie, connection);
-  put_who(connection.who);
+  put_who(record_, connection.who);
   if (connection.who.pid != 0) record_.set(Field::kRole, connection.role);
   put_nat(connection);
   if (event.start != 0) record_.set(Field::kStart, clock_.utc(event.start));
@@ -356,7 +339,7 @@ void Sockets::listen(const pb_socket_event& event) {
   put_connection(event.cookie, listener);
   record_.remove(Field::kSrcIp);
   record_.remove(Field::kSrcPort);
-  put_who(listener.who);
+  put_who(record_, listener.who);
   if (listener.who.pid != 0) record_.set(Field::kRole, Role::kListener);
   if (event.family == AF_INET6 && listener.local.ip.is_v4()) record_.set(Field::kFamily, Family::kInet6);
   if (event.type == PB_EXISTING) record_.set(Field::kCause, "was there when capture began");
@@ -408,7 +391,7 @@ void Sockets::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
     }
     start_record(Kind::kClose, now_boot_ns);
     put_connection(at->first, connection);
-    put_who(connection.who);
+    put_who(record_, connection.who);
     put_nat(connection);
     if (connection.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(connection.start_boot_ns));
     record_.set(Field::kCause, cause);

@@ -94,7 +94,6 @@ class Sockets {
   // The fields that every record of a connection repeats.
   Record& start_record(Kind kind, uint64_t time_boot_ns);
   void put_connection(uint64_t cookie, const Connection& connection);
-  void put_who(const Who& who);
   void put_nat(const Connection& connection);
   Who identify(const pb_owner& owner, uint64_t at_boot_ns);
   const pb_owner* listener_of(uint32_t netns, const Endpoint& local) const;
