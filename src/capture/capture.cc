@@ -61,7 +61,7 @@ class RunningCapture final : public Capture {
     const CgroupMounts mounts = find_cgroup_mounts(read_text("/proc/self/mountinfo"), read_text("/proc/self/cgroup"));
     const uint64_t host_boot = host_boot_id(options_.host, boot_);
     // Translations first: what sockets ask for is there when their programs begin.
-    Stream& leases = open_stream("nat", "nat tcp", "netlink conntrack");
+    Stream& leases = open_stream("nat", "nat tcp udp", "netlink conntrack");
     Stream& addresses = open_stream("address", "address", "rtnetlink");
     network_ = std::make_unique<NetworkWatcher>(host_boot, nat_, leases, addresses, clock_);
     network_->start();

@@ -113,10 +113,9 @@ ConntrackDecoded decode_conntrack(uint16_t type, ByteView payload, ConntrackMess
   if (family != AF_INET && family != AF_INET6) return ConntrackDecoded::kOther;
   if (!original.has_ports || !reply.has_ports) return ConntrackDecoded::kOther;
   if (!original.has_src || !original.has_dst || !reply.has_src || !reply.has_dst) return ConntrackDecoded::kMalformed;
-  out.proto = original.proto;
   // A zone of one direction only stands in that direction's tuple; the original's names the internal side.
   if (out.zone == 0) out.zone = original.zone;
-  out.tracked = {original.tuple, reply.tuple};
+  out.tracked = {original.tuple, reply.tuple, static_cast<Proto>(original.proto)};
   return ConntrackDecoded::kConntrack;
 }
 

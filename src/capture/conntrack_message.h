@@ -17,7 +17,6 @@ struct ConntrackCounters {
 
 struct ConntrackMessage {
   bool ended = false;  // DESTROY; else NEW, or an entry of a dump
-  uint8_t proto = 0;   // IANA number
   uint16_t zone = 0;
   uint32_t id = 0;  // not unique over time
   Tracked tracked;

@@ -36,7 +36,7 @@ TEST(ConntrackMessage, reads_the_start_of_an_ipv4_translation) {
   ASSERT_EQ(found.size(), 1u);
   const ConntrackMessage& message = found[0];
   EXPECT_FALSE(message.ended);
-  EXPECT_EQ(message.proto, 6);
+  EXPECT_EQ(message.tracked.proto, Proto::kTcp);
   EXPECT_EQ(message.id, 1337717440u);
   EXPECT_EQ(message.tracked.original, (Tuple{end("10.77.1.2", 54620), end("10.77.2.2", 7002)}));
   EXPECT_EQ(message.tracked.reply, (Tuple{end("10.77.2.2", 7002), end("10.77.2.1", 55420)}));

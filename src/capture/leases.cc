@@ -1,14 +1,20 @@
 #include "capture/leases.h"
 
-#include <netinet/in.h>
-
 namespace portbook {
+
+namespace {
+
+bool is_followed(const ConntrackMessage& message) {
+  return message.tracked.proto == Proto::kTcp || message.tracked.proto == Proto::kUdp;
+}
+
+}  // namespace
 
 Leases::Leases(uint64_t host_boot, uint32_t netns, NatTable& nat, const BootClock& clock, Emit emit)
     : host_boot_(host_boot), netns_(netns), nat_(nat), clock_(clock), emit_(std::move(emit)) {}
 
 void Leases::apply(const ConntrackMessage& message, TimeNs now) {
-  if (message.proto != IPPROTO_TCP) return;
+  if (!is_followed(message)) return;
   if (!message.ended) {
     enter(message, now, false);
     return;
@@ -51,7 +57,7 @@ void Leases::begin_dump(bool initial) {
 }
 
 void Leases::apply_dumped(const ConntrackMessage& message, TimeNs now) {
-  if (message.proto == IPPROTO_TCP && !message.ended) enter(message, now, true);
+  if (is_followed(message) && !message.ended) enter(message, now, true);
 }
 
 void Leases::end_dump(TimeNs now, std::string_view cause) {
@@ -91,7 +97,7 @@ void Leases::write(Kind kind, const Key& key, const Entry& entry, TimeNs time) {
   record_.set(Field::kKind, kind);
   record_.set(Field::kTime, time);
   record_.set(Field::kVantage, Vantage::kNat);
-  record_.set(Field::kProto, Proto::kTcp);
+  record_.set(Field::kProto, tracked.proto);
   record_.set(Field::kDirection, Direction::kForward);
   record_.set(Field::kNat, Nat::kTranslated);
   record_.set(Field::kSrcIp, Field::kSrcPort, tracked.original.src);

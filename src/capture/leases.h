@@ -19,7 +19,7 @@ class Leases {
   using Emit = std::function<void(Record&)>;
   Leases(uint64_t host_boot, uint32_t netns, NatTable& nat, const BootClock& clock, Emit emit);
 
-  // One message, received at `now`. TCP only; others are left alone.
+  // One message, received at `now`. TCP and UDP; others are left alone.
   void apply(const ConntrackMessage& message, TimeNs now);
 
   // Around a dump of the whole table, whose entries come through apply() with `dumped`. Entries that were there before it began and

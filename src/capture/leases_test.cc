@@ -21,7 +21,6 @@ const Endpoint kReal = end("10.9.0.2", 8443);
 
 ConntrackMessage masqueraded() {
   ConntrackMessage message;
-  message.proto = 6;
   message.id = 77;
   message.tracked = {{kInside, kPeer}, {kPeer, kOutside}};
   message.start = kNow - 5;
@@ -74,7 +73,7 @@ TEST(Leases, a_destination_translation_names_the_real_server) {
   EXPECT_EQ(text(world.records[0], Field::kDstNatIp, Field::kDstNatPort), "10.9.0.2:8443");
   EXPECT_EQ(world.records[0].uint(Field::kZone), 9u);
   // The accepting socket stands behind the translation, and finds it by the reply.
-  const auto answer = world.nat.ask(kNetns, Direction::kIn, kReal, kPeer, true);
+  const auto answer = world.nat.ask(kNetns, Proto::kTcp, Direction::kIn, kReal, kPeer, true);
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->nat, Nat::kTranslated);
 }
@@ -85,11 +84,11 @@ TEST(Leases, an_untranslated_entry_only_answers_sockets) {
   message.tracked = {{kInside, kPeer}, {kPeer, kInside}};
   world.leases.apply(message, kNow);
   EXPECT_TRUE(world.records.empty());
-  EXPECT_EQ(world.nat.ask(kNetns, Direction::kOut, kInside, kPeer, true)->nat, Nat::kNone);
-  EXPECT_EQ(world.nat.ask(kNetns + 1, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNotCovered);
+  EXPECT_EQ(world.nat.ask(kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer, true)->nat, Nat::kNone);
+  EXPECT_EQ(world.nat.ask(kNetns + 1, Proto::kTcp, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNotCovered);
   message.ended = true;
   world.leases.apply(message, kNow);
-  EXPECT_EQ(world.nat.ask(kNetns, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNoEntry);
+  EXPECT_EQ(world.nat.ask(kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNoEntry);
 }
 
 TEST(Leases, a_dump_ends_what_is_gone_and_keeps_what_came_meanwhile) {
@@ -130,13 +129,27 @@ TEST(Leases, end_with_their_namespace) {
   world.leases.apply(masqueraded(), kNow);
   world.leases.end_all(kNow, "gone");
   EXPECT_EQ(world.of(Kind::kNatClose).size(), 1u);
-  EXPECT_EQ(world.nat.ask(kNetns, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNotCovered);
+  EXPECT_EQ(world.nat.ask(kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNotCovered);
+}
+
+TEST(Leases, tcp_and_udp_between_the_same_ends_are_two) {
+  LeaseWorld world;
+  ConntrackMessage message = masqueraded();
+  world.leases.apply(message, kNow);
+  message.tracked.proto = Proto::kUdp;
+  message.tracked.reply.dst.port = 5000;
+  world.leases.apply(message, kNow);
+  ASSERT_EQ(world.records.size(), 2u);
+  EXPECT_EQ(world.records[0].uint(Field::kProto), static_cast<uint64_t>(Proto::kTcp));
+  EXPECT_EQ(world.records[1].uint(Field::kProto), static_cast<uint64_t>(Proto::kUdp));
+  EXPECT_EQ(world.nat.ask(kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer, true)->tracked.reply.dst.port, 41234);
+  EXPECT_EQ(world.nat.ask(kNetns, Proto::kUdp, Direction::kOut, kInside, kPeer, true)->tracked.reply.dst.port, 5000);
 }
 
 TEST(Leases, other_protocols_are_left_alone) {
   LeaseWorld world;
   ConntrackMessage message = masqueraded();
-  message.proto = 17;
+  message.tracked.proto = Proto::kSctp;
   world.leases.apply(message, kNow);
   EXPECT_TRUE(world.records.empty());
   EXPECT_EQ(world.leases.entries(), 0u);

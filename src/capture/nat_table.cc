@@ -19,22 +19,23 @@ uint64_t hash_endpoint(const Endpoint& endpoint) {
 }  // namespace
 
 size_t NatTable::HashKey::operator()(const Key& key) const {
-  return hash_endpoint(key.tuple.src) ^ (hash_endpoint(key.tuple.dst) * 3) ^ key.netns;
+  return hash_endpoint(key.tuple.src) ^ (hash_endpoint(key.tuple.dst) * 3) ^ key.netns ^
+         (uint64_t{static_cast<uint8_t>(key.proto)} << 40);
 }
 
 void NatTable::add(uint32_t netns, const Tracked& tracked) {
   const std::lock_guard lock(mutex_);
   coverage_[netns] = Coverage::kWatched;
-  by_original_[{netns, tracked.original}] = tracked;
-  if (tracked.translated()) by_reply_[{netns, tracked.reply}] = tracked;
+  by_original_[{netns, tracked.proto, tracked.original}] = tracked;
+  if (tracked.translated()) by_reply_[{netns, tracked.proto, tracked.reply}] = tracked;
 }
 
 void NatTable::remove(uint32_t netns, const Tracked& tracked) {
   const std::lock_guard lock(mutex_);
-  const auto original = by_original_.find({netns, tracked.original});
+  const auto original = by_original_.find({netns, tracked.proto, tracked.original});
   // The same tuple may have been tracked anew before the older one's end was told.
   if (original != by_original_.end() && original->second == tracked) by_original_.erase(original);
-  const auto reply = by_reply_.find({netns, tracked.reply});
+  const auto reply = by_reply_.find({netns, tracked.proto, tracked.reply});
   if (reply != by_reply_.end() && reply->second == tracked) by_reply_.erase(reply);
 }
 
@@ -50,17 +51,17 @@ void NatTable::forget(uint32_t netns) {
   std::erase_if(by_reply_, [&](const auto& entry) { return entry.first.netns == netns; });
 }
 
-std::optional<NatAnswer> NatTable::ask(uint32_t netns, Direction direction, const Endpoint& local, const Endpoint& remote,
-                                       bool final) const {
+std::optional<NatAnswer> NatTable::ask(uint32_t netns, Proto proto, Direction direction, const Endpoint& local,
+                                       const Endpoint& remote, bool final) const {
   const bool out = direction == Direction::kOut;
   const Tuple asked = out ? Tuple{local, remote} : Tuple{remote, local};
   const std::lock_guard lock(mutex_);
   const Tracked* found = nullptr;
-  const auto original = by_original_.find({netns, asked});
+  const auto original = by_original_.find({netns, proto, asked});
   if (original != by_original_.end()) found = &original->second;
   if (found == nullptr && !out) {
     // The accepting socket stands behind the translation: it is the reply's source.
-    const auto reply = by_reply_.find({netns, Tuple{local, remote}});
+    const auto reply = by_reply_.find({netns, proto, Tuple{local, remote}});
     if (reply != by_reply_.end()) found = &reply->second;
   }
   if (found != nullptr) return NatAnswer{found->translated() ? Nat::kTranslated : Nat::kNone, {}, *found};

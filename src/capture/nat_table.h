@@ -22,6 +22,7 @@ struct Tuple {
 struct Tracked {
   Tuple original;
   Tuple reply;
+  Proto proto = Proto::kTcp;
 
   [[nodiscard]] bool source_translated() const { return original.src != reply.dst; }
   [[nodiscard]] bool destination_translated() const { return original.dst != reply.src; }
@@ -36,7 +37,8 @@ struct NatAnswer {
   Tracked tracked;                             // where it is translated
 };
 
-// TCP connections by namespace and tuple, in both directions. Thread-safe: conntrack's thread writes, the socket thread asks.
+// TCP connections and UDP flows by namespace and tuple, in both directions. Thread-safe: conntrack's thread writes, the socket
+// thread asks.
 class NatTable {
  public:
   // How well a namespace is watched decides why an entry may be missing.
@@ -47,14 +49,15 @@ class NatTable {
   void set_coverage(uint32_t netns, Coverage coverage);
   void forget(uint32_t netns);
 
-  // For a socket of `netns` with these ends. `final`: the caller will not ask again, so a missing entry is kNoEntry and not
-  // nothing. Nothing: an entry is to be expected soon.
-  std::optional<NatAnswer> ask(uint32_t netns, Direction direction, const Endpoint& local, const Endpoint& remote,
+  // For a socket of `netns` and `proto` with these ends. `final`: the caller will not ask again, so a missing entry is kNoEntry and
+  // not nothing. Nothing: an entry is to be expected soon.
+  std::optional<NatAnswer> ask(uint32_t netns, Proto proto, Direction direction, const Endpoint& local, const Endpoint& remote,
                                bool final) const;
 
  private:
   struct Key {
     uint32_t netns;
+    Proto proto;
     Tuple tuple;
     bool operator==(const Key&) const = default;
   };

@@ -157,7 +157,7 @@ bool Sockets::try_settle(Connections::iterator at, uint64_t now_boot_ns) {
   const bool failed = connection.end && connection.end->type == PB_FAILED;
   if (connection.waits && !failed) {
     const bool final = now_boot_ns >= connection.open_boot_ns + kOpenWaitNs;
-    connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, final);
+    connection.nat = nat_.ask(connection.netns, Proto::kTcp, connection.direction, connection.local, connection.remote, final);
     if (!connection.nat) return false;
     write_open(cookie, connection);
   }
@@ -168,7 +168,7 @@ bool Sockets::try_close(Connections::iterator at, uint64_t now_boot_ns) {
   auto& [cookie, connection] = *at;
   if (!connection.nat || connection.nat->nat == Nat::kUnknown) {
     const bool final = now_boot_ns >= connection.end->time + kCloseWaitNs;
-    connection.nat = nat_.ask(connection.netns, connection.direction, connection.local, connection.remote, final);
+    connection.nat = nat_.ask(connection.netns, Proto::kTcp, connection.direction, connection.local, connection.remote, final);
     if (!connection.nat) return false;
   }
   if (connection.end->type == PB_FAILED) {
