@@ -16,6 +16,7 @@ import urllib.request
 
 PORTBOOK = os.environ.get("PORTBOOK", "build/release/portbook")
 SOURCE_DIR = pathlib.Path(os.environ.get("SOURCE_DIR", "."))
+PATIENCE = float(os.environ.get("PATIENCE", "1"))  # times every wait: on an emulated processor all takes longer
 
 
 def need_root():
@@ -33,6 +34,7 @@ def free_port():
 
 def wait_for(condition, what, seconds=20.0):
     """Returns the first true value of condition(); fails with `what` after the time."""
+    seconds *= PATIENCE
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -88,7 +90,7 @@ class Book:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(20)
+                self.process.wait(20 * PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -103,7 +105,7 @@ class Book:
 def run(*args, data=None, check=True, env=None, stdin=None):
     """Runs portbook with the arguments; returns the finished process with text output."""
     command = [PORTBOOK, *map(str, args)] + (["--data", str(data)] if data else [])
-    done = subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=60, env={**os.environ, **(env or {})})
+    done = subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=60 * PATIENCE, env={**os.environ, **(env or {})})
     if check and done.returncode != 0:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
     return done

@@ -34,7 +34,7 @@ def check_external(book, connects, accept, check):
         with_peer = ask(book.port, endpoint=external, at=moment, peer=peer)
         found = matches(with_peer)
         check(with_peer["verdict"] == "owner", "with the peer there is one owner", external, with_peer["sentence"], with_peer["candidates"])
-        check(len(found) == 1 and found[0]["process"]["pid"] == opener["pid"], "with the peer it is the opener", opener, found)
+        check(len(found) == 1 and (found[0]["process"] or {}).get("pid") == opener["pid"], "with the peer it is the opener", opener, found)
         if found:
             check(found[0]["internal"] == truth_text(opener["local"]), "internal endpoint", opener, found)
             check(found[0]["lease"] is not None and found[0]["external"] == external, "lease", opener, found)

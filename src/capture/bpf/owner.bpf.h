@@ -41,8 +41,9 @@ static __always_inline void owner_of_current(struct pb_owner* owner) {
   owner_of((struct task_struct*)bpf_get_current_task_btf(), owner);
 }
 
+// Not bpf_get_current_pid_tgid(): Linux 6.1 does not lend it to sockops.
 static __always_inline u32 current_tgid(void) {
-  return bpf_get_current_pid_tgid() >> 32;
+  return ((struct task_struct*)bpf_get_current_task_btf())->tgid;
 }
 
 #endif

@@ -152,10 +152,12 @@ int BPF_PROG(on_exec, struct task_struct* task, int old_pid, struct linux_binprm
   arg_bytes = BPF_CORE_READ(mm, arg_end) - arg_start;
   event->args_total = arg_bytes > 0xffffffff ? 0xffffffff : arg_bytes;
   args = arg_bytes > PB_ARGS_BYTES_MAX ? PB_ARGS_BYTES_MAX : arg_bytes;
+  barrier_var(args);  // else the compiler proves the masks needless, which the verifier of Linux 6.1 does not
   if (bpf_probe_read_user(&scratch->data[at], args & ARGS_MASK, (void*)arg_start)) args = 0;
   event->args_bytes = args;
   event->seq = __sync_fetch_and_add(&counters()->seq, 1) + 1;
   at = sizeof *event + at + (args & ARGS_MASK);
+  barrier_var(at);
   if (at > sizeof *scratch) at = sizeof *scratch;
   // The number is taken already: a refusal shows as a hole in the sequence.
   if (bpf_ringbuf_output(&process_ring, scratch, at, BPF_RB_NO_WAKEUP)) __sync_fetch_and_add(&counters()->lost, 1);
