@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -54,21 +53,25 @@ uint64_t host_boot_id(const std::string& host, const std::optional<Id128>& boot)
 class RunningCapture final : public Capture {
  public:
   RunningCapture(CaptureOptions options, Clock& clock)
-      : options_(std::move(options)), clock_(clock), boot_(read_boot_id()), outbox_(options_.host, options_.sink, clock) {}
+      : operations_(options.operations ? std::move(options.operations) : make_direct_operations()),
+        options_(std::move(options)),
+        clock_(clock),
+        boot_(read_boot_id()),
+        outbox_(options_.host, options_.sink, clock) {}
   ~RunningCapture() override { stop(); }
 
   void run() {
-    const CgroupMounts mounts = find_cgroup_mounts(read_text("/proc/self/mountinfo"), read_text("/proc/self/cgroup"));
+    const CgroupMounts mounts = read_cgroup_mounts();
     const uint64_t host_boot = host_boot_id(options_.host, boot_);
     // Translations first: what sockets ask for is there when their programs begin.
     Stream& leases = open_stream("nat", "nat tcp udp", "netlink conntrack");
     Stream& addresses = open_stream("address", "address", "rtnetlink");
-    network_ = std::make_unique<NetworkWatcher>(host_boot, nat_, leases, addresses, clock_);
+    network_ = std::make_unique<NetworkWatcher>(*operations_, host_boot, nat_, leases, addresses, clock_);
     network_->start();
     load_programs(mounts);
     Stream& sockets = open_stream("socket", "tcp process", programs_ ? "bpf sockops tracepoints" : "nothing");
-    reader_ =
-        std::make_unique<Reader>(ReaderOptions{host_boot, options_.with_cmdline, mounts}, programs_.get(), nat_, sockets, clock_);
+    reader_ = std::make_unique<Reader>(ReaderOptions{host_boot, options_.with_cmdline, mounts}, *operations_, programs_.get(), nat_,
+                                       sockets, clock_);
     for (const std::string& missing : reader_->take_snapshot())
       add_report({"What was there before", CaptureState::kWarn, "bpf iterators", missing});
     reader_->start();
@@ -114,7 +117,7 @@ class RunningCapture final : public Capture {
   }
 
   void load_programs(const CgroupMounts& mounts) {
-    auto loaded = KernelPrograms::load({options_.socket_ring_bytes, options_.process_ring_bytes, mounts});
+    auto loaded = KernelPrograms::load(*operations_, options_.programs);
     if (!loaded.has_value()) {
       add_report({"TCP connections", CaptureState::kOff, "bpf", "Nothing is captured: " + loaded.error().message + "."});
       standing_gaps_.push_back("connections are not captured: " + loaded.error().message);
@@ -229,6 +232,7 @@ class RunningCapture final : public Capture {
     stream.add(record);
   }
 
+  const std::unique_ptr<Operations> operations_;
   const CaptureOptions options_;
   Clock& clock_;
   const std::optional<Id128> boot_;

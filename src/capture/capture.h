@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "capture/report.h"
+#include "privilege/operations.h"
 #include "record/batch.h"
 
 namespace portbook {
@@ -27,9 +28,10 @@ struct CaptureOptions {
   // a time. Called from capture's own sending thread.
   using Done = std::function<void(const Status&)>;
   std::function<void(Batch batch, Done done)> sink;
-  bool with_cmdline = true;                     // false: arguments are never read into records
-  size_t socket_ring_bytes = size_t{64} << 20;  // powers of two
-  size_t process_ring_bytes = size_t{16} << 20;
+  bool with_cmdline = true;  // false: arguments are never read into records
+  ProgramOptions programs;
+  // What needs privilege; null: done in this process, with its own rights.
+  std::unique_ptr<Operations> operations;
 };
 
 // Thread-safe. Runs its own threads until stop() or destruction.

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "privilege/cgroup_mounts.h"
+
 namespace portbook {
 
 // The container id in a control group's path: the last run of exactly 64 hexadecimal digits, as docker, cri-containerd, CRI-O and
@@ -15,15 +17,6 @@ namespace portbook {
 std::string_view container_of(std::string_view path);
 // The Kubernetes pod's uid in canonical form ("pod<uid>" or "-pod<uid_with_underscores>.slice"); empty when there is none.
 std::string pod_of(std::string_view path);
-
-// Where the hierarchies are mounted, from /proc/self/mountinfo and /proc/self/cgroup.
-struct CgroupMounts {
-  std::string version2;             // empty: cgroup2 is not mounted
-  std::string version1;             // mount point of the version 1 hierarchy whose ids tell containers; empty: none
-  std::string version1_controller;  // "memory", "pids" …
-  int version1_hierarchy = 0;       // the kernel's number of it
-};
-CgroupMounts find_cgroup_mounts(std::string_view mountinfo, std::string_view proc_self_cgroup);
 
 // What a process's control groups say about it; shared by all processes of the group.
 struct CgroupPlace {

@@ -1,171 +1,51 @@
 #include "capture/kernel_programs.h"
 
 #include <bpf/bpf.h>
-#include <bpf/btf.h>
 #include <bpf/libbpf.h>
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <unistd.h>
+#include <sys/mman.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
-#include <utility>
-
-#include "processes.skel.h"
-#include "sockets.skel.h"
 
 namespace portbook {
 
 namespace {
 
-struct CloseLink {
-  void operator()(bpf_link* link) const { bpf_link__destroy(link); }
-};
 struct CloseRing {
   void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
 };
-template <typename Skeleton>
-struct CloseSkeleton {
-  void operator()(Skeleton* skeleton) const { Skeleton::destroy(skeleton); }
-};
-template <typename Skeleton>
-using SkeletonPtr = std::unique_ptr<Skeleton, CloseSkeleton<Skeleton>>;
 
-// libbpf says why a program failed only in its log: the kernel's verdict is the last line that is not about bookkeeping.
-thread_local std::string last_complaint;  // NOLINT: libbpf's callback takes no context
-
-int keep_complaint(enum libbpf_print_level level, const char* format, va_list arguments) {
-  if (level != LIBBPF_WARN) return 0;
-  std::array<char, 2048> line{};
-  const int length = std::vsnprintf(line.data(), line.size(), format, arguments);
-  std::string_view text(line.data(), std::min<size_t>(length > 0 ? static_cast<size_t>(length) : 0, line.size() - 1));
-  while (text.ends_with('\n')) text.remove_suffix(1);
-  if (last_complaint.empty()) last_complaint = text;
-  return 0;
-}
-
-std::string reason_of(int error) {
-  std::string reason = std::strerror(error);
-  if (error == EPERM) reason = "not permitted (needs root, or CAP_BPF with CAP_PERFMON and CAP_NET_ADMIN)";
-  if (!last_complaint.empty()) reason += " (" + std::exchange(last_complaint, {}) + ")";
-  return reason;
-}
-
-// Index in css_set.subsys of a version 1 controller; -1 when the kernel does not name it.
-int subsystem_index(const std::string& controller) {
-  if (controller.empty()) return -1;
-  btf* types = btf__load_vmlinux_btf();
-  if (types == nullptr) return -1;
-  int index = -1;
-  const int id = btf__find_by_name_kind(types, "cgroup_subsys_id", BTF_KIND_ENUM);
-  if (id > 0) {
-    const btf_type* type = btf__type_by_id(types, static_cast<uint32_t>(id));
-    const struct btf_enum* values = btf_enum(type);
-    for (int i = 0; i < btf_vlen(type); ++i) {
-      if (controller + "_cgrp_id" == btf__name_by_offset(types, values[i].name_off)) index = values[i].val;
-    }
+// The counters of one object, mapped from its map.
+class Counters {
+ public:
+  static constexpr size_t kBytes = sizeof(pb_cpu_counters) * PB_CPUS_MAX;
+  Counters() = default;
+  explicit Counters(int fd) : mapped_(mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, fd, 0)) {}
+  ~Counters() {
+    if (mapped_ != MAP_FAILED) munmap(mapped_, kBytes);
   }
-  btf__free(types);
-  return index;
-}
-
-bool is_iterator(const bpf_program* program) {
-  return std::string_view(bpf_program__section_name(program)).starts_with("iter/");
-}
-bool needs_cgroup(const bpf_program* program) {
-  const std::string_view section = bpf_program__section_name(program);
-  return section.starts_with("cgroup/") || section == "sockops";
-}
-
-// Loads a skeleton as a whole, or, where the kernel refuses that, with only the programs that it accepts one by one.
-template <typename Skeleton>
-SkeletonPtr<Skeleton> load_what_works(const std::function<void(Skeleton&)>& configure, bool with_cgroup,
-                                      std::vector<MissingProgram>& missing) {
-  auto open_with = [&](const std::function<bool(const char*)>& wanted) {
-    SkeletonPtr<Skeleton> skeleton(Skeleton::open());
-    if (!skeleton) return skeleton;
-    configure(*skeleton);
-    bpf_program* program = nullptr;
-    bpf_object__for_each_program(program, skeleton->obj) bpf_program__set_autoload(program, wanted(bpf_program__name(program)));
-    return skeleton;
-  };
-  std::vector<std::string> names;
-  {
-    SkeletonPtr<Skeleton> skeleton(Skeleton::open());
-    if (!skeleton) {
-      missing.push_back({"all", reason_of(errno)});
-      return nullptr;
-    }
-    bpf_program* program = nullptr;
-    bpf_object__for_each_program(program, skeleton->obj) {
-      if (needs_cgroup(program) && !with_cgroup) {
-        missing.push_back({bpf_program__name(program), "cgroup2 is not mounted"});
-      } else {
-        names.emplace_back(bpf_program__name(program));
-      }
-    }
+  Counters(const Counters&) = delete;
+  Counters& operator=(const Counters&) = delete;
+  // Null when they could not be mapped.
+  [[nodiscard]] const pb_cpu_counters* get() const {
+    return mapped_ == MAP_FAILED ? nullptr : static_cast<const pb_cpu_counters*>(mapped_);
   }
-  auto wanted = [&](const char* name) { return std::ranges::find(names, name) != names.end(); };
-  last_complaint.clear();
-  SkeletonPtr<Skeleton> whole = open_with(wanted);
-  if (whole && Skeleton::load(whole.get()) == 0) return whole;
-  // Feature lists lie: only a real load tells.
-  std::vector<std::string> accepted;
-  for (const std::string& name : names) {
-    last_complaint.clear();
-    SkeletonPtr<Skeleton> alone = open_with([&](const char* candidate) { return name == candidate; });
-    const int error = alone ? -Skeleton::load(alone.get()) : errno;
-    if (error == 0) {
-      accepted.push_back(name);
-    } else {
-      missing.push_back({name, reason_of(error)});
-    }
-  }
-  names = accepted;
-  if (names.empty()) return nullptr;
-  SkeletonPtr<Skeleton> rest = open_with(wanted);
-  if (rest && Skeleton::load(rest.get()) == 0) return rest;
-  missing.push_back({"all", reason_of(errno)});
-  return nullptr;
-}
 
-struct Attached {
-  std::string name;
-  std::unique_ptr<bpf_link, CloseLink> link;
-  bool cgroup;
+ private:
+  void* mapped_ = MAP_FAILED;
 };
 
-void attach_all(bpf_object* object, int cgroup_fd, std::vector<Attached>& attached, std::vector<MissingProgram>& missing) {
-  bpf_program* program = nullptr;
-  bpf_object__for_each_program(program, object) {
-    if (!bpf_program__autoload(program) || is_iterator(program)) continue;
-    last_complaint.clear();
-    bpf_link* link = needs_cgroup(program) ? bpf_program__attach_cgroup(program, cgroup_fd) : bpf_program__attach(program);
-    if (link == nullptr) {
-      missing.push_back({bpf_program__name(program), reason_of(errno)});
-    } else {
-      attached.push_back({bpf_program__name(program), std::unique_ptr<bpf_link, CloseLink>(link), needs_cgroup(program)});
-    }
-  }
-}
-
-// Opens an iterator of a loaded program and hands `take` each whole struct of `size` bytes.
-Status iterate(bpf_program* program, const bpf_iter_attach_opts* options, size_t size,
-               const std::function<void(const char*)>& take) {
-  const std::string name = bpf_program__name(program);
-  if (bpf_program__fd(program) < 0) return fail(ErrorCode::kUnavailable, name + " is not loaded");
-  const std::unique_ptr<bpf_link, CloseLink> link(bpf_program__attach_iter(program, options));
-  if (!link) return fail(ErrorCode::kUnavailable, name + ": " + reason_of(errno));
-  const int fd = bpf_iter_create(bpf_link__fd(link.get()));
-  if (fd < 0) return fail(ErrorCode::kUnavailable, name + ": " + reason_of(errno));
+// Reads an iterator to its end and hands `take` each whole struct of `size` bytes.
+Status read_iterator(Operations& operations, const char* name, uint32_t netns, size_t size,
+                     const std::function<void(const char*)>& take) {
+  const auto fd = operations.open_iterator(name, netns);
+  if (!fd.has_value()) return std::unexpected(fd.error());
   std::vector<char> buffer(size * 256);
   size_t held = 0;
   ssize_t got = 0;
-  while ((got = read(fd, buffer.data() + held, buffer.size() - held)) > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) {
+  while ((got = read(fd->get(), buffer.data() + held, buffer.size() - held)) > 0 ||
+         (got < 0 && (errno == EAGAIN || errno == EINTR))) {
     if (got < 0) continue;
     held += static_cast<size_t>(got);
     size_t at = 0;
@@ -173,9 +53,7 @@ Status iterate(bpf_program* program, const bpf_iter_attach_opts* options, size_t
     std::memmove(buffer.data(), buffer.data() + at, held - at);
     held -= at;
   }
-  const int error = errno;
-  close(fd);
-  if (got < 0) return fail(ErrorCode::kIo, name + ": " + std::strerror(error));
+  if (got < 0) return fail(ErrorCode::kIo, std::string(name) + ": " + std::strerror(errno));
   return {};
 }
 
@@ -186,41 +64,26 @@ struct Drain {
   size_t left = 0;
 };
 
-class LoadedPrograms final : public KernelPrograms {
+class MappedPrograms final : public KernelPrograms {
  public:
-  static Result<std::unique_ptr<KernelPrograms>> load_all(const KernelProgramsOptions& options) {
-    auto programs = std::make_unique<LoadedPrograms>();
-    libbpf_set_print(keep_complaint);
-    const int subsystem = subsystem_index(options.cgroups.version1_controller);
-    const bool with_cgroup = !options.cgroups.version2.empty();
-    programs->sockets_ = load_what_works<sockets_bpf>(
-        [&](sockets_bpf& skeleton) {
-          skeleton.rodata->pb_cgroup1_subsystem = subsystem;
-          bpf_map__set_max_entries(skeleton.maps.socket_ring, static_cast<uint32_t>(options.socket_ring_bytes));
-        },
-        with_cgroup, programs->missing_);
-    programs->processes_ = load_what_works<processes_bpf>(
-        [&](processes_bpf& skeleton) {
-          skeleton.rodata->pb_cgroup1_subsystem = subsystem;
-          skeleton.rodata->pb_cgroup1_hierarchy = subsystem < 0 ? 0 : options.cgroups.version1_hierarchy;
-          bpf_map__set_max_entries(skeleton.maps.process_ring, static_cast<uint32_t>(options.process_ring_bytes));
-        },
-        true, programs->missing_);
-    if (!programs->sockets_ && !programs->processes_) {
-      const std::string reason = programs->missing_.empty() ? "unknown" : programs->missing_.back().reason;
-      return fail(reason.find("not permitted") != std::string::npos ? ErrorCode::kDenied : ErrorCode::kUnavailable,
-                  "kernel programs cannot be loaded: " + reason);
-    }
-    programs->attach(options.cgroups.version2);
+  static Result<std::unique_ptr<KernelPrograms>> map(Operations& operations, LoadedPrograms loaded) {
+    auto programs = std::make_unique<MappedPrograms>(operations, std::move(loaded));
     const Status rings = programs->open_rings();
     if (!rings.has_value()) return std::unexpected(rings.error());
     return programs;
   }
 
-  [[nodiscard]] const std::vector<MissingProgram>& missing() const override { return missing_; }
+  MappedPrograms(Operations& operations, LoadedPrograms loaded)
+      : operations_(operations),
+        loaded_(std::move(loaded)),
+        socket_counters_(find_map(".data.socket_counters")),
+        process_counters_(find_map(".data.process_counters")) {}
+  ~MappedPrograms() override { operations_.unload_programs(); }
+
+  [[nodiscard]] const std::vector<MissingProgram>& missing() const override { return loaded_.missing; }
 
   [[nodiscard]] bool attached(std::string_view program) const override {
-    return std::ranges::any_of(attached_, [&](const Attached& one) { return one.name == program; });
+    return std::ranges::find(loaded_.attached, program) != loaded_.attached.end();
   }
 
   bool drain_sockets(size_t maximum, const TakeSocket& take) override {
@@ -236,64 +99,45 @@ class LoadedPrograms final : public KernelPrograms {
   }
 
   void drain_overflow(const TakeSocket& take) override {
-    if (!sockets_) return;
+    const int overflow = find_map("overflow");
     pb_socket_event event;
-    while (bpf_map_lookup_and_delete_elem(bpf_map__fd(sockets_->maps.overflow), nullptr, &event) == 0) take(event);
+    while (overflow >= 0 && bpf_map_lookup_and_delete_elem(overflow, nullptr, &event) == 0) take(event);
   }
 
-  std::span<const uint64_t> socket_events_given() override {
-    return given(sockets_ ? sockets_->bss->socket_counters : nullptr, socket_given_);
-  }
-  std::span<const uint64_t> process_events_given() override {
-    return given(processes_ ? processes_->bss->process_counters : nullptr, process_given_);
-  }
+  std::span<const uint64_t> socket_events_given() override { return given(socket_counters_.get(), socket_given_); }
+  std::span<const uint64_t> process_events_given() override { return given(process_counters_.get(), process_given_); }
 
   [[nodiscard]] Totals totals() const override {
     Totals sum;
-    for (size_t cpu = 0; cpu < cpus_; ++cpu) {
-      if (!sockets_) break;
-      const auto& counters = sockets_->bss->socket_counters[cpu];
-      sum.parked += __atomic_load_n(&counters.parked, __ATOMIC_RELAXED);
-      sum.lost += __atomic_load_n(&counters.lost, __ATOMIC_RELAXED);
-      sum.unnamed += __atomic_load_n(&counters.unnamed, __ATOMIC_RELAXED);
+    const pb_cpu_counters* counters = socket_counters_.get();
+    for (size_t cpu = 0; counters != nullptr && cpu < cpus_; ++cpu) {
+      sum.parked += __atomic_load_n(&counters[cpu].parked, __ATOMIC_RELAXED);
+      sum.lost += __atomic_load_n(&counters[cpu].lost, __ATOMIC_RELAXED);
+      sum.unnamed += __atomic_load_n(&counters[cpu].unnamed, __ATOMIC_RELAXED);
     }
     return sum;
   }
 
   Status list_processes(const TakeProcess& take) override {
-    if (!processes_) return fail(ErrorCode::kUnavailable, "process programs are not loaded");
-    return iterate(processes_->progs.list_processes, nullptr, sizeof(pb_process_event),
-                   [&](const char* bytes) { take({bytes, sizeof(pb_process_event)}); });
+    return read_iterator(operations_, "list_processes", 0, sizeof(pb_process_event),
+                         [&](const char* bytes) { take({bytes, sizeof(pb_process_event)}); });
   }
   Status find_owners() override {
-    if (!sockets_) return fail(ErrorCode::kUnavailable, "socket programs are not loaded");
-    return iterate(sockets_->progs.find_owners, nullptr, 1, [](const char*) {});
+    return read_iterator(operations_, "find_owners", 0, 1, [](const char*) {});
   }
-  Status list_sockets(const TakeSocket& take) override {
-    if (!sockets_) return fail(ErrorCode::kUnavailable, "socket programs are not loaded");
-    return iterate(sockets_->progs.list_sockets, nullptr, sizeof(pb_socket_event), taker(take));
+  Status list_sockets(uint32_t netns, const TakeSocket& take) override {
+    return read_iterator(operations_, "list_sockets", netns, sizeof(pb_socket_event), taker(take));
   }
   Status list_alive(const TakeSocket& take) override {
-    if (!sockets_) return fail(ErrorCode::kUnavailable, "socket programs are not loaded");
-    bpf_iter_link_info about{};
-    about.map.map_fd = static_cast<uint32_t>(bpf_map__fd(sockets_->maps.sockets));
-    bpf_iter_attach_opts options{};
-    options.sz = sizeof options;
-    options.link_info = &about;
-    options.link_info_len = sizeof about;
-    return iterate(sockets_->progs.list_alive, &options, sizeof(pb_socket_event), taker(take));
+    return read_iterator(operations_, "list_alive", 0, sizeof(pb_socket_event), taker(take));
   }
 
   std::vector<std::string> find_detached() override {
-    std::vector<std::string> detached;
-    for (const Attached& one : attached_) {
-      bpf_link_info about{};
-      uint32_t size = sizeof about;
-      const bool known = bpf_obj_get_info_by_fd(bpf_link__fd(one.link.get()), &about, &size) == 0;
-      if (!known || (one.cgroup && about.cgroup.cgroup_id == 0)) detached.push_back(one.name);
-    }
-    return detached;
+    auto detached = operations_.find_detached();
+    // Whoever held them is gone, and they with it.
+    return detached.has_value() ? std::move(*detached) : loaded_.attached;
   }
+  Status attach_again(std::string_view program) override { return operations_.attach_again(program); }
 
  private:
   static std::function<void(const char*)> taker(const TakeSocket& take) {
@@ -304,23 +148,22 @@ class LoadedPrograms final : public KernelPrograms {
     };
   }
 
-  void attach(const std::string& cgroup_root) {
-    const int cgroup_fd = cgroup_root.empty() ? -1 : open(cgroup_root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    // Processes first: a socket's event must find its process.
-    if (processes_) attach_all(processes_->obj, cgroup_fd, attached_, missing_);
-    if (sockets_) attach_all(sockets_->obj, cgroup_fd, attached_, missing_);
-    if (sockets_) sockets_->bss->pb_use_state_callback = attached("on_state") ? 0 : 1;
-    if (cgroup_fd >= 0) close(cgroup_fd);
+  // Negative when the object that has it was not loaded.
+  [[nodiscard]] int find_map(std::string_view name) const {
+    const auto map = std::ranges::find(loaded_.maps, name, &SharedMap::name);
+    return map == loaded_.maps.end() ? -1 : map->fd.get();
   }
 
   Status open_rings() {
-    if (sockets_) {
-      socket_ring_.reset(ring_buffer__new(bpf_map__fd(sockets_->maps.socket_ring), take_socket, &socket_drain_, nullptr));
-      if (!socket_ring_) return fail(ErrorCode::kIo, "the socket ring cannot be mapped: " + reason_of(errno));
+    if (const int fd = find_map("socket_ring"); fd >= 0) {
+      socket_ring_.reset(ring_buffer__new(fd, take_socket, &socket_drain_, nullptr));
+      if (!socket_ring_ || socket_counters_.get() == nullptr)
+        return fail(ErrorCode::kIo, std::string("the socket ring cannot be mapped: ") + std::strerror(errno));
     }
-    if (processes_) {
-      process_ring_.reset(ring_buffer__new(bpf_map__fd(processes_->maps.process_ring), take_process, &process_drain_, nullptr));
-      if (!process_ring_) return fail(ErrorCode::kIo, "the process ring cannot be mapped: " + reason_of(errno));
+    if (const int fd = find_map("process_ring"); fd >= 0) {
+      process_ring_.reset(ring_buffer__new(fd, take_process, &process_drain_, nullptr));
+      if (!process_ring_ || process_counters_.get() == nullptr)
+        return fail(ErrorCode::kIo, std::string("the process ring cannot be mapped: ") + std::strerror(errno));
     }
     return {};
   }
@@ -345,10 +188,10 @@ class LoadedPrograms final : public KernelPrograms {
   }
 
   const size_t cpus_ = static_cast<size_t>(std::clamp(libbpf_num_possible_cpus(), 1, PB_CPUS_MAX));
-  SkeletonPtr<sockets_bpf> sockets_;
-  SkeletonPtr<processes_bpf> processes_;
-  std::vector<Attached> attached_;
-  std::vector<MissingProgram> missing_;
+  Operations& operations_;
+  const LoadedPrograms loaded_;
+  const Counters socket_counters_;
+  const Counters process_counters_;
   Drain<TakeSocket> socket_drain_;
   Drain<TakeProcess> process_drain_;
   std::unique_ptr<ring_buffer, CloseRing> socket_ring_;
@@ -359,8 +202,10 @@ class LoadedPrograms final : public KernelPrograms {
 
 }  // namespace
 
-Result<std::unique_ptr<KernelPrograms>> KernelPrograms::load(const KernelProgramsOptions& options) {
-  return LoadedPrograms::load_all(options);
+Result<std::unique_ptr<KernelPrograms>> KernelPrograms::load(Operations& operations, const ProgramOptions& options) {
+  auto loaded = operations.load_programs(options);
+  if (!loaded.has_value()) return std::unexpected(loaded.error());
+  return MappedPrograms::map(operations, std::move(*loaded));
 }
 
 }  // namespace portbook

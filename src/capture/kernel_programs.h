@@ -1,4 +1,4 @@
-// The programs in the kernel: loaded, attached, read and watched. What cannot be loaded here is left out and said.
+// The programs in the kernel, as their reader sees them: the rings, the counters, the snapshots. Loading them is privilege/'s.
 #pragma once
 
 #include <cstdint>
@@ -11,28 +11,16 @@
 
 #include "base/result.h"
 #include "capture/bpf/events.h"
-#include "capture/cgroups.h"
+#include "privilege/operations.h"
 
 namespace portbook {
-
-struct KernelProgramsOptions {
-  size_t socket_ring_bytes;
-  size_t process_ring_bytes;
-  CgroupMounts cgroups;
-};
-
-// One program that is not attached, and the kernel's reason.
-struct MissingProgram {
-  std::string name;
-  std::string reason;
-};
 
 // Owned by one thread but where said. Destroying it detaches everything.
 class KernelPrograms {
  public:
-  // Loads and attaches all programs that this kernel accepts. Errors: kDenied, kUnavailable (none could be loaded), with one
-  // sentence.
-  static Result<std::unique_ptr<KernelPrograms>> load(const KernelProgramsOptions& options);
+  // Has all programs that this kernel accepts loaded and attached, and maps their rings. `operations` outlives it.
+  // Errors: kDenied, kUnavailable (none could be loaded), kIo, with one sentence.
+  static Result<std::unique_ptr<KernelPrograms>> load(Operations& operations, const ProgramOptions& options);
   virtual ~KernelPrograms() = default;
 
   [[nodiscard]] virtual const std::vector<MissingProgram>& missing() const = 0;
@@ -61,12 +49,14 @@ class KernelPrograms {
   // Snapshots. Errors: kUnavailable where the iterator could not be loaded; kIo.
   virtual Status list_processes(const TakeProcess& take) = 0;
   virtual Status find_owners() = 0;
-  // The TCP sockets that were there before the programs, of the calling thread's network namespace. From any thread, one at a time.
-  virtual Status list_sockets(const TakeSocket& take) = 0;
+  // The TCP sockets of a network namespace that were there before the programs. Errors: also kNotFound, kDenied (the namespace).
+  virtual Status list_sockets(uint32_t netns, const TakeSocket& take) = 0;
   virtual Status list_alive(const TakeSocket& take) = 0;
 
   // The names of programs that somebody has detached since. A few system calls.
   virtual std::vector<std::string> find_detached() = 0;
+  // Attaches one of them again. Errors: kNotFound, kUnavailable with the reason.
+  virtual Status attach_again(std::string_view program) = 0;
 };
 
 }  // namespace portbook

@@ -1,5 +1,6 @@
 #include "capture/netlink_socket.h"
 
+#include <linux/netlink.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -18,35 +19,6 @@ bool for_each_message(ByteView datagram, const std::function<void(const NetlinkM
     datagram = datagram.subspan(std::min<size_t>((head.nlmsg_len + 3u) & ~3u, datagram.size()));
   }
   return true;
-}
-
-Result<NetlinkSocket> NetlinkSocket::open(int family, uint32_t groups, int receive_bytes) {
-  NetlinkSocket opened(mnl_socket_open2(family, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!opened.socket_) {
-    const bool lacking = errno == EPROTONOSUPPORT || errno == EAFNOSUPPORT;
-    return fail(lacking ? ErrorCode::kUnavailable : ErrorCode::kIo, std::string("netlink socket: ") + std::strerror(errno));
-  }
-  if (setsockopt(opened.fd(), SOL_SOCKET, SO_RCVBUFFORCE, &receive_bytes, sizeof receive_bytes) != 0) {
-    setsockopt(opened.fd(), SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
-  }
-  if (mnl_socket_bind(opened.socket_.get(), groups, MNL_SOCKET_AUTOPID) != 0) {
-    return fail(errno == EPERM ? ErrorCode::kDenied : ErrorCode::kIo, std::string("netlink groups: ") + std::strerror(errno));
-  }
-  return opened;
-}
-
-Status NetlinkSocket::request_dump(uint16_t type, ByteView head, uint32_t seq) {
-  std::array<char, 256> buffer{};
-  nlmsghdr* message = mnl_nlmsg_put_header(buffer.data());
-  message->nlmsg_type = type;
-  message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  message->nlmsg_seq = seq;
-  void* extra = mnl_nlmsg_put_extra_header(message, head.size());
-  std::memcpy(extra, head.data(), head.size());
-  if (mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) < 0) {
-    return fail(errno == EPERM ? ErrorCode::kDenied : ErrorCode::kIo, std::string("netlink dump: ") + std::strerror(errno));
-  }
-  return {};
 }
 
 NetlinkSocket::Received NetlinkSocket::receive(NetlinkBuffers& buffers, const std::function<void(const NetlinkMessage&)>& take) {

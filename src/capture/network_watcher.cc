@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
@@ -11,9 +9,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
-
-#include "capture/namespaces.h"
 
 namespace portbook {
 
@@ -31,22 +28,6 @@ constexpr uint64_t kSearchAgainNs = 100 * kNsPerMs;
 constexpr int kConntrackReceiveBytes = 16 << 20;
 constexpr int kRouteReceiveBytes = 1 << 20;
 constexpr uint64_t kStartTimeoutNs = 2 * kNsPerSecond;
-constexpr uint16_t kConntrackGet = NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET;
-
-uint32_t group(int number) {
-  return 1u << (number - 1);
-}
-
-// Writes "1" into a setting of the calling thread's namespace. Empty, or what went wrong.
-std::string set_to_one(const std::string& name) {
-  const std::string path = "/proc/sys/net/netfilter/" + name;
-  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return name + " cannot be set";
-  char value = 0;
-  const bool set = (pread(fd, &value, 1, 0) == 1 && value == '1') || pwrite(fd, "1\n", 2, 0) == 2;
-  close(fd);
-  return set ? std::string() : name + " cannot be set";
-}
 
 }  // namespace
 
@@ -70,8 +51,10 @@ struct NetworkWatcher::Namespace {
   std::string trouble;
 };
 
-NetworkWatcher::NetworkWatcher(uint64_t host_boot, NatTable& nat, Stream& leases, Stream& addresses, Clock& clock)
-    : host_boot_(host_boot),
+NetworkWatcher::NetworkWatcher(Operations& operations, uint64_t host_boot, NatTable& nat, Stream& leases, Stream& addresses,
+                               Clock& clock)
+    : operations_(operations),
+      host_boot_(host_boot),
       nat_(nat),
       leases_(leases),
       addresses_(addresses),
@@ -209,10 +192,8 @@ void NetworkWatcher::read_addresses(Namespace& watched) {
       watched.route_seq = 0;
       if (!addresses_done) {
         watched.route_dump = RTM_GETADDR;
-        const ifaddrmsg head{};
         watched.route_seq = next_seq_++;
-        const Byte* bytes = reinterpret_cast<const Byte*>(&head);
-        if (!watched.route->request_dump(RTM_GETADDR, {bytes, sizeof head}, watched.route_seq).has_value()) watched.route_seq = 0;
+        if (!operations_.request_dump(watched.netns, DumpKind::kAddresses, watched.route_seq).has_value()) watched.route_seq = 0;
         return;
       }
       watched.addresses.end_dump(now, "its end was lost; it was gone when the kernel was asked");
@@ -231,11 +212,7 @@ void NetworkWatcher::dump_conntrack(Namespace& watched, bool initial) {
   watched.next_dump = clock_.boot_ns() + kDumpEveryNs;
   watched.conntrack_seq = next_seq_++;
   watched.leases.begin_dump(initial);
-  nfgenmsg head{};
-  head.nfgen_family = AF_UNSPEC;
-  head.version = NFNETLINK_V0;
-  const Status asked =
-      watched.conntrack->request_dump(kConntrackGet, {reinterpret_cast<const Byte*>(&head), sizeof head}, watched.conntrack_seq);
+  const Status asked = operations_.request_dump(watched.netns, DumpKind::kConntrack, watched.conntrack_seq);
   if (asked.has_value()) return;
   watched.conntrack_seq = 0;
   watched.trouble = asked.error().message;
@@ -246,30 +223,26 @@ void NetworkWatcher::dump_addresses(Namespace& watched) {
   // Interfaces first: addresses are shown with their names.
   watched.route_dump = RTM_GETLINK;
   watched.route_seq = next_seq_++;
-  const ifinfomsg head{};
-  if (!watched.route->request_dump(RTM_GETLINK, {reinterpret_cast<const Byte*>(&head), sizeof head}, watched.route_seq)
-           .has_value()) {
-    watched.route_seq = 0;
-  }
+  if (!operations_.request_dump(watched.netns, DumpKind::kLinks, watched.route_seq).has_value()) watched.route_seq = 0;
 }
 
-void NetworkWatcher::watch(uint32_t netns, const std::string& path) {
+Status NetworkWatcher::open_sockets(Namespace& watched) {
+  const auto missing = operations_.set_conntrack_settings(watched.netns);
+  if (!missing.has_value()) return std::unexpected(missing.error());
+  for (const std::string& name : *missing) settings_missing_ = name + " cannot be set";
+  auto route = operations_.open_netlink(watched.netns, NetlinkKind::kRoute, kRouteReceiveBytes);
+  if (route.has_value()) watched.route.emplace(std::move(*route));
+  auto conntrack = operations_.open_netlink(watched.netns, NetlinkKind::kConntrack, kConntrackReceiveBytes);
+  if (!conntrack.has_value()) return std::unexpected(conntrack.error());
+  watched.conntrack.emplace(std::move(*conntrack));
+  return {};
+}
+
+void NetworkWatcher::watch(uint32_t netns) {
   auto watched = std::make_unique<Namespace>(
       netns, Leases(host_boot_, netns, nat_, boot_clock_, [this](Record& record) { leases_.add(record); }),
       Addresses(netns, boot_clock_, [this](Record& record) { addresses_.add(record); }));
-  const Status entered = in_network_namespace(path, netns, [&]() -> Status {
-    for (const char* name : {"nf_conntrack_events", "nf_conntrack_timestamp", "nf_conntrack_acct"}) {
-      const std::string missing = set_to_one(name);
-      if (!missing.empty()) settings_missing_ = missing;
-    }
-    auto route = NetlinkSocket::open(NETLINK_ROUTE, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR, kRouteReceiveBytes);
-    if (route.has_value()) watched->route = std::move(*route);
-    auto conntrack = NetlinkSocket::open(NETLINK_NETFILTER, group(NFNLGRP_CONNTRACK_NEW) | group(NFNLGRP_CONNTRACK_DESTROY),
-                                         kConntrackReceiveBytes);
-    if (!conntrack.has_value()) return std::unexpected(conntrack.error());
-    watched->conntrack = std::move(*conntrack);
-    return {};
-  });
+  const Status entered = open_sockets(*watched);
   if (!entered.has_value()) {
     if (entered.error().code == ErrorCode::kNotFound) return;
     watched->trouble = entered.error().message;
@@ -286,6 +259,7 @@ void NetworkWatcher::watch(uint32_t netns, const std::string& path) {
 }
 
 void NetworkWatcher::drop(uint32_t netns, Namespace& watched) {
+  operations_.leave_namespace(netns);
   const TimeNs now = clock_.now();
   watched.leases.end_all(now, "its network namespace is gone");
   watched.addresses.end_all(now, "its network namespace is gone");
@@ -294,16 +268,18 @@ void NetworkWatcher::drop(uint32_t netns, Namespace& watched) {
 
 void NetworkWatcher::find_namespaces() {
   const uint64_t began = clock_.boot_ns();
-  const auto found = find_network_namespaces();
+  const auto searched = operations_.find_network_namespaces();
+  // Who cannot search does not know that one is gone.
+  const std::vector<uint32_t> found = searched.value_or(std::vector<uint32_t>());
   bool changed = false;
-  for (const auto& [netns, path] : found) {
+  for (const uint32_t netns : found) {
     if (namespaces_.contains(netns)) continue;
-    watch(netns, path);
+    watch(netns);
     changed = true;
   }
-  for (auto at = namespaces_.begin(); at != namespaces_.end();) {
+  for (auto at = namespaces_.begin(); searched.has_value() && at != namespaces_.end();) {
     // Our sockets would keep a namespace alive that nobody else uses any more.
-    at->second->unseen = found.contains(at->first) ? 0 : at->second->unseen + 1;
+    at->second->unseen = std::ranges::binary_search(found, at->first) ? 0 : at->second->unseen + 1;
     if (at->second->unseen < 2) {
       ++at;
       continue;

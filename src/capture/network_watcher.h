@@ -17,13 +17,14 @@
 #include "capture/netlink_socket.h"
 #include "capture/outbox.h"
 #include "capture/report.h"
+#include "privilege/operations.h"
 
 namespace portbook {
 
 // Everything passed in outlives it. start(), then stop(); report() from any thread.
 class NetworkWatcher {
  public:
-  NetworkWatcher(uint64_t host_boot, NatTable& nat, Stream& leases, Stream& addresses, Clock& clock);
+  NetworkWatcher(Operations& operations, uint64_t host_boot, NatTable& nat, Stream& leases, Stream& addresses, Clock& clock);
   ~NetworkWatcher();
   NetworkWatcher(const NetworkWatcher&) = delete;
 
@@ -37,7 +38,8 @@ class NetworkWatcher {
 
   void run();
   void find_namespaces();
-  void watch(uint32_t netns, const std::string& path);
+  void watch(uint32_t netns);
+  Status open_sockets(Namespace& watched);
   void drop(uint32_t netns, Namespace& watched);
   // True when something was read.
   bool read_all();
@@ -49,6 +51,7 @@ class NetworkWatcher {
   void second();
   void publish_report();
 
+  Operations& operations_;
   const uint64_t host_boot_;
   NatTable& nat_;
   Stream& leases_;

@@ -1,7 +1,3 @@
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <charconv>
 
 #include "capture/processes.h"
@@ -11,42 +7,19 @@ namespace portbook {
 
 namespace {
 
-// At most `maximum` bytes of a file; empty when it cannot be read.
-std::string read_whole(const std::string& path, size_t maximum) {
-  std::string text;
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return text;
-  text.resize(maximum);
-  size_t used = 0;
-  for (ssize_t got = 1; got > 0 && used < maximum;) {
-    got = read(fd, text.data() + used, maximum - used);
-    if (got > 0) used += static_cast<size_t>(got);
-  }
-  close(fd);
-  text.resize(used);
-  return text;
-}
-
-std::string read_link(const std::string& path) {
-  std::string target(4096, '\0');
-  const ssize_t length = readlink(path.c_str(), target.data(), target.size());
-  target.resize(length > 0 ? static_cast<size_t>(length) : 0);
-  return target;
-}
-
 class ProcFileReader final : public ProcReader {
  public:
-  explicit ProcFileReader(bool with_cmdline) : with_cmdline_(with_cmdline) {}
+  ProcFileReader(Operations& operations, bool with_cmdline) : operations_(operations), with_cmdline_(with_cmdline) {}
 
   std::unique_ptr<Found> read(uint32_t tgid) override {
-    const std::string folder = fmt::format("/proc/{}/", tgid);
-    const std::string stat = read_whole(folder + "stat", 4096);
+    const uint32_t wanted = kProcessStat | kProcessExe | kProcessCwd | (with_cmdline_ ? kProcessCmdline : 0);
+    auto files = operations_.read_process(tgid, wanted);
     auto found = std::make_unique<Found>();
-    if (!parse_stat(stat, *found)) return nullptr;
-    found->image.exe = read_link(folder + "exe");
-    found->image.cwd = read_link(folder + "cwd");
+    if (!files.has_value() || !parse_stat(files->stat, *found)) return nullptr;
+    found->image.exe = std::move(files->exe);
+    found->image.cwd = std::move(files->cwd);
     if (with_cmdline_) {
-      Redacted redacted = redact_arguments(read_whole(folder + "cmdline", PB_ARGS_BYTES_MAX));
+      Redacted redacted = redact_arguments(files->cmdline);
       found->image.cmdline = std::move(redacted.text);
       found->image.redacted = redacted.count;
     }
@@ -72,13 +45,14 @@ class ProcFileReader final : public ProcReader {
     return false;
   }
 
+  Operations& operations_;
   const bool with_cmdline_;
 };
 
 }  // namespace
 
-std::unique_ptr<ProcReader> make_proc_reader(bool with_cmdline) {
-  return std::make_unique<ProcFileReader>(with_cmdline);
+std::unique_ptr<ProcReader> make_proc_reader(Operations& operations, bool with_cmdline) {
+  return std::make_unique<ProcFileReader>(operations, with_cmdline);
 }
 
 }  // namespace portbook

@@ -14,6 +14,7 @@
 #include "capture/bpf/events.h"
 #include "capture/cgroups.h"
 #include "capture/user_names.h"
+#include "privilege/operations.h"
 #include "record/record.h"
 
 namespace portbook {
@@ -66,7 +67,8 @@ class ProcReader {
   // Nothing when there is no such process any more.
   virtual std::unique_ptr<Found> read(uint32_t tgid) = 0;
 };
-std::unique_ptr<ProcReader> make_proc_reader(bool with_cmdline);
+// `operations` outlives it.
+std::unique_ptr<ProcReader> make_proc_reader(Operations& operations, bool with_cmdline);
 
 // Owned by one thread.
 class Processes {

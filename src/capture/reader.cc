@@ -10,8 +10,6 @@
 #include <cstring>
 #include <utility>
 
-#include "capture/namespaces.h"
-
 namespace portbook {
 
 namespace {
@@ -44,12 +42,14 @@ void arm_clock_change_timer(int fd) {
 
 }  // namespace
 
-Reader::Reader(const ReaderOptions& options, KernelPrograms* programs, const NatTable& nat, Stream& stream, Clock& clock)
-    : programs_(programs),
+Reader::Reader(const ReaderOptions& options, Operations& operations, KernelPrograms* programs, const NatTable& nat, Stream& stream,
+               Clock& clock)
+    : operations_(operations),
+      programs_(programs),
       stream_(stream),
       clock_(clock),
       boot_clock_(clock),
-      proc_(make_proc_reader(options.with_cmdline)),
+      proc_(make_proc_reader(operations, options.with_cmdline)),
       processes_(boot_clock_, cgroups_, *proc_, options.with_cmdline),
       sockets_(options.host_boot, boot_clock_, processes_, nat, [this](Record& record) { stream_.add(record); }),
       stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
@@ -83,9 +83,10 @@ std::vector<std::string> Reader::take_snapshot() {
   const Status owners = programs_->find_owners();
   if (!owners.has_value()) missing.push_back("owners of sockets that were there before: " + owners.error().message);
   std::vector<pb_socket_event> found;
-  for (const auto& [netns, path] : find_network_namespaces()) {
-    const Status listed = in_network_namespace(
-        path, netns, [&] { return programs_->list_sockets([&](const pb_socket_event& one) { found.push_back(one); }); });
+  const auto namespaces = operations_.find_network_namespaces();
+  if (!namespaces.has_value()) missing.push_back("sockets that were there before: " + namespaces.error().message);
+  for (const uint32_t netns : namespaces.value_or(std::vector<uint32_t>())) {
+    const Status listed = programs_->list_sockets(netns, [&](const pb_socket_event& one) { found.push_back(one); });
     if (!listed.has_value() && listed.error().code != ErrorCode::kNotFound) {
       missing.push_back("sockets that were there before: " + listed.error().message);
     }

@@ -29,7 +29,8 @@ struct ReaderOptions {
 class Reader {
  public:
   // `programs` may be null: then only the clock is watched.
-  Reader(const ReaderOptions& options, KernelPrograms* programs, const NatTable& nat, Stream& stream, Clock& clock);
+  Reader(const ReaderOptions& options, Operations& operations, KernelPrograms* programs, const NatTable& nat, Stream& stream,
+         Clock& clock);
   ~Reader();
   Reader(const Reader&) = delete;
 
@@ -64,6 +65,7 @@ class Reader {
   void write_gap(const Loss& loss, std::string_view cause, bool ended = true);  // not ended: it goes on until capture begins anew
   void write_clock(const BootClock::Change& change);
 
+  Operations& operations_;
   KernelPrograms* const programs_;
   Stream& stream_;
   Clock& clock_;

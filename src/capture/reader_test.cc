@@ -24,9 +24,10 @@ class DetachedPrograms final : public KernelPrograms {
   Totals totals() const override { return {}; }
   Status list_processes(const TakeProcess&) override { return {}; }
   Status find_owners() override { return {}; }
-  Status list_sockets(const TakeSocket&) override { return {}; }
+  Status list_sockets(uint32_t, const TakeSocket&) override { return {}; }
   Status list_alive(const TakeSocket&) override { return {}; }
   std::vector<std::string> find_detached() override { return {"on_socket"}; }
+  Status attach_again(std::string_view) override { return fail(ErrorCode::kUnavailable, "it is gone"); }
 
  private:
   std::vector<MissingProgram> missing_;
@@ -66,7 +67,8 @@ TEST(Reader, a_detached_program_is_a_gap_that_has_not_ended) {
   DetachedPrograms programs;
   NatTable nat;
   HastyClock clock;
-  Reader reader({}, &programs, nat, stream, clock);
+  const auto operations = make_direct_operations();
+  Reader reader({}, *operations, &programs, nat, stream, clock);
   reader.start();
   {
     std::unique_lock lock(mutex);

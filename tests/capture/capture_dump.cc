@@ -37,8 +37,8 @@ int main(int argc, char** argv) {
   if (argc > 2) {
     const std::string_view socket_ring = argv[1];
     const std::string_view process_ring = argv[2];
-    std::from_chars(socket_ring.begin(), socket_ring.end(), options.socket_ring_bytes);
-    std::from_chars(process_ring.begin(), process_ring.end(), options.process_ring_bytes);
+    std::from_chars(socket_ring.begin(), socket_ring.end(), options.programs.socket_ring_bytes);
+    std::from_chars(process_ring.begin(), process_ring.end(), options.programs.process_ring_bytes);
   }
   options.host = "test";
   options.version = "test";

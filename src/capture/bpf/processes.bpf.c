@@ -34,7 +34,8 @@ struct {
   __type(value, struct exec_scratch);
 } exec_scratch SEC(".maps");
 
-struct pb_cpu_counters process_counters[PB_CPUS_MAX];
+// In a section, and so a map, of its own: whoever reads the ring maps this too.
+struct pb_cpu_counters process_counters[PB_CPUS_MAX] SEC(".data.process_counters");
 
 static __always_inline struct pb_cpu_counters* counters(void) {
   return &process_counters[bpf_get_smp_processor_id() & (PB_CPUS_MAX - 1)];

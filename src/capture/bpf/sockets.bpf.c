@@ -43,7 +43,8 @@ struct {
   __type(value, struct pb_socket_event);
 } scratch SEC(".maps");
 
-struct pb_cpu_counters socket_counters[PB_CPUS_MAX];
+// In a section, and so a map, of its own: whoever reads the ring maps this too.
+struct pb_cpu_counters socket_counters[PB_CPUS_MAX] SEC(".data.socket_counters");
 
 // Set by portbook where the tracepoint on_state could not be attached. The tracepoint is preferred: sockops builds a context for
 // each of a connection's eight changes of state.

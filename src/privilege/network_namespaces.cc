@@ -1,11 +1,10 @@
-#include "capture/namespaces.h"
+#include "privilege/network_namespaces.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -13,7 +12,9 @@
 #include <cstring>
 #include <memory>
 #include <string_view>
-#include <thread>
+
+#include "base/check.h"
+#include "base/file_descriptor.h"
 
 namespace portbook {
 
@@ -46,7 +47,7 @@ uint32_t parse_link(const std::string& path) {
 
 }  // namespace
 
-std::map<uint32_t, std::string> find_network_namespaces() {
+std::map<uint32_t, std::string> find_namespace_paths() {
   std::map<uint32_t, std::string> found;
   for (const char* folder : {"/run/netns", "/run/docker/netns"}) {
     for_each_entry(folder, [&](const char* name) {
@@ -66,28 +67,22 @@ std::map<uint32_t, std::string> find_network_namespaces() {
   return found;
 }
 
-uint32_t own_network_namespace() {
-  return parse_link("/proc/thread-self/ns/net");
-}
-
 Status in_network_namespace(const std::string& path, uint32_t netns, const std::function<Status()>& work) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return fail(errno == ENOENT ? ErrorCode::kNotFound : ErrorCode::kDenied, path + ": " + std::strerror(errno));
-  struct stat about{};
-  Status status;
-  // The process may have ended and its number be another's by now.
-  if (fstat(fd, &about) != 0 || about.st_ino != netns) {
-    status = fail(ErrorCode::kNotFound, path + ": is no longer that namespace");
-  } else {
-    std::thread([&] {
-      if (setns(fd, CLONE_NEWNET) != 0) {
-        status = fail(errno == EPERM ? ErrorCode::kDenied : ErrorCode::kIo, path + ": cannot be entered: " + std::strerror(errno));
-      } else {
-        status = work();
-      }
-    }).join();
+  const FileDescriptor there(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!there.valid()) {
+    return fail(errno == ENOENT || errno == ESRCH ? ErrorCode::kNotFound : ErrorCode::kDenied, path + ": " + std::strerror(errno));
   }
-  close(fd);
+  struct stat about{};
+  // The process may have ended and its number be another's by now.
+  if (fstat(there.get(), &about) != 0 || about.st_ino != netns)
+    return fail(ErrorCode::kNotFound, path + ": is no longer that namespace");
+  const FileDescriptor here(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  if (!here.valid())
+    return fail(ErrorCode::kIo, std::string("the own network namespace cannot be opened: ") + std::strerror(errno));
+  if (setns(there.get(), CLONE_NEWNET) != 0)
+    return fail(errno == EPERM ? ErrorCode::kDenied : ErrorCode::kIo, path + ": cannot be entered: " + std::strerror(errno));
+  Status status = work();
+  PB_CHECK(setns(here.get(), CLONE_NEWNET) == 0);
   return status;
 }
 

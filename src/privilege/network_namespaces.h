@@ -1,4 +1,4 @@
-// The network namespaces of this host: which there are, and running something inside of one.
+// The network namespaces of this host: which there are, and doing something inside of one.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,9 @@ namespace portbook {
 
 // Namespaces by inode number, each with a path that opens it; found through processes and through names in /run/netns and
 // /run/docker/netns. Only what a process runs in or a name holds is found.
-std::map<uint32_t, std::string> find_network_namespaces();
+std::map<uint32_t, std::string> find_namespace_paths();
 
-// The inode number of the calling thread's network namespace; 0 when /proc does not say.
-uint32_t own_network_namespace();
-
-// Runs `work` on a thread of its own that has entered the namespace, and waits. The caller's namespace stays as it is.
+// Runs `work` in the namespace, on the calling thread, which is back in its own namespace afterwards; aborts if it cannot go back.
 // Errors: kDenied, kNotFound (gone meanwhile), kIo, and what `work` returns.
 Status in_network_namespace(const std::string& path, uint32_t netns, const std::function<Status()>& work);
 
