@@ -139,6 +139,13 @@ Result<WrittenTime> parse_time(std::string_view text, TimeNs now) {
   if (text == "now") return WrittenTime{now, 1};
   if (text.size() >= 10 && text.find_first_not_of("0123456789.") == std::string_view::npos) return parse_epoch(text);
 
+  if (text.empty() || text[0] < '0' || text[0] > '9') {
+    return fail(ErrorCode::kBadInput,
+                fmt::format("\"{}\" is not a time; write {} (Z or an offset such as +02:00), 12:03:04 (today, "
+                            "UTC), now, or seconds since 1970",
+                            text, format_time(now).substr(0, 11) + "12:03:04Z"));
+  }
+
   Cursor cursor(text);
   std::string_view expected;
   uint64_t ns_of_day = 0;

@@ -33,12 +33,20 @@ TEST(Clock, TimeWithoutFractionIsTheWholeSecond) {
 }
 
 TEST(Clock, NamesWhatIsWrong) {
-  for (const char* text : {"", "yesterday", "2026-13-01T00:00:00Z", "2026-02-30", "25:00", "12:61", "2026-11-22T12:03:04.Z",
-                           "2026-11-22T12:03:04+", "12345678901", "99999999999999999999"}) {
+  for (const char* text : {"2026-13-01T00:00:00Z", "2026-02-30", "25:00", "12:61", "2026-11-22T12:03:04.Z", "2026-11-22T12:03:04+",
+                           "12345678901", "99999999999999999999"}) {
     const auto time = parse_time(text, kNoon);
     ASSERT_FALSE(time.has_value()) << text;
     EXPECT_EQ(time.error().code, ErrorCode::kBadInput);
     EXPECT_NE(time.error().message.find("position"), std::string::npos) << time.error().message;
+  }
+}
+
+TEST(Clock, SaysHowTimesAreWritten) {
+  for (const char* text : {"", "yesterday", "-15m"}) {
+    const auto time = parse_time(text, kNoon);
+    ASSERT_FALSE(time.has_value()) << text;
+    EXPECT_NE(time.error().message.find("is not a time; write 2026-11-22T12:03:04Z"), std::string::npos) << time.error().message;
   }
 }
 

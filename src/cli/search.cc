@@ -24,6 +24,7 @@ struct Options {
 struct Page {
   std::string cursor;    // of the next page; empty when there is none
   std::string sentence;  // why the answer is not complete; empty when it is
+  std::string note;      // what of the answer may surprise
 };
 
 Result<Page> print_page(Client& client, const std::string& filter, const std::string& cursor, uint64_t limit, RowPrinter& printer,
@@ -47,6 +48,7 @@ Result<Page> print_page(Client& client, const std::string& filter, const std::st
                      if (element["error"].get(end) == simdjson::SUCCESS) failed = fail(ErrorCode::kIo, member(end, "message"));
                      if (element["end"].get(end) != simdjson::SUCCESS) return true;
                      page.cursor = member(end, "cursor");
+                     page.note = member(end, "note");
                      simdjson::dom::element completeness;
                      if (end["completeness"].get(completeness) == simdjson::SUCCESS) {
                        page.sentence = member(completeness, "state") == "complete" ? "" : member(completeness, "sentence");
@@ -66,15 +68,18 @@ int search(const Options& options) {
   const std::string filter = fmt::format("{}", fmt::join(options.filter, " "));
   std::string cursor;
   std::string sentence;
+  std::string note;
   uint64_t rows = 0;
   do {
     const auto page = print_page(*client, filter, cursor, options.limit - rows, *printer, rows);
     if (!page) return report(page.error());
     cursor = page->cursor;
     sentence = page->sentence;
+    note = page->note;
   } while (!cursor.empty() && rows < options.limit);
   printer->flush();
   if (!sentence.empty()) fmt::print(stderr, "{}\n", sentence);
+  if (!note.empty()) fmt::print(stderr, "{}\n", note);
   if (rows == 0 && !options.output.json && !options.output.csv) fmt::print(stderr, "Nothing matches.\n");
   if (!cursor.empty() && !options.output.json && !options.output.csv) {
     fmt::print(stderr, "The {} newest are shown; --limit gives more.\n", rows);

@@ -67,6 +67,12 @@ std::string what_for_people(simdjson::dom::element row, simdjson::dom::element r
   const std::string kind = member(record, "kind");
   if (kind == "process") return member(record, "cmdline");
   if (kind == "clock") return in_words(member(record, "clock_state"));
+  if (kind == "gap") {
+    const std::string count = member(record, "count");
+    const std::string end = member(record, "end");
+    return fmt::format("{} – {}, {} lost: {}", short_time(member(record, "start")), end.empty() ? "not ended" : short_time(end),
+                       count.empty() ? "unknown how many" : count, member(record, "cause"));
+  }
   if (kind == "batch") return fmt::format("{} of {}", member(record, "count"), member(record, "about"));
   if (kind == "address") {
     return fmt::format("{}/{} {} {}", member(record, "address"), member(record, "prefix"), member(record, "interface"),

@@ -2,12 +2,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
-#include <map>
 #include <memory>
 
 #include "cli/command.h"
 #include "cli/table.h"
+#include "cli/who_list.h"
+#include "query/moment.h"
 
 namespace portbook {
 
@@ -24,6 +24,8 @@ struct Options {
   std::string host;
   std::string window;
   std::string from_file;
+  std::vector<std::string> columns;
+  bool csv = false;
 };
 
 std::string records_of(element object) {
@@ -61,16 +63,24 @@ std::string process_text(element candidate) {
   return fmt::format("{} pid {}", name, member(process, "pid"));
 }
 
+// How far a candidate that does not cover the moment is from it.
+std::string distance_of(element candidate) {
+  uint64_t ns = 0;
+  const std::string position = member(candidate, "position");
+  if (position == "covers" || candidate["distance_ns"].get(ns) != simdjson::SUCCESS) return {};
+  return fmt::format(", {} {}", distance_text(ns), position == "before" ? "before the moment" : "after the moment");
+}
+
 void print_candidate(element candidate) {
   const std::string external = member(candidate, "external");
   const std::string peer = member(candidate, "peer");
   const std::string reason = member(candidate, "reason");
   std::string verdict = member(candidate, "verdict");
   std::ranges::replace(verdict, '_', ' ');
-  fmt::print("  {:<12}  {}{}  {}, {}{}  {}{}\n", verdict, inked(Ink::kInternal, member(candidate, "internal")),
+  fmt::print("  {:<12}  {}{}  {}, {}{}  {}{}{}\n", verdict, inked(Ink::kInternal, member(candidate, "internal")),
              external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external), process_text(candidate), member(candidate, "host"),
              peer.empty() ? "" : fmt::format(", {} {}", member(candidate, "relation") == "seen_by" ? "seen by" : "towards", peer),
-             inked(Ink::kDim, member(candidate, "state")), reason.empty() ? "" : ". " + reason);
+             inked(Ink::kDim, member(candidate, "state")), distance_of(candidate), reason.empty() ? "" : ". " + reason);
 }
 
 void print_candidates(simdjson::dom::array candidates) {
@@ -123,44 +133,13 @@ Client::Params params_of(const Options& options, const std::string& question) {
   return {{"q", question}, {"at", options.at}, {"peer", options.peer}, {"host", options.host}, {"window", options.window}};
 }
 
-// One question a line; a summary of the verdicts at the end.
-int ask_list(const Options& options, Client& client) {
-  std::ifstream in(options.from_file == "-" ? "/dev/stdin" : options.from_file);
-  if (!in) return report({ErrorCode::kNotFound, fmt::format("cannot read {}", options.from_file)});
-  std::map<std::string, size_t> verdicts;
-  size_t unanswered = 0;
-  for (std::string line; std::getline(in, line);) {
-    if (line.empty()) continue;
-    const auto answer = client.get("/api/v1/who", params_of(options, line));
-    if (!answer && answer.error().code != ErrorCode::kBadInput) return report(answer.error());
-    if (!answer) {
-      ++unanswered;
-      fmt::print(options.json ? stderr : stdout, "{}\n  not a question: {}\n", line, answer.error().message);
-      continue;
-    }
-    simdjson::dom::parser parser;
-    const simdjson::padded_string padded(*answer);
-    element parsed;
-    if (parser.parse(padded).get(parsed) != simdjson::SUCCESS) return report({ErrorCode::kIo, "the book's answer is not JSON"});
-    ++verdicts[member(parsed, "verdict")];
-    if (options.json) {
-      fmt::print("{}", *answer);
-    } else {
-      const std::string detail = member(parsed, "detail");
-      fmt::print("{}\n  {}{}{}\n", line, member(parsed, "sentence"), detail.empty() ? "" : ". ", detail);
-    }
-  }
-  std::string summary;
-  for (const auto& [verdict, count] : verdicts) summary += fmt::format("{}{} {}", summary.empty() ? "" : ", ", count, verdict);
-  if (unanswered > 0) summary += fmt::format("{}{} without an endpoint", summary.empty() ? "" : ", ", unanswered);
-  fmt::print(stderr, "{}\n", summary.empty() ? "no questions" : summary);
-  return unanswered > 0 ? exit_code(ErrorCode::kBadInput) : 0;
-}
-
 int who(const Options& options) {
   auto client = options.place.connect();
   if (!client) return report(client.error());
-  if (!options.from_file.empty()) return ask_list(options, *client);
+  if (!options.from_file.empty()) {
+    const ListForm form = options.json ? ListForm::kJson : options.csv ? ListForm::kCsv : ListForm::kText;
+    return ask_list(*client, {options.from_file, options.columns, form, params_of(options, "")});
+  }
   const std::string question = fmt::format("{}", fmt::join(options.question, " "));
   if (question.empty()) return report({ErrorCode::kBadInput, "name an endpoint, such as 203.0.113.5:41234, or paste a log line"});
   const auto answer = client->get("/api/v1/who", params_of(options, question));
@@ -178,12 +157,19 @@ void add_who(CLI::App& program, Run& run) {
   command->add_option("--peer", options->peer, "The other end, ADDRESS or ADDRESS:PORT: tells owners of one port apart");
   command->add_option("--host", options->host, "Only owners on that host");
   command->add_option("--window", options->window, "Widen the moment on both sides, such as 2s");
-  command->add_option("--from", options->from_file, "Answer each line of a file (- for standard input), in order");
-  command->add_flag("--json", options->json, "The whole answer as JSON");
+  auto* from = command->add_option("--from", options->from_file,
+                                   "Answer each line of a file (- for standard input), in order: log lines, or a table whose first "
+                                   "line names its columns");
+  command->add_option("--column", options->columns, "Of that table read only these columns, such as endpoint,time")
+      ->delimiter(',')
+      ->needs(from);
+  auto* json = command->add_flag("--json", options->json, "The whole answer as JSON; with --from one a line");
+  command->add_flag("--csv", options->csv, "With --from: one row for each line")->needs(from)->excludes(json);
   add_place_options(*command, options->place);
   command->footer(
       "Examples:\n"
       "  portbook who 203.0.113.5:41234 --at 2026-11-22T12:03:04.123Z --peer 198.51.100.9:443\n"
+      "  portbook who --from samples.csv --csv > answers.csv\n"
       "  grep blocked waf.log | portbook who --from - --json | jq -r '[.question.endpoint,.sentence] | @tsv'\n"
       "Exit code 1: nobody, not covered, or not whole and without an owner; with --from, 2: a line without an endpoint.");
   command->callback([options, &run] { run = [options] { return who(*options); }; });

@@ -6,6 +6,8 @@
 #include <array>
 #include <set>
 
+#include "query/moment.h"
+
 namespace portbook {
 
 namespace {
@@ -23,10 +25,6 @@ bool touches(TimeNs from, const std::optional<TimeNs>& to, TimeNs low, TimeNs hi
   return from <= high && (!to || *to > low);
 }
 
-std::string clock_of(TimeNs time) {
-  return format_time(time).substr(11, 8);
-}
-
 // The address sources' own gaps say nothing about sockets and leases; all others of a host must be whole.
 bool captures_owners(const Source& source) {
   return !source.name.ends_with("/address") && !source.runs.empty();
@@ -42,9 +40,10 @@ std::string join_names(const std::vector<std::string>& names) {
 }
 
 std::string gap_sentence(const Missing& missing) {
-  const std::string until = missing.gap.to ? fmt::format("until {}", clock_of(*missing.gap.to)) : std::string("and has not ended");
   const std::string count = missing.gap.count ? fmt::format(" ({} lost)", *missing.gap.count) : std::string();
-  return fmt::format("{} has a gap from {} {}{}: {}", missing.source, clock_of(missing.gap.from), until, count, missing.gap.cause);
+  const auto from = missing.gap.from == 0 ? std::nullopt : std::optional(missing.gap.from);
+  return fmt::format("{} has a gap, {}{}: {}", missing.source,
+                     interval_text(from, missing.gap.to, "from the beginning", "not ended yet"), count, missing.gap.cause);
 }
 
 }  // namespace
@@ -247,7 +246,7 @@ void Coverage::note_stall(std::optional<TimeNs> since, std::string reason) {
 }
 
 std::string Coverage::stall_sentence() const {
-  return fmt::format("Incomplete. Nothing has been written to the book since {}: {}.", clock_of(*stalled_since_), stall_reason_);
+  return fmt::format("Incomplete. Nothing has been written to the book since {}: {}.", moment_text(*stalled_since_), stall_reason_);
 }
 
 CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now, std::string_view host) const {
@@ -289,7 +288,7 @@ CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now
     answer.sentence = "Incomplete. This moment is so young that what the kernel saw may still be on its way; ask again.";
   } else {
     answer.state = Completeness::kComplete;
-    answer.sentence = fmt::format("Complete. {} captured this moment without a gap, since {}.", names, clock_of(since));
+    answer.sentence = fmt::format("Complete. {} captured this moment without a gap, since {}.", names, moment_text(since));
   }
   return answer;
 }
@@ -317,7 +316,7 @@ CompletenessAnswer Coverage::over(TimeNs from, TimeNs to) const {
   } else {
     answer.state = Completeness::kComplete;
     const auto latest = std::ranges::max_element(answer.sources, {}, &CompletenessAnswer::Resting::since);
-    answer.sentence = fmt::format("Complete. Captured without a gap, since {}.", clock_of(latest->since));
+    answer.sentence = fmt::format("Complete. Captured without a gap, since {}.", moment_text(latest->since));
   }
   return answer;
 }
@@ -327,6 +326,15 @@ std::vector<Source> Coverage::sources() const {
   std::vector<Source> all;
   for (const auto& [name, source] : sources_) all.push_back(source);
   return all;
+}
+
+std::vector<std::string> Coverage::hosts() const {
+  const std::lock_guard lock(mutex_);
+  std::set<std::string> names;
+  for (const auto& [name, source] : sources_) names.insert(source.host);
+  for (const Claim& claim : claims_) names.insert(claim.host);
+  names.erase("");
+  return {names.begin(), names.end()};
 }
 
 std::vector<Ip> Coverage::claimed_now() const {

@@ -106,6 +106,8 @@ class Coverage {
   [[nodiscard]] CompletenessAnswer over(TimeNs from, TimeNs to) const;
 
   [[nodiscard]] std::vector<Source> sources() const;
+  // Every host that a source or an address speaks of, once, in order of name.
+  [[nodiscard]] std::vector<std::string> hosts() const;
   // Every address that is claimed now, once.
   [[nodiscard]] std::vector<Ip> claimed_now() const;
   // When a source of that host stopped or had a gap in (after, before], first; nothing when capture went on.

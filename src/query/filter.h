@@ -98,6 +98,7 @@ struct Filter {
   FilterNode root;
   bool records_all = false;       // records:all stands in it
   bool asks_for_records = false;  // it names a kind or a vantage that no connection has
+  std::string note;               // what of its answer may surprise, for a person; usually empty
 };
 
 // Reads a filter; an empty text is the filter that everything passes. Times without a date are those of `now`'s day.

@@ -340,6 +340,13 @@ class Parser {
           std::ranges::none_of(kConnectionKinds, [&](Kind kind) { return range.contains(static_cast<uint64_t>(kind)); })) {
         filter_.asks_for_records = true;
       }
+      if (test.field == Field::kKind && !range.contains(static_cast<uint64_t>(Kind::kClose)) &&
+          (range.contains(static_cast<uint64_t>(Kind::kOpen)) || range.contains(static_cast<uint64_t>(Kind::kExisting)))) {
+        filter_.note =
+            "A connection stands here by its newest record: kind:open and kind:existing find those that are still open. For the "
+            "open "
+            "records of connections that have ended, add records:all; for connections open at a moment, write at:TIME.";
+      }
       if (test.field == Field::kVantage && !range.contains(static_cast<uint64_t>(Vantage::kSocket)))
         filter_.asks_for_records = true;
     }
@@ -460,6 +467,7 @@ std::expected<Filter, FilterError> parse_filter(std::string_view text, TimeNs no
   auto root = Parser(text, now, filter).whole();
   if (!root) return std::unexpected(root.error());
   filter.root = std::move(*root);
+  if (filter.records_all || filter.asks_for_records) filter.note.clear();
   return filter;
 }
 

@@ -24,14 +24,13 @@ struct Pasted {
   std::optional<Endpoint> endpoint;  // the one asked about: named as client or source, else the first
   std::optional<Endpoint> peer;      // the other one, where the text names two
   std::optional<WrittenTime> time;   // the first time in the text
+  std::optional<Ip> address;         // the first address, where none has a port
   std::vector<PasteSpan> spans;      // ascending
 };
 
-// Knows ISO 8601 and RFC 3339, epoch numbers, syslog ("Nov 22 12:03:04"), nginx error logs ("2026/11/22 12:03:04"), access logs
-// ("22/Nov/2026:12:03:04 +0000") and times of today. Endpoints: address:port, [v6]:port, and an address whose port follows as a
-// word
-// ("from 203.0.113.5 port 41234", "SRC=… SPT=…"). A syslog time is the latest of its kind that is not after `now` by more than a
-// day. Text beyond kPasteBytesMax is not looked at.
+// Times: see paste_time.h. Endpoints: address:port, [v6]:port, address.port (tcpdump), address and port in neighbouring columns
+// (Zeek), both addresses and then both ports (AWS flow logs), and an address whose port follows as a word or a named value ("from
+// 203.0.113.5 port 41234", "SRC=… SPT=…", "id.orig_p": …). Text beyond kPasteBytesMax is not looked at.
 Pasted read_pasted(std::string_view text, TimeNs now);
 
 }  // namespace portbook

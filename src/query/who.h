@@ -16,6 +16,7 @@ struct WhoQuestion {
   std::string text;  // as it was asked
   Endpoint endpoint;
   TimeNs at = 0;
+  bool time_given = true;        // false: nothing said when, so `at` is the present
   uint64_t precision_ns = 1;     // the moment is in [at, at + precision_ns)
   std::optional<Endpoint> peer;  // port 0: any port of that address
   std::string host;              // empty: any
@@ -60,6 +61,7 @@ struct Candidate {
   std::optional<Endpoint> internal;
   std::optional<Endpoint> external;
   std::optional<Endpoint> peer;
+  std::optional<Endpoint> published;        // what clients asked for, where it was translated to `internal`
   std::optional<Endpoint> peer_translated;  // the real server behind `peer`, where it was translated
   std::string host;
   std::optional<uint64_t> netns;
@@ -92,7 +94,7 @@ struct WhoAnswer {
 inline constexpr size_t kWhoRecordsMax = 500'000;  // records looked at for one endpoint
 inline constexpr size_t kWhoCandidatesMax = 100;
 
-// Brings `coverage` up to `view` first. Errors: kIo, kCorrupt.
+// Brings `coverage` up to `view` first. Errors: kBadInput (a host that the book does not have), kIo, kCorrupt.
 Result<WhoAnswer> who(const View& view, Coverage& coverage, const WhoQuestion& question, TimeNs now);
 
 // Fills verdict, sentence and detail from the rest; part of who().

@@ -117,6 +117,7 @@ void append_candidate(const Candidate& candidate, Json& json) {
   json.endpoint("internal", candidate.internal);
   json.endpoint("external", candidate.external);
   json.endpoint("peer", candidate.peer);
+  json.endpoint("published", candidate.published);
   json.text_or_null("host", candidate.host);
   json.number("netns", candidate.netns);
   json.open("interval", '{');

@@ -62,6 +62,16 @@ Result<WhoQuestion> read_who_question(const WhoParts& parts, TimeNs now) {
   question.host = parts.host;
   bool has_endpoint = false;
   bool has_time = false;
+  const bool one_word = parts.text.find_first_of(" \t\n") == std::string::npos && parts.text.contains('@');
+  if (one_word && parts.endpoint.empty()) {
+    // ENDPOINT@TIME: what follows the sign must be a time, or the answer would be about now unasked.
+    WhoParts read = parts;
+    read.text.clear();
+    read.endpoint = parts.text;
+    auto strict = read_who_question(read, now);
+    if (strict) strict->text = parts.text;
+    return strict;
+  }
   if (!parts.text.empty()) {
     if (parts.text.size() > kPasteBytesMax) {
       return fail(ErrorCode::kLimit, fmt::format("the text is longer than {} bytes", kPasteBytesMax));
@@ -70,6 +80,13 @@ Result<WhoQuestion> read_who_question(const WhoParts& parts, TimeNs now) {
     const Pasted pasted = read_pasted(parts.text, now);
     question.spans = pasted.spans;
     question.peer = pasted.peer;
+    if (!pasted.endpoint && pasted.address && parts.endpoint.empty()) {
+      return fail(
+          ErrorCode::kBadInput,
+          fmt::format("the text names {} without a port: behind one address stand many owners, the port tells them apart (for "
+                      "an access log: nginx $remote_port, Apache %{{remote}}p)",
+                      to_text(*pasted.address)));
+    }
     has_endpoint = pasted.endpoint.has_value();
     if (has_endpoint) question.endpoint = *pasted.endpoint;
     has_time = pasted.time.has_value();
@@ -86,6 +103,7 @@ Result<WhoQuestion> read_who_question(const WhoParts& parts, TimeNs now) {
   if (!has_time) {
     question.at = now;
     question.precision_ns = 1;
+    question.time_given = false;
   }
   if (question.text.empty()) question.text = fmt::format("{}@{}", to_text(question.endpoint), format_time(question.at));
   return question;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "query/moment.h"
 #include "query/who.h"
 
 namespace portbook {
@@ -11,11 +12,6 @@ namespace portbook {
 namespace {
 
 using Relation = Candidate::Relation;
-
-std::string clock_of(TimeNs time, uint64_t precision_ns) {
-  const std::string whole = format_time(time);
-  return whole.substr(11, precision_ns >= kNsPerSecond ? 8 : precision_ns >= kNsPerMs ? 12 : 18) + " UTC";
-}
 
 std::string short_id(std::string_view container) {
   return std::string(container.substr(0, 12));
@@ -52,7 +48,7 @@ std::string facts_of(const Candidate& candidate) {
   const Record& record = candidate.process->record;
   std::string out = fmt::format("pid {}", record.uint(Field::kPid));
   if (record.has(Field::kProcessStart))
-    out += fmt::format(", started {}", clock_of(record.uint(Field::kProcessStart), kNsPerSecond));
+    out += fmt::format(", started {}", moment_text(record.uint(Field::kProcessStart), kNsPerSecond));
   if (record.has(Field::kUser)) out += fmt::format(", user {}", record.text(Field::kUser));
   if (record.has(Field::kLoginUser)) out += fmt::format(", login {}", record.text(Field::kLoginUser));
   if (record.has(Field::kContainerName)) {
@@ -116,13 +112,6 @@ std::string ruled_out_sentence(const Matches& matches) {
   return fmt::format(" {} ruled out.", count_of(matches.ruled_out, "other candidate is", "other candidates are"));
 }
 
-std::string distance_text(uint64_t ns) {
-  if (ns >= 2 * 3600 * kNsPerSecond) return fmt::format("{} h", ns / (3600 * kNsPerSecond));
-  if (ns >= 2 * 60 * kNsPerSecond) return fmt::format("{} min", ns / (60 * kNsPerSecond));
-  if (ns >= kNsPerSecond) return fmt::format("{:.1f} s", static_cast<double>(ns) / 1e9);
-  return fmt::format("{:.3f} ms", static_cast<double>(ns) / 1e6);
-}
-
 std::string nearest_sentence(const WhoAnswer& answer) {
   std::string out;
   for (const Candidate& candidate : answer.candidates) {
@@ -136,7 +125,7 @@ std::string nearest_sentence(const WhoAnswer& answer) {
 }
 
 void describe_nothing(WhoAnswer& answer, const Matches& matches) {
-  const std::string moment = clock_of(answer.question.at, answer.question.precision_ns);
+  const std::string moment = moment_text(answer.question.at, answer.question.precision_ns);
   switch (answer.completeness.state) {
     case Completeness::kNotCovered:
       answer.verdict = WhoVerdict::kNotCovered;
@@ -164,7 +153,7 @@ void describe_owner(WhoAnswer& answer, const Matches& matches) {
   if (owners > 1) {
     answer.verdict = WhoVerdict::kSeveral;
     answer.sentence = fmt::format("{} had {} at {}", count_of(owners, "owner", "owners"), to_text(answer.question.endpoint),
-                                  clock_of(answer.question.at, answer.question.precision_ns));
+                                  moment_text(answer.question.at, answer.question.precision_ns));
     answer.detail = fmt::format("{}.{}{}", named(matches.owned), answer.question.peer ? "" : " Naming the peer tells them apart.",
                                 ruled_out_sentence(matches));
     return;
@@ -235,6 +224,8 @@ void describe(WhoAnswer& answer) {
   } else {
     describe_nothing(answer, matches);
   }
+  if (!answer.question.time_given && answer.question.text.contains(' '))
+    answer.detail += fmt::format("{}The text names no time, so this is about now.", answer.detail.empty() ? "" : " ");
 }
 
 }  // namespace portbook

@@ -34,6 +34,7 @@ class SearchStream final : public BodyStream {
   SearchStream(ApiContext& api, const View& view, Filter filter, std::optional<Cursor> cursor, uint64_t limit)
       : api_(api),
         asked_(start_range(filter)),
+        note_(filter.note),
         search_(view, std::move(filter), cursor),
         limit_(limit),
         began_(std::chrono::steady_clock::now()) {}
@@ -77,6 +78,7 @@ class SearchStream final : public BodyStream {
     json.number("first_row_us", rows_ > 0 ? first_row_us_ : elapsed_us());
     json.number("took_us", elapsed_us());
     json.number("scanned", search_.scanned());
+    json.text_or_null("note", note_);
     json.raw("completeness", to_json(completeness));
     json.close('}');
     json.close('}');
@@ -85,6 +87,7 @@ class SearchStream final : public BodyStream {
 
   ApiContext& api_;
   NumberRange asked_;
+  std::string note_;
   Search search_;
   uint64_t limit_;
   uint64_t rows_ = 0;

@@ -206,7 +206,15 @@ def check_command_line(data, folder, port):
     assert run("prove", "99999999", data=data, check=False).returncode == 3
     assert run("who", "192.0.2.1:9", data=data, check=False).returncode == 1
     assert run("who", "nonsense", data=data, check=False).returncode == 2
-    assert run("who", "--from", "-", data=data, stdin="192.0.2.1:9\n192.0.2.2:9 at 12:00:00\n").stderr.startswith("2 not_covered")
+    assert run("who", "--from", "-", data=data, stdin="192.0.2.1:9\n192.0.2.2:9 at 12:00:00\n").stderr.startswith("2 questions: 2 not_covered")
+    table = "when,client_ip,client_port\n12:00:00,192.0.2.1,9\n12:00:00,192.0.2.1,\n"
+    listed = run("who", "--from", "-", "--csv", data=data, stdin=table, check=False)
+    assert listed.returncode == 2 and [line.split(",")[0] for line in listed.stdout.splitlines()] == ["line", "2", "3"], listed.stdout
+    assert "without a port" in listed.stdout and "192.0.2.1:9" in listed.stdout, listed.stdout
+    assert "no host of this book" in run("who", "192.0.2.1:9", "--host", "nope", data=data, check=False).stderr
+    assert "is not a time; write 2" in run("who", "192.0.2.1:9", "--at", "yesterday", data=data, check=False).stderr
+    assert "is not a time; write 2" in run("who", "192.0.2.1:9@yesterday", data=data, check=False).stderr
+    assert "add records:all" in run("search", "kind:open", data=data).stderr
     assert run("stats", "--by", "proto", "--csv", data=data).stdout.startswith("proto,count,")
     assert run("search", "--csv", "--columns", "id,internal", data=data).stdout.startswith("id,internal\n")
     assert run("fields", "--json").returncode == 0

@@ -1,0 +1,179 @@
+// What stands in a candidate: its ends, its interval against the asked moment, its process.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "query/evaluate.h"
+#include "query/who_search.h"
+
+namespace portbook {
+
+// The interval of a candidate against the moment; its clock error widens it, then the window.
+void WhoSearch::place(Candidate& candidate, TimeNs start, TimeNs end) const {
+  const uint64_t slack = candidate.clock_error_ns.value_or(0) + answer_.window_ns;
+  if (start > high_) {
+    candidate.distance_ns = start - high_;
+    candidate.position = Candidate::Position::kAfter;
+  } else if (end < low_) {
+    candidate.distance_ns = low_ - end;
+    candidate.position = Candidate::Position::kBefore;
+  }
+  if (candidate.distance_ns <= slack) {
+    candidate.position = Candidate::Position::kCovers;
+  } else {
+    candidate.verdict = Candidate::Verdict::kNotCovering;
+  }
+}
+
+void WhoSearch::add_lease_alone(const Lease& lease, LeaseEnd end) {
+  Candidate candidate;
+  if (end == LeaseEnd::kServer) {
+    candidate.inbound = true;
+    candidate.published = question_.endpoint;
+    candidate.internal = lease.server;
+    candidate.peer = lease.external.value_or(lease.internal);
+    candidate.reason = "the translation is recorded, but no socket of the real server";
+  } else {
+    candidate.internal = lease.internal;
+    candidate.external = lease.external;
+    candidate.peer = lease.asked_for;
+    candidate.peer_translated = lease.server;
+    candidate.reason = "the lease is recorded, but no socket of the internal endpoint";
+  }
+  candidate.host = lease.host;
+  candidate.netns = lease.netns;
+  candidate.start = lease.start;
+  candidate.end = lease.end;
+  candidate.clock_error_ns = lease.clock_error_ns;
+  candidate.state = lease.end ? fmt::format("closed at {}", format_time(*lease.end)) : "open now";
+  candidate.records = lease.records;
+  place(candidate, lease.start.value_or(lease.seen), lease.end.value_or(UINT64_MAX));
+  candidate.lease = lease;
+  add_endpoint_hops(candidate);
+  answer_.candidates.push_back(std::move(candidate));
+}
+
+void WhoSearch::add_socket(const Id128& conn, const std::optional<Lease>& lease) {
+  if (!added_.insert(conn).second) return;
+  const std::vector<Indexed> records = joins_.records_of(conn);  // newest first
+  const Indexed* main = nullptr;
+  const auto rank = [](Kind kind) {
+    return kind == Kind::kClose || kind == Kind::kFailed ? 3 : kind == Kind::kOpen ? 2 : kind == Kind::kExisting ? 1 : 0;
+  };
+  for (const Indexed& one : records) {
+    if (rank(one.record.kind()) > (main == nullptr ? 0 : rank(main->record.kind()))) main = &one;
+  }
+  if (main == nullptr) return;
+  Candidate candidate;
+  read_ends(main->record, lease, candidate);
+  for (const Indexed& one : records) {
+    candidate.records.push_back(one.index);
+    if (one.record.has(Field::kClockError))
+      candidate.clock_error_ns = std::max(candidate.clock_error_ns.value_or(0), one.record.uint(Field::kClockError));
+    if (one.record.kind() == Kind::kOpen && !candidate.start) candidate.start = one.record.time();
+  }
+  settle_interval(main->record, records, candidate);
+  add_process(*main, candidate);
+  add_endpoint_hops(candidate);
+  add_owner_hops(candidate, main->index);
+  answer_.candidates.push_back(std::move(candidate));
+}
+
+// Which end the asked endpoint is, and what stands at the other.
+void WhoSearch::read_ends(const Record& main, const std::optional<Lease>& lease, Candidate& candidate) {
+  const auto tuple = tuple_of(main);
+  candidate.inbound = main.uint_or(Field::kDirection, 0) == static_cast<uint64_t>(Direction::kIn);
+  candidate.host = main.text_or(Field::kHost, "");
+  if (main.has(Field::kNetns)) candidate.netns = main.uint(Field::kNetns);
+  const auto translated = main.endpoint(Field::kSrcNatIp, Field::kSrcNatPort);
+  const auto server = main.endpoint(Field::kDstNatIp, Field::kDstNatPort);
+  if (lease) candidate.lease = lease;
+  if (!lease && tuple && !candidate.inbound) {
+    const RowInterval interval = row_interval(main);
+    for (const Lease& one : joins_.leases(*tuple, interval.start.value_or(main.time()), interval.end.value_or(UINT64_MAX / 2))) {
+      if ((one.external || one.server) && !candidate.lease) candidate.lease = one;
+    }
+  }
+  candidate.external = translated;
+  if (!candidate.external && candidate.lease) candidate.external = candidate.lease->external;
+  if (!tuple) return;
+  const bool at_src = tuple->src == question_.endpoint || candidate.external == question_.endpoint;
+  candidate.relation = at_src != candidate.inbound ? Candidate::Relation::kOwned : Candidate::Relation::kSeenBy;
+  candidate.internal = candidate.inbound ? tuple->dst : tuple->src;
+  if (candidate.inbound) candidate.external.reset();
+  if (candidate.inbound && lease && lease->asked_for == question_.endpoint) candidate.published = question_.endpoint;
+  if (!candidate.inbound && server && tuple->dst == question_.endpoint) published_.insert(*server);
+  if (candidate.relation == Candidate::Relation::kSeenBy) {
+    candidate.peer = candidate.internal;
+  } else {
+    candidate.peer = candidate.inbound ? tuple->src : tuple->dst;
+    candidate.peer_translated = candidate.inbound ? std::nullopt : server;
+  }
+}
+
+void WhoSearch::settle_interval(const Record& main, const std::vector<Indexed>& records, Candidate& candidate) {
+  const RowInterval interval = row_interval(main);
+  if (interval.start) candidate.start = interval.start;
+  candidate.end = interval.end;
+  TimeNs last_seen = 0;
+  TimeNs first_seen = UINT64_MAX;
+  for (const Indexed& one : records) {
+    last_seen = std::max(last_seen, one.record.time());
+    first_seen = std::min(first_seen, one.record.time());
+  }
+  TimeNs end = candidate.end.value_or(UINT64_MAX);
+  if (main.kind() == Kind::kFailed) {
+    candidate.state =
+        fmt::format("failed at {}{}", format_time(*candidate.end),
+                    main.has(Field::kOutcome) ? fmt::format(", {}", enum_name(Field::kOutcome, main.uint(Field::kOutcome))) : "");
+  } else if (candidate.end) {
+    candidate.state = fmt::format("closed at {}", format_time(*candidate.end));
+  } else if (const auto gap = coverage_.break_after(candidate.host, last_seen, now_)) {
+    candidate.state = "end unknown";
+    candidate.reason = gap->to ? fmt::format("no end is recorded, but one may be lost in the gap between {} and {}",
+                                             format_time(gap->from), format_time(*gap->to))
+                               : fmt::format("capture has not gone on since {}", format_time(gap->from));
+    // A gap within a run ends nothing: what lived on through it is not written again before capture begins anew.
+    end = coverage_.next_run_after(candidate.host, last_seen).value_or(UINT64_MAX);
+  } else {
+    candidate.state = "open now";
+  }
+  place(candidate, candidate.start.value_or(first_seen), end);
+  if (!candidate.start && candidate.position == Candidate::Position::kAfter) {
+    candidate.reason = fmt::format("it was there when capture began at {}; how long before is not known", format_time(first_seen));
+  }
+  outlive(candidate);
+}
+
+// The external endpoint stays leased after the socket has closed (TIME_WAIT): still this owner's, nobody else can have it.
+void WhoSearch::outlive(Candidate& candidate) const {
+  if (!candidate.lease || candidate.external != question_.endpoint || candidate.verdict != Candidate::Verdict::kNotCovering ||
+      candidate.position != Candidate::Position::kBefore) {
+    return;
+  }
+  const Lease& lease = *candidate.lease;
+  const uint64_t slack = lease.clock_error_ns.value_or(0) + answer_.window_ns;
+  if (lease.end && *lease.end + slack < low_) return;
+  candidate.verdict = Candidate::Verdict::kMatches;
+  candidate.position = Candidate::Position::kCovers;
+  candidate.distance_ns = 0;
+  candidate.state = "lease outlived the connection";
+  candidate.reason = fmt::format("the connection closed at {}", format_time(*candidate.end));
+}
+
+// The process of the local end: who accepted an inbound connection, else the socket's own.
+void WhoSearch::add_process(const Indexed& main, Candidate& candidate) {
+  const Indexed* acceptor = acceptor_of(joins_, main.record);
+  const Record* owner = acceptor != nullptr && acceptor->record.has(Field::kPid) ? &acceptor->record : &main.record;
+  set_process(*owner, main.index, candidate);
+}
+
+void WhoSearch::set_process(const Record& owner, uint64_t index, Candidate& candidate) {
+  if (!owner.has(Field::kPid)) return;
+  candidate.process = process_fact(joins_, owner, index);
+  if (candidate.process->id) candidate.records.push_back(*candidate.process->id);
+  candidate.ancestors = ancestors_of(joins_, *candidate.process, index);
+  for (const ProcessFact& parent : candidate.ancestors) candidate.records.push_back(*parent.id);
+}
+
+}  // namespace portbook

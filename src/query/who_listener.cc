@@ -1,0 +1,76 @@
+// Who listened on the asked endpoint, or on the real server behind it.
+#include <fmt/format.h>
+
+#include "query/evaluate.h"
+#include "query/who_search.h"
+
+namespace portbook {
+
+void WhoSearch::add_listeners() {
+  std::set<Endpoint> places = published_;
+  places.insert(question_.endpoint);
+  for (const Ip& any : {*parse_ip("0.0.0.0"), *parse_ip("::")}) places.insert({any, question_.endpoint.port});
+  for (const Endpoint& published : published_) {
+    for (const Ip& any : {*parse_ip("0.0.0.0"), *parse_ip("::")}) places.insert({any, published.port});
+  }
+  for (const Endpoint& place : places) {
+    if (!joins_.status()) return;
+    add_listeners_at(place);
+  }
+}
+
+void WhoSearch::add_listeners_at(const Endpoint& endpoint) {
+  constexpr size_t kLookedAtMax = 20'000;
+  size_t looked_at = 0;
+  std::vector<Indexed> found;
+  const auto status =
+      joins_.view().for_each_with(endpoint_key(endpoint), [&](uint64_t index, const Columns& columns, uint32_t row) {
+        if (columns.uint(row, Field::kKind) == static_cast<uint64_t>(Kind::kListen))
+          columns.read(row, found.emplace_back(index, Record()).record);
+        return ++looked_at < kLookedAtMax && found.size() < kLeasesMax;
+      });
+  if (!status) return;
+  bounded_ = bounded_ || looked_at >= kLookedAtMax || found.size() >= kLeasesMax;
+  for (const Indexed& listen : found) add_listener(endpoint, listen);
+}
+
+void WhoSearch::add_listener(const Endpoint& endpoint, const Indexed& listen) {
+  const Record& record = listen.record;
+  // A listening socket's own endpoint stands at its local end, whichever pair that is.
+  const auto local = record.endpoint(Field::kDstIp, Field::kDstPort);
+  const auto at_src = record.endpoint(Field::kSrcIp, Field::kSrcPort);
+  if (local != endpoint && at_src != endpoint) return;
+  if (record.has(Field::kConn) && !added_.insert(record.id128(Field::kConn)).second) return;
+  Candidate candidate;
+  candidate.relation = Candidate::Relation::kListener;
+  candidate.host = record.text_or(Field::kHost, "");
+  if (record.has(Field::kNetns)) candidate.netns = record.uint(Field::kNetns);
+  const bool own = endpoint.ip == question_.endpoint.ip || published_.contains(endpoint);
+  if (!own && !listens_on_claimed_address(candidate)) return;
+  candidate.internal = endpoint;
+  candidate.start = record.uint_or(Field::kStart, record.time());
+  if (record.has(Field::kClockError)) candidate.clock_error_ns = record.uint(Field::kClockError);
+  candidate.records.push_back(listen.index);
+  if (record.has(Field::kConn)) {
+    for (const Indexed& one : joins_.records_of(record.id128(Field::kConn))) {
+      if (one.record.kind() == Kind::kClose) candidate.end = row_interval(one.record).end;
+    }
+  }
+  candidate.state = candidate.end ? fmt::format("closed at {}", format_time(*candidate.end)) : "open now";
+  if (!candidate.end && coverage_.break_after(candidate.host, record.time(), now_)) candidate.state = "end unknown";
+  place(candidate, *candidate.start, candidate.end.value_or(UINT64_MAX));
+  set_process(record, listen.index, candidate);
+  candidate.hops.push_back({Hop::Class::kProven, Hop::Kind::kEndpoint, to_text(endpoint), "listening endpoint", "", {}});
+  add_owner_hops(candidate, listen.index);
+  answer_.candidates.push_back(std::move(candidate));
+}
+
+// 0.0.0.0 and :: stand for the addresses of their own host and namespace only.
+bool WhoSearch::listens_on_claimed_address(const Candidate& candidate) const {
+  for (const Claim& claim : coverage_.claims(question_.endpoint.ip, low_, high_, candidate.host)) {
+    if (!claim.netns || !candidate.netns || *claim.netns == *candidate.netns) return true;
+  }
+  return false;
+}
+
+}  // namespace portbook

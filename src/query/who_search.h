@@ -1,0 +1,88 @@
+// One `who` under way: what its parts (finding, candidates, listeners, hops, completeness) share. Internal to the question.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "query/who.h"
+
+namespace portbook {
+
+inline constexpr size_t kLeasesMax = 64;  // leases, and sockets of one lease, followed in one answer
+
+// What the rows that name an endpoint say about one connection or lease, by its conn.
+struct Sighting {
+  Id128 conn{};
+  bool lease = false;
+  TimeNs start = 0;         // 0 where unknown
+  TimeNs end = UINT64_MAX;  // UINT64_MAX while none is known
+  bool start_known = false;
+  TimeNs last_seen = 0;
+  uint64_t index = 0;  // of the newest row
+  [[nodiscard]] uint64_t distance(TimeNs low, TimeNs high) const {
+    if (start > high) return start - high;
+    if (end < low) return low - end;
+    return 0;
+  }
+};
+
+// One thread; used once. Everything that is passed in must outlive it.
+class WhoSearch {
+ public:
+  WhoSearch(const View& view, const Coverage& coverage, const WhoQuestion& question, TimeNs now, WhoAnswer& answer)
+      : joins_(view), coverage_(coverage), question_(question), now_(now), answer_(answer) {}
+
+  // Fills candidates, window and completeness of the answer. Errors: kIo, kCorrupt.
+  Status run();
+
+ private:
+  // Finding: rows, leases, sockets (who.cc).
+  void choose_window();
+  Status sight(const Endpoint& endpoint, std::vector<Sighting>& sightings);
+  void note(uint64_t index, const Columns& columns, uint32_t row, std::vector<Sighting>& sightings, std::map<Id128, size_t>& known);
+  void add_nearest(std::vector<Sighting>& sightings);
+  void add_lease(const Id128& conn);
+  void add_published(const Lease& lease);
+  enum class LeaseEnd : uint8_t { kInitiator, kServer };
+  std::vector<Id128> sockets_of(const Lease& lease, LeaseEnd end);
+  void rule_out();
+  void drop_distant();
+  void order();
+
+  // Candidates (who_candidate.cc).
+  void place(Candidate& candidate, TimeNs start, TimeNs end) const;
+  void add_lease_alone(const Lease& lease, LeaseEnd end);
+  void add_socket(const Id128& conn, const std::optional<Lease>& lease);
+  void read_ends(const Record& main, const std::optional<Lease>& lease, Candidate& candidate);
+  void settle_interval(const Record& main, const std::vector<Indexed>& records, Candidate& candidate);
+  void outlive(Candidate& candidate) const;
+  void add_process(const Indexed& main, Candidate& candidate);
+  void set_process(const Record& owner, uint64_t index, Candidate& candidate);
+
+  // Hops (who_hops.cc).
+  void add_endpoint_hops(Candidate& candidate);
+  void add_owner_hops(Candidate& candidate, uint64_t main);
+
+  // Listeners (who_listener.cc).
+  void add_listeners();
+  void add_listeners_at(const Endpoint& endpoint);
+  void add_listener(const Endpoint& endpoint, const Indexed& listen);
+  bool listens_on_claimed_address(const Candidate& candidate) const;
+
+  // Completeness (who_complete.cc).
+  void settle_completeness();
+
+  Joins joins_;
+  const Coverage& coverage_;
+  const WhoQuestion& question_;
+  TimeNs now_;
+  WhoAnswer& answer_;
+  TimeNs low_ = 0;   // first and
+  TimeNs high_ = 0;  // last nanosecond of the asked moment
+  bool clock_synchronised_ = true;
+  bool bounded_ = false;
+  std::set<Id128> added_;
+  std::set<Endpoint> published_;  // real servers behind the asked endpoint
+};
+
+}  // namespace portbook
