@@ -69,7 +69,7 @@ class RunningCapture final : public Capture {
     network_ = std::make_unique<NetworkWatcher>(*operations_, host_boot, nat_, leases, addresses, clock_);
     network_->start();
     load_programs(mounts);
-    Stream& sockets = open_stream("socket", "tcp process", programs_ ? "bpf sockops tracepoints" : "nothing");
+    Stream& sockets = open_stream("socket", "tcp udp process", programs_ ? "bpf sockops cgroup_skb tracepoints" : "nothing");
     reader_ = std::make_unique<Reader>(ReaderOptions{host_boot, options_.with_cmdline, mounts}, *operations_, programs_.get(), nat_,
                                        sockets, clock_);
     for (const std::string& missing : reader_->take_snapshot())
@@ -162,6 +162,24 @@ class RunningCapture final : public Capture {
          "The process that really uses an accepted socket.",
          "Inbound connections name the listening process; which worker accepted is known only from the close.",
          false},
+        {"UDP",
+         {"on_datagram_out", "on_datagram_in"},
+         "bpf cgroup_skb on cgroup2",
+         "Every socket's peers, in every namespace and container of this host.",
+         "UDP is not captured whole.",
+         true},
+        {"UDP sockets",
+         {"on_datagram_create", "on_datagram_bind4", "on_datagram_bind6", "on_datagram_release", "on_datagram_error"},
+         "bpf cgroup/sock_create, post_bind, sock_release, tracepoint inet_sk_error_report",
+         "Who made, bound and closed them; the errors that ICMP brings.",
+         "Makers, binds, ends or errors of UDP sockets are missing: a peer ends when it is idle.",
+         false},
+        {"Who receives UDP",
+         {"on_datagram_receive"},
+         "bpf tracepoint sock_recv_length",
+         "Also processes that only receive.",
+         "A process that only receives on another's socket is known if it asks for the sender's address.",
+         false},
         {"Processes",
          {"on_fork", "on_exec", "on_exit"},
          "bpf sched tracepoints",
@@ -194,7 +212,7 @@ class RunningCapture final : public Capture {
     if (mounts.version2.empty())
       add_report({"cgroup2", CaptureState::kOff, "mount", "cgroup2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified"});
     add_report({"Never seen", CaptureState::kOff, "",
-                "UDP, raw and packet sockets, XDP, ICMP; connects that fail before a packet leaves (no route); inbound handshakes "
+                "Raw and packet sockets, XDP, ICMP; connects that fail before a packet leaves (no route); inbound handshakes "
                 "that are never finished."});
   }
 

@@ -20,9 +20,12 @@ constexpr int kIdlePollMs = 10;
 constexpr uint32_t kPassesUntilIdle = 100;
 // Per pass, so that timers and stop() are served under any load.
 constexpr size_t kSocketEventsPerPass = 16'384;
+constexpr size_t kDatagramEventsPerPass = 16'384;
 constexpr size_t kProcessEventsPerPass = 65'536;
 constexpr int kPassesInARow = 8;
 constexpr uint64_t kSweepEveryNs = 300 * kNsPerSecond;
+constexpr uint64_t kIdleSweepEveryNs = 5 * kNsPerSecond;
+constexpr std::string_view kEndLost = "its end was lost; it was gone when the kernel was asked";
 constexpr uint64_t kCheckEveryNs = 60 * kNsPerSecond;
 // A timer so far away that it only ever ends because the clock was set.
 constexpr time_t kFarSeconds = 100L * 365 * 24 * 3600;
@@ -63,6 +66,11 @@ Reader::Reader(const ReaderOptions& options, Operations& operations, KernelProgr
   if (programs_ == nullptr) return;
   const uint64_t now = clock_.boot_ns();
   socket_loss_.emplace(programs_->socket_events_given().size(), now);
+  datagrams_.emplace(options.host_boot, boot_clock_, processes_, nat, *programs_, [this](Record& record) {
+    if (record.kind() == Kind::kGap) record.set(Field::kAbout, std::string_view(stream_.source()));
+    stream_.add(record);
+  });
+  datagram_loss_.emplace(programs_->datagram_events_given().size(), now);
   process_loss_.emplace(programs_->process_events_given().size(), now);
 }
 
@@ -82,13 +90,22 @@ std::vector<std::string> Reader::take_snapshot() {
   if (!processes.has_value()) missing.push_back("processes that were there before: " + processes.error().message);
   const Status owners = programs_->find_owners();
   if (!owners.has_value()) missing.push_back("owners of sockets that were there before: " + owners.error().message);
+  const Status datagram_owners = programs_->find_datagram_owners();
+  if (!datagram_owners.has_value())
+    missing.push_back("owners of UDP sockets that were there before: " + datagram_owners.error().message);
   std::vector<pb_socket_event> found;
+  std::vector<pb_datagram_event> found_datagrams;
   const auto namespaces = operations_.find_network_namespaces();
   if (!namespaces.has_value()) missing.push_back("sockets that were there before: " + namespaces.error().message);
   for (const uint32_t netns : namespaces.value_or(std::vector<uint32_t>())) {
     const Status listed = programs_->list_sockets(netns, [&](const pb_socket_event& one) { found.push_back(one); });
     if (!listed.has_value() && listed.error().code != ErrorCode::kNotFound) {
       missing.push_back("sockets that were there before: " + listed.error().message);
+    }
+    const Status datagrams =
+        programs_->list_datagram_sockets(netns, [&](const pb_datagram_event& one) { found_datagrams.push_back(one); });
+    if (!datagrams.has_value() && datagrams.error().code != ErrorCode::kNotFound) {
+      missing.push_back("UDP sockets that were there before: " + datagrams.error().message);
     }
   }
   // Listeners first: they tell which connections came in.
@@ -97,8 +114,10 @@ std::vector<std::string> Reader::take_snapshot() {
   hold_processes();
   apply_processes_until(UINT64_MAX);
   for (const pb_socket_event& one : found) sockets_.apply(one);
+  for (const pb_datagram_event& one : found_datagrams) datagrams_->apply(one);
   // In one batch with source_start: nobody may read "captured since" and not find what was there.
   sockets_.settle_all();
+  datagrams_->settle_all();
   stream_.flush();
   return missing;
 }
@@ -130,9 +149,12 @@ void Reader::run() {
     for (uint32_t passes = 0; last && passes <= LossMeter::kPasses; ++passes) pass();
     const uint64_t now = clock_.boot_ns();
     sockets_.settle(now);
+    if (datagrams_) datagrams_->settle(now);
     if (now >= next_second_) second();
-    if (last && sweep_wanted_) sweep("its end was lost; it was gone when the kernel was asked");
+    if (last && sweep_wanted_) sweep(kEndLost);
+    if (last && datagram_sweep_wanted_) sweep_datagrams(true, kEndLost);
     if (last) sockets_.settle_all();
+    if (last && datagrams_) datagrams_->settle_all();
     stream_.flush();
     if (last) return;
     quiet_passes = events_.load(std::memory_order_relaxed) == before ? quiet_passes + 1 : 0;
@@ -176,6 +198,7 @@ bool Reader::pass() {
   if (programs_ == nullptr) return true;
   const uint64_t now = clock_.boot_ns();
   socket_loss_->begin(programs_->socket_events_given(), now);
+  datagram_loss_->begin(programs_->datagram_events_given(), now);
   process_loss_->begin(programs_->process_events_given(), now);
   // Sockets are taken before processes: what a process did before it used a socket is then in the other ring for sure.
   held_sockets_.clear();
@@ -183,27 +206,55 @@ bool Reader::pass() {
     held_sockets_.push_back(event);
     if (event.seq != 0) socket_loss_->received(event.cpu, event.seq);
   });
+  held_datagrams_.clear();
+  const bool datagrams_empty = programs_->drain_datagrams(kDatagramEventsPerPass, [&](const pb_datagram_event& event) {
+    held_datagrams_.push_back(event);
+    if (event.seq != 0) datagram_loss_->received(event.cpu, event.seq);
+  });
   hold_processes();
   const bool processes_empty = held_processes_.size() < kProcessEventsPerPass;
   const KernelPrograms::Totals totals = programs_->totals();
   if (sockets_empty && totals.parked != parked_seen_) sweep_wanted_ = true;
   parked_seen_ = totals.parked;
+  const uint64_t parked_datagrams = programs_->datagram_totals().parked;
+  if (datagrams_empty && parked_datagrams != parked_datagrams_seen_) datagram_sweep_wanted_ = true;
+  parked_datagrams_seen_ = parked_datagrams;
+  apply_held();
+  events_.fetch_add(held_sockets_.size() + held_datagrams_.size(), std::memory_order_relaxed);
+  open_.store(sockets_.open_connections() + datagrams_->open_flows(), std::memory_order_relaxed);
+  check_loss(sockets_empty, datagrams_empty, processes_empty);
+  return sockets_empty && datagrams_empty && processes_empty;
+}
+
+// Both rings' events in the order of time, each after what its process did before.
+void Reader::apply_held() {
+  auto datagram = held_datagrams_.begin();
+  auto apply_datagrams_until = [&](uint64_t time_boot_ns) {
+    for (; datagram != held_datagrams_.end() && datagram->time <= time_boot_ns; ++datagram) {
+      apply_processes_until(datagram->time);
+      datagrams_->apply(*datagram);
+    }
+  };
   for (const pb_socket_event& event : held_sockets_) {
+    apply_datagrams_until(event.time);
     apply_processes_until(event.time);
     sockets_.apply(event);
   }
+  apply_datagrams_until(UINT64_MAX);
   apply_processes_until(UINT64_MAX);
-  events_.fetch_add(held_sockets_.size(), std::memory_order_relaxed);
-  open_.store(sockets_.open_connections(), std::memory_order_relaxed);
-  check_loss(sockets_empty, processes_empty);
-  return sockets_empty && processes_empty;
 }
 
-void Reader::check_loss(bool sockets_empty, bool processes_empty) {
+void Reader::check_loss(bool sockets_empty, bool datagrams_empty, bool processes_empty) {
   if (sockets_empty) {
     if (const auto loss = socket_loss_->end()) {
       write_gap(*loss, "the ring for socket events was full");
       sweep_wanted_ = true;
+    }
+  }
+  if (datagrams_empty) {
+    if (const auto loss = datagram_loss_->end()) {
+      write_gap(*loss, "the ring for UDP events was full");
+      datagram_sweep_wanted_ = true;
     }
   }
   if (processes_empty) {
@@ -230,16 +281,46 @@ void Reader::sweep(std::string_view cause) {
   if (listed.has_value()) sockets_.end_sweep(clock_.boot_ns(), cause);
 }
 
+void Reader::sweep_datagrams(bool all, std::string_view cause) {
+  if (programs_ == nullptr) return;
+  const uint64_t now = clock_.boot_ns();
+  const bool crowded = datagrams_->crowded();
+  next_idle_sweep_ = crowded ? now : now + kIdleSweepEveryNs;
+  const uint64_t idle_ns = crowded ? kPeerIdleCrowdedNs : kPeerIdleNs;
+  std::vector<pb_datagram_event> found;
+  std::vector<pb_datagram_event> overflowed;
+  if (all) programs_->drain_datagram_overflow([&](const pb_datagram_event& one) { overflowed.push_back(one); });
+  if (all) datagrams_->begin_sweep(now);
+  const bool with_map = all || datagrams_->peers_in_map() > 0;
+  const Status listed = programs_->sweep_peers(now > idle_ns ? now - idle_ns : 0, with_map, all,
+                                               [&](const pb_datagram_event& one) { found.push_back(one); });
+  hold_processes();
+  apply_processes_until(UINT64_MAX);
+  // What is owed its open may have its end in the ring; what is idle may have its open there.
+  for (const pb_datagram_event& one : found) {
+    if (one.type != PB_PEER_IDLE) datagrams_->apply(one);
+  }
+  while (!pass()) stream_.flush();
+  for (const pb_datagram_event& one : overflowed) datagrams_->apply(one);
+  for (const pb_datagram_event& one : found) {
+    if (one.type == PB_PEER_IDLE) datagrams_->apply(one);
+  }
+  if (all && listed.has_value()) datagrams_->end_sweep(clock_.boot_ns(), cause);
+}
+
 void Reader::second() {
   const uint64_t now = clock_.boot_ns();
   next_second_ = now + kNsPerSecond;
   sample_clock();
   processes_.forget_old(now);
   process_count_.store(processes_.count(), std::memory_order_relaxed);
-  if (sweep_wanted_ || now >= next_sweep_) {
-    sweep_wanted_ = false;
-    next_sweep_ = now + kSweepEveryNs;
-    sweep("its end was lost; it was gone when the kernel was asked");
+  const bool all = now >= next_sweep_;
+  if (all) next_sweep_ = now + kSweepEveryNs;
+  if (std::exchange(sweep_wanted_, false) || all) sweep(kEndLost);
+  if (std::exchange(datagram_sweep_wanted_, false) || all) {
+    sweep_datagrams(true, kEndLost);
+  } else if (now >= next_idle_sweep_) {
+    sweep_datagrams(false, {});
   }
   if (now >= next_check_ && programs_ != nullptr) {
     next_check_ = now + kCheckEveryNs;
@@ -290,8 +371,9 @@ void Reader::fill(CaptureStatistics& statistics) const {
   statistics.processes = process_count_.load();
   if (programs_ != nullptr) {
     const KernelPrograms::Totals totals = programs_->totals();
-    statistics.parked_opens = totals.parked;
-    statistics.unnamed_uses = totals.unnamed;
+    const KernelPrograms::Totals datagrams = programs_->datagram_totals();
+    statistics.parked_opens = totals.parked + datagrams.parked;
+    statistics.unnamed_uses = totals.unnamed + datagrams.unnamed;
   }
 }
 

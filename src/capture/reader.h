@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "capture/boot_clock.h"
+#include "capture/datagrams.h"
 #include "capture/kernel_programs.h"
 #include "capture/loss_meter.h"
 #include "capture/nat_table.h"
@@ -58,8 +59,11 @@ class Reader {
   bool pass();
   void hold_processes();
   void apply_processes_until(uint64_t time_boot_ns);
-  void check_loss(bool sockets_empty, bool processes_empty);
+  void check_loss(bool sockets_empty, bool datagrams_empty, bool processes_empty);
   void sweep(std::string_view cause);
+  // Ends idle peers; `all`: as sweep(), of UDP.
+  void sweep_datagrams(bool all, std::string_view cause);
+  void apply_held();
   void second();
   void sample_clock();
   void write_gap(const Loss& loss, std::string_view cause, bool ended = true);  // not ended: it goes on until capture begins anew
@@ -74,17 +78,23 @@ class Reader {
   std::unique_ptr<ProcReader> proc_;
   Processes processes_;
   Sockets sockets_;
+  std::optional<Datagrams> datagrams_;  // where there are programs
   std::optional<LossMeter> socket_loss_;
+  std::optional<LossMeter> datagram_loss_;
   std::optional<LossMeter> process_loss_;
 
   std::vector<pb_socket_event> held_sockets_;
+  std::vector<pb_datagram_event> held_datagrams_;
   std::vector<HeldProcessEvent> held_processes_;
   std::string held_bytes_;
   size_t next_process_ = 0;
   uint64_t parked_seen_ = 0;
+  uint64_t parked_datagrams_seen_ = 0;
   bool sweep_wanted_ = false;
+  bool datagram_sweep_wanted_ = false;
   uint64_t next_second_ = 0;
   uint64_t next_sweep_ = 0;
+  uint64_t next_idle_sweep_ = 0;
   uint64_t next_check_ = 0;
 
   std::atomic<uint64_t> events_ = 0;

@@ -17,15 +17,24 @@ class DetachedPrograms final : public KernelPrograms {
   const std::vector<MissingProgram>& missing() const override { return missing_; }
   bool attached(std::string_view) const override { return true; }
   bool drain_sockets(size_t, const TakeSocket&) override { return true; }
+  bool drain_datagrams(size_t, const TakeDatagram&) override { return true; }
   bool drain_processes(size_t, const TakeProcess&) override { return true; }
   void drain_overflow(const TakeSocket&) override {}
+  void drain_datagram_overflow(const TakeDatagram&) override {}
+  std::span<const uint64_t> datagram_events_given() override { return given_; }
   std::span<const uint64_t> socket_events_given() override { return given_; }
   std::span<const uint64_t> process_events_given() override { return given_; }
   Totals totals() const override { return {}; }
+  Totals datagram_totals() const override { return {}; }
   Status list_processes(const TakeProcess&) override { return {}; }
   Status find_owners() override { return {}; }
   Status list_sockets(uint32_t, const TakeSocket&) override { return {}; }
   Status list_alive(const TakeSocket&) override { return {}; }
+  Status find_datagram_owners() override { return {}; }
+  Status list_datagram_sockets(uint32_t, const TakeDatagram&) override { return {}; }
+  Status sweep_peers(uint64_t, bool, bool, const TakeDatagram&) override { return {}; }
+  bool take_peer(const pb_peer_key&, pb_peer&) override { return false; }
+  void set_peers_ended(uint64_t, uint64_t) override {}
   std::vector<std::string> find_detached() override { return {"on_socket"}; }
   Status attach_again(std::string_view) override { return fail(ErrorCode::kUnavailable, "it is gone"); }
 

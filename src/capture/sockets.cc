@@ -48,10 +48,9 @@ uint64_t payload_received(const pb_socket_event& event) {
   return event.bytes_received > control ? event.bytes_received - control : 0;
 }
 
-Outcome outcome_of_failure(const pb_socket_event& event, bool& given_up) {
-  given_up = false;
-  switch (event.error) {
-    case 0: given_up = true; return Outcome::kTimeout;
+Outcome outcome_of_error(int error) {
+  switch (error) {
+    case 0: return Outcome::kOk;
     case ECONNREFUSED: return Outcome::kRefused;
     case ETIMEDOUT: return Outcome::kTimeout;
     case EHOSTUNREACH:
@@ -64,6 +63,11 @@ Outcome outcome_of_failure(const pb_socket_event& event, bool& given_up) {
     case EPERM: return Outcome::kDenied;
     default: return Outcome::kError;
   }
+}
+
+Outcome outcome_of_failure(const pb_socket_event& event, bool& given_up) {
+  given_up = event.error == 0;
+  return given_up ? Outcome::kTimeout : outcome_of_error(event.error);
 }
 
 Outcome outcome_of_close(const pb_socket_event& event) {

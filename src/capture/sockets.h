@@ -24,6 +24,8 @@ Endpoint remote_end_of(const pb_socket_event& event);
 // Payload bytes: the kernel's counters without SYN and FIN.
 uint64_t payload_sent(const pb_socket_event& event);
 uint64_t payload_received(const pb_socket_event& event);
+// What an error number says about a connection; the errors that ICMP brings are among them.
+Outcome outcome_of_error(int error);
 // Why a connect() failed, or how an established connection ended. `given_up`: by the process, before the kernel had an answer.
 Outcome outcome_of_failure(const pb_socket_event& event, bool& given_up);
 Outcome outcome_of_close(const pb_socket_event& event);

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "capture/bpf/events.h"
+#include "datagrams.skel.h"
 #include "privilege/cgroup_mounts.h"
 #include "processes.skel.h"
 #include "sockets.skel.h"
@@ -35,11 +36,17 @@ template <typename Skeleton>
 using SkeletonPtr = std::unique_ptr<Skeleton, CloseSkeleton<Skeleton>>;
 
 // The maps that a reader of the programs needs.
-constexpr std::array<const char*, 5> kSharedMaps = {"socket_ring", "overflow", ".data.socket_counters", "process_ring",
-                                                    ".data.process_counters"};
+constexpr auto kSharedMaps = std::to_array<const char*>(
+    {"socket_ring", "overflow", ".data.socket_counters", "process_ring", ".data.process_counters", "datagram_ring",
+     "datagram_overflow", ".data.datagram_counters", ".data.datagram_sweep", "peers", "peers_ended"});
+
+// Programs that are attached only where another one is not.
+constexpr auto kFallbacks = std::to_array<std::pair<std::string_view, std::string_view>>(
+    {{"on_datagram_receive4", "on_datagram_receive"}, {"on_datagram_receive6", "on_datagram_receive"}});
 
 // Iterators over the entries of a map, and which one.
-constexpr std::array<std::pair<std::string_view, const char*>, 1> kMapIterators = {{{"list_alive", "sockets"}}};
+constexpr auto kMapIterators = std::to_array<std::pair<std::string_view, const char*>>(
+    {{"list_alive", "sockets"}, {"sweep_first_peers", "datagram_sockets"}, {"sweep_map_peers", "peers"}});
 
 // libbpf says why a program failed only in its log: the kernel's verdict is the last line that is not about bookkeeping.
 thread_local std::string last_complaint;  // NOLINT: libbpf's callback takes no context
@@ -84,7 +91,7 @@ bool is_iterator(const bpf_program* program) {
 }
 bool needs_cgroup(const bpf_program* program) {
   const std::string_view section = bpf_program__section_name(program);
-  return section.starts_with("cgroup/") || section == "sockops";
+  return section.starts_with("cgroup") || section == "sockops";
 }
 
 // Loads a skeleton as a whole, or, where the kernel refuses that, with only the programs that it accepts one by one.
@@ -150,6 +157,7 @@ struct KernelLoader::Loaded {
 
   SkeletonPtr<processes_bpf> processes;
   SkeletonPtr<sockets_bpf> sockets;
+  SkeletonPtr<datagrams_bpf> datagrams;
   std::string cgroup_root;
   std::vector<Attached> attached;  // before the skeletons are destroyed
   std::vector<MissingProgram> missing;
@@ -159,6 +167,7 @@ struct KernelLoader::Loaded {
     std::vector<bpf_object*> objects;
     if (processes) objects.push_back(processes->obj);
     if (sockets) objects.push_back(sockets->obj);
+    if (datagrams) objects.push_back(datagrams->obj);
     return objects;
   }
 
@@ -173,7 +182,7 @@ struct KernelLoader::Loaded {
     for (bpf_object* object : objects()) {
       bpf_program* program = nullptr;
       bpf_object__for_each_program(program, object) {
-        if (!bpf_program__autoload(program) || is_iterator(program)) continue;
+        if (!bpf_program__autoload(program) || is_iterator(program) || !is_needed(bpf_program__name(program))) continue;
         LinkPtr link = attach(program);
         if (link) {
           attached.push_back({bpf_program__name(program), program, std::move(link)});
@@ -182,6 +191,12 @@ struct KernelLoader::Loaded {
         }
       }
     }
+  }
+
+  // Of a fallback: whether what it stands for is missing. That one stands before it in its object.
+  [[nodiscard]] bool is_needed(std::string_view name) const {
+    const auto fallback = std::ranges::find(kFallbacks, name, &std::pair<std::string_view, std::string_view>::first);
+    return fallback == kFallbacks.end() || !is_attached(fallback->second);
   }
 
   [[nodiscard]] bool is_attached(std::string_view name) const {
@@ -218,6 +233,12 @@ Result<LoadedPrograms> KernelLoader::load(const ProgramOptions& options) {
       [&](sockets_bpf& skeleton) {
         skeleton.rodata->pb_cgroup1_subsystem = subsystem;
         bpf_map__set_max_entries(skeleton.maps.socket_ring, static_cast<uint32_t>(options.socket_ring_bytes));
+      },
+      !mounts.version2.empty(), loaded->missing);
+  loaded->datagrams = load_what_works<datagrams_bpf>(
+      [&](datagrams_bpf& skeleton) {
+        skeleton.rodata->pb_cgroup1_subsystem = subsystem;
+        bpf_map__set_max_entries(skeleton.maps.datagram_ring, static_cast<uint32_t>(options.datagram_ring_bytes));
       },
       !mounts.version2.empty(), loaded->missing);
   loaded->processes = load_what_works<processes_bpf>(

@@ -16,6 +16,7 @@ namespace portbook {
 struct ProgramOptions {
   size_t socket_ring_bytes = size_t{64} << 20;  // powers of two
   size_t process_ring_bytes = size_t{16} << 20;
+  size_t datagram_ring_bytes = size_t{16} << 20;
 };
 
 // One program that is not attached, and the kernel's reason.

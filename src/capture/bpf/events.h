@@ -13,6 +13,8 @@
 #define PB_PATH_BYTES_MAX 3328 /* longer paths lose their leading folders */
 #define PB_PATH_DEPTH_MAX 40
 #define PB_CGROUP_PATH_BYTES_MAX 1024
+#define PB_PEERS_PER_SOCKET_MAX 65536 /* UDP peers told apart at one socket at the same time; packets of more are counted */
+#define PB_PEERS_MAX 131072           /* the same of all sockets, each one's first peer not counted */
 
 /* A process as the kernel saw it, in that process's own context or through its task. */
 struct pb_owner {
@@ -93,6 +95,103 @@ struct pb_socket_event {
   __u8 remote[16];
   struct pb_owner owner;
   struct pb_owner user;
+};
+
+enum pb_datagram_event_type {
+  PB_PEER_OPEN = 1,
+  PB_PEER_CLOSE = 2,
+  PB_PEER_IDLE = 3,     /* only from the sweep: portbook takes the peer out of the map of peers */
+  PB_PEER_USED = 4,     /* user is another process than the opener that sent to this peer; flow 0: that received on this socket */
+  PB_BOUND = 5,         /* bind() with an address or port */
+  PB_SOCKET_CLOSED = 6, /* the socket is gone, and with it the peers that are in the map; user is who closed it */
+  PB_UNRECORDED = 7,    /* packets_in and packets_out of peers beyond the maximum, since `start` */
+  PB_PEER_EXISTING = 8, /* only from the snapshot */
+  PB_BOUND_EXISTING = 9,
+  PB_PEER_ALIVE = 10, /* only from the sweep: nothing but the flow counts */
+};
+
+enum pb_datagram_flags {
+  PB_PEER_IN = 1u << 0, /* the peer sent first */
+  PB_PEER_REPORTED = 1u << 1,
+  PB_PEER_IN_MAP = 1u << 2,        /* not the socket's first peer */
+  PB_PEER_OTHER_CREATOR = 1u << 3, /* of an outgoing flow: user is the process that made the socket and did not send first */
+  PB_PEER_WAS_THERE = 1u << 4,     /* connected before the programs were attached */
+  PB_SOCKET_BOUND = 1u << 5,       /* of the socket */
+  PB_SOCKET_GONE = 1u << 6,
+  PB_SOCKET_OLD = 1u << 7,
+  PB_SOCKET_BOUND_REPORTED = 1u << 8,
+};
+
+/* One peer of one socket, by all four ends. */
+struct pb_peer_key {
+  __u64 cookie;
+  __u8 local[16]; /* IPv4 as mapped IPv6; before any translation on this host */
+  __u8 remote[16];
+  __u16 local_port;
+  __u16 remote_port;
+  __u32 reserved;
+};
+
+struct pb_peer {
+  __u64 flow;  /* unique on this boot */
+  __u64 first; /* boot ns; 0: before the programs were attached */
+  __u64 last;
+  __u64 bytes_out; /* payload */
+  __u64 bytes_in;
+  __u64 packets_out;
+  __u64 packets_in;
+  __u32 flags;
+  __u32 sender; /* another process than the owner that sent to it */
+  __u32 netns;
+  __u16 family;          /* of the socket */
+  __u16 error;           /* the last one that ICMP brought */
+  __u64 place;           /* of the peer inside pb_datagram_socket: 0 free, 1 being written, 2 in use */
+  struct pb_owner owner; /* who sent first, or whose socket it is */
+};
+
+/* What a UDP socket carries in its storage. */
+struct pb_datagram_socket {
+  __u64 cookie;
+  __u64 inserted; /* peers put into the map so far */
+  __u64 unrecorded_since;
+  __u64 unrecorded_out; /* packets */
+  __u64 unrecorded_in;
+  __u32 flags;
+  __u32 netns;
+  __u32 family;
+  __u32 users[PB_USERS_MAX]; /* processes that made it, bound it or received on it */
+  __u32 reserved;
+  struct pb_owner owner; /* who bound it, else who made it */
+  struct pb_peer_key key;
+  struct pb_peer peer; /* the first one; for most sockets the only one */
+};
+
+struct pb_datagram_event {
+  __u64 seq;  /* as of pb_socket_event */
+  __u64 time; /* boot ns */
+  __u64 flow; /* 0: it is about the socket */
+  __u64 start;
+  __u64 last; /* the last packet */
+  __u64 bytes_out;
+  __u64 bytes_in;
+  __u64 packets_out;
+  __u64 packets_in;
+  struct pb_peer_key key;
+  __u32 netns;
+  __u32 flags; /* of the peer and of the socket */
+  __u16 cpu;
+  __u16 error;
+  __u8 type;
+  __u8 family; /* of the socket */
+  __u8 reserved[2];
+  struct pb_owner owner;
+  struct pb_owner user;
+};
+
+/* What portbook asks of a sweep, before it reads the iterators. */
+struct pb_datagram_sweep {
+  __u64 idle_before; /* peers whose last packet is older are idle */
+  __u64 list_alive;  /* not 0: tell of every peer that is there */
 };
 
 enum pb_process_event_type {

@@ -26,7 +26,10 @@ typedef __u8 u8;
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 #define SOCK_STREAM 1
+#define SOCK_DGRAM 2
+#define SOCK_BINDPORT_LOCK 8 /* sk_userlocks: bind() was called */
 #define SEND_SHUTDOWN 2
 #define SOCK_DONE_BIT 1 /* enum sock_flags */
 
@@ -68,7 +71,11 @@ struct sock_common {
   unsigned long skc_flags;
 };
 struct sk_buff {
+  struct sock* sk;
   char cb[48];
+  unsigned long _nfct;
+  unsigned char* head;
+  u16 network_header;
 };
 struct sk_buff_head {
   struct sk_buff* prev;
@@ -86,6 +93,7 @@ struct sock {
   int sk_err_soft;
   u16 sk_protocol;
   u8 sk_shutdown;
+  u8 sk_userlocks : 4;
 };
 struct inet_sock {
   struct sock sk;
@@ -105,6 +113,37 @@ struct tcp_sock {
   u32 srtt_us;
   u32 total_retrans;
 };
+struct udp_sock {
+  struct inet_sock inet;
+};
+
+union nf_inet_addr {
+  u8 all[16];
+};
+union nf_conntrack_man_proto {
+  __be16 all;
+};
+struct nf_conntrack_man {
+  union nf_inet_addr u3;
+  union nf_conntrack_man_proto u;
+};
+struct nf_conntrack_tuple {
+  struct nf_conntrack_man src;
+  struct {
+    union nf_inet_addr u3;
+    union {
+      __be16 all;
+    } u;
+  } dst;
+};
+struct nf_conntrack_tuple_hash {
+  struct nf_conntrack_tuple tuple;
+};
+struct nf_conn {
+  struct nf_conntrack_tuple_hash tuplehash[2];
+  unsigned long status;
+};
+
 struct socket {
   struct sock* sk;
 };
@@ -172,6 +211,9 @@ struct cred {
 struct signal_struct {
   atomic_t live;
 };
+struct nsproxy {
+  struct net* net_ns;
+};
 struct task_struct {
   int pid;
   int tgid;
@@ -185,6 +227,7 @@ struct task_struct {
   struct fs_struct* fs;
   struct signal_struct* signal;
   struct css_set* cgroups;
+  struct nsproxy* nsproxy;
   char comm[PB_COMM_BYTES];
 };
 
@@ -204,6 +247,15 @@ struct bpf_iter__task_file {
 struct bpf_iter__tcp {
   struct bpf_iter_meta* meta;
   struct sock_common* sk_common;
+};
+struct bpf_iter__udp {
+  struct bpf_iter_meta* meta;
+  struct udp_sock* udp_sk;
+};
+struct bpf_iter__bpf_map_elem {
+  struct bpf_iter_meta* meta;
+  void* key;
+  void* value;
 };
 struct bpf_iter__bpf_sk_storage_map {
   struct bpf_iter_meta* meta;

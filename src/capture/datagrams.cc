@@ -1,0 +1,379 @@
+#include "capture/datagrams.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "capture/socket_record.h"
+#include "capture/sockets.h"
+
+namespace portbook {
+
+namespace {
+
+// As for TCP: an open waits this long for its translation, its end, the last chance to tell it, longer.
+constexpr uint64_t kOpenWaitNs = 20 * kNsPerMs;
+constexpr uint64_t kCloseWaitNs = 200 * kNsPerMs;
+
+Endpoint local_end_of(const pb_peer_key& key) {
+  return {Ip::v6(key.local), key.local_port};
+}
+Endpoint remote_end_of(const pb_peer_key& key) {
+  return {Ip::v6(key.remote), key.remote_port};
+}
+
+uint64_t most_peers(size_t share_of) {
+  return share_of / 4 * 3;
+}
+
+}  // namespace
+
+Datagrams::Datagrams(uint64_t host_boot, BootClock& clock, Processes& processes, const NatTable& nat, KernelPeers& kernel,
+                     Emit emit)
+    : host_boot_(host_boot), clock_(clock), processes_(processes), nat_(nat), kernel_(kernel), emit_(std::move(emit)) {}
+
+void Datagrams::apply(const pb_datagram_event& event) {
+  switch (event.type) {
+    case PB_PEER_OPEN:
+    case PB_PEER_EXISTING: open(event); break;
+    case PB_PEER_CLOSE: close(event); break;
+    case PB_PEER_IDLE: idle(event); break;
+    case PB_PEER_USED: use(event); break;
+    case PB_BOUND:
+    case PB_BOUND_EXISTING: bound(event); break;
+    case PB_SOCKET_CLOSED: socket_closed(event); break;
+    case PB_UNRECORDED: unrecorded(event); break;
+    case PB_PEER_ALIVE: {
+      const auto at = flows_.find(event.flow);
+      if (at != flows_.end()) at->second.swept = true;
+      break;
+    }
+    default: break;
+  }
+}
+
+bool Datagrams::crowded() const {
+  if (peers_in_map_ >= most_peers(PB_PEERS_MAX)) return true;
+  return peers_in_map_ >= most_peers(PB_PEERS_PER_SOCKET_MAX) && std::ranges::any_of(sockets_, [](const auto& entry) {
+           return entry.second.in_map.size() >= most_peers(PB_PEERS_PER_SOCKET_MAX);
+         });
+}
+
+Who Datagrams::identify(const pb_owner& owner, uint64_t at_boot_ns) {
+  return processes_.identify(owner, at_boot_ns, emit_);
+}
+
+Datagrams::Flow Datagrams::make_flow(const pb_datagram_event& event) {
+  const bool in = (event.flags & PB_PEER_IN) != 0;
+  Flow flow;
+  flow.key = event.key;
+  flow.direction = in ? Direction::kIn : Direction::kOut;
+  flow.role = in && (event.flags & PB_SOCKET_BOUND) != 0          ? Role::kListener
+              : !in && (event.flags & PB_PEER_OTHER_CREATOR) != 0 ? Role::kUser
+                                                                  : Role::kCreator;
+  flow.mapped = event.family == AF_INET6 && Ip::v6(event.key.remote).is_v4();
+  flow.existing = (event.flags & PB_PEER_WAS_THERE) != 0;
+  flow.in_map = (event.flags & PB_PEER_IN_MAP) != 0;
+  flow.netns = event.netns;
+  flow.start_boot_ns = event.start;
+  flow.open_boot_ns = event.start != 0 ? event.start : event.time;
+  flow.who = identify(event.owner, flow.open_boot_ns);
+  return flow;
+}
+
+Datagrams::Flows::iterator Datagrams::enter(const pb_datagram_event& event) {
+  const auto at = flows_.try_emplace(event.flow, make_flow(event)).first;
+  if (at->second.in_map) {
+    sockets_[event.key.cookie].in_map.insert(event.flow);
+    ++peers_in_map_;
+  }
+  at->second.waits = true;
+  return at;
+}
+
+void Datagrams::open(const pb_datagram_event& event) {
+  if (flows_.contains(event.flow)) return;
+  const auto at = enter(event);
+  if ((event.flags & PB_PEER_OTHER_CREATOR) != 0 && event.user.tgid != 0) at->second.uses.push_back(event);
+  settle_or_wait(at, event.time);
+}
+
+void Datagrams::settle_or_wait(Flows::iterator at, uint64_t now_boot_ns) {
+  const uint64_t number = at->first;
+  if (!try_settle(at, now_boot_ns)) waiting_.push_back(number);
+}
+
+// True when nothing waits any more; the flow may be over then, and erased.
+bool Datagrams::try_settle(Flows::iterator at, uint64_t now_boot_ns) {
+  auto& [number, flow] = *at;
+  const Endpoint local = local_end_of(flow.key);
+  const Endpoint remote = remote_end_of(flow.key);
+  if (flow.waits) {
+    const bool final = now_boot_ns >= flow.open_boot_ns + kOpenWaitNs;
+    flow.nat = nat_.ask(flow.netns, Proto::kUdp, flow.direction, local, remote, final);
+    if (!flow.nat) return false;
+    write_open(number, flow);
+  }
+  if (!flow.end) return true;
+  if (!flow.nat || flow.nat->nat == Nat::kUnknown) {
+    const bool final = now_boot_ns >= flow.end->time + kCloseWaitNs;
+    flow.nat = nat_.ask(flow.netns, Proto::kUdp, flow.direction, local, remote, final);
+    if (!flow.nat) return false;
+  }
+  write_close(number, flow, *flow.end);
+  erase(at);
+  return true;
+}
+
+void Datagrams::erase(Flows::iterator at) {
+  if (at->second.in_map) {
+    --peers_in_map_;
+    const auto socket = sockets_.find(at->second.key.cookie);
+    if (socket != sockets_.end()) socket->second.in_map.erase(at->first);
+  }
+  flows_.erase(at);
+}
+
+void Datagrams::settle(uint64_t now_boot_ns) {
+  std::erase_if(waiting_, [&](uint64_t number) {
+    const auto at = flows_.find(number);
+    return at == flows_.end() || try_settle(at, now_boot_ns);
+  });
+}
+
+void Datagrams::settle_all() {
+  settle(UINT64_MAX);
+}
+
+void Datagrams::close(const pb_datagram_event& event) {
+  auto at = flows_.find(event.flow);
+  const bool is_new = at == flows_.end();
+  // Its open found the ring full and is made good here; what is in the map ends with its socket.
+  if (is_new) at = enter(event);
+  if (at->second.end) return;
+  const bool queued = at->second.waits && !is_new;
+  at->second.end = std::make_unique<pb_datagram_event>(event);
+  if (queued) {
+    try_settle(at, event.time);
+  } else {
+    settle_or_wait(at, event.time);
+  }
+}
+
+void Datagrams::end_in_map(uint64_t flow, pb_datagram_event event) {
+  pb_peer last{};
+  // A peer that came back after it was found idle, and was taken for new, is another flow of the same ends.
+  if (kernel_.take_peer(event.key, last) && last.flow == flow) {
+    event.start = last.first;
+    event.last = last.last;
+    event.bytes_out = last.bytes_out;
+    event.bytes_in = last.bytes_in;
+    event.packets_out = last.packets_out;
+    event.packets_in = last.packets_in;
+    event.error = last.error;
+  }
+  event.flow = flow;
+  close(event);
+}
+
+void Datagrams::idle(const pb_datagram_event& event) {
+  const auto at = flows_.find(event.flow);
+  if (at == flows_.end() || at->second.end) return;  // its socket was closed meanwhile
+  if (!at->second.in_map) {
+    close(event);
+    return;
+  }
+  Socket& socket = sockets_[event.key.cookie];
+  end_in_map(event.flow, event);
+  kernel_.set_peers_ended(event.key.cookie, ++socket.ended);
+}
+
+void Datagrams::use(const pb_datagram_event& event) {
+  const auto at = flows_.find(event.flow);
+  if (event.flow != 0 && at == flows_.end()) return;  // its open was refused by the ring
+  if (event.flow != 0) {
+    if (at->second.waits) {
+      at->second.uses.push_back(event);
+    } else {
+      write_use(event.flow, at->second, event, Role::kUser);
+    }
+    return;
+  }
+  // Somebody receives on a socket of many peers.
+  const Who who = identify(event.user, event.time);
+  start_record(Kind::kUsedBy, event.time);
+  put_conn(record_, host_boot_, event.key.cookie);
+  record_.set(Field::kDirection, Direction::kIn);
+  const auto socket = sockets_.find(event.key.cookie);
+  if (socket != sockets_.end() && socket->second.bound) {
+    record_.set(Field::kDstIp, Field::kDstPort, socket->second.local);
+  } else if (const Endpoint local = local_end_of(event.key); !local.ip.is_unspecified()) {
+    record_.set(Field::kDstIp, Field::kDstPort, local);
+  } else {
+    record_.set(Field::kDstPort, uint64_t{local.port});
+  }
+  if (event.netns != 0) record_.set(Field::kNetns, uint64_t{event.netns});
+  put_who(record_, who);
+  record_.set(Field::kRole, Role::kUser);
+  emit_(record_);
+}
+
+void Datagrams::bound(const pb_datagram_event& event) {
+  Socket& socket = sockets_[event.key.cookie];
+  socket.bound = true;
+  const bool bound_by_other = (event.flags & PB_PEER_OTHER_CREATOR) != 0;
+  socket.owner = bound_by_other ? event.user : event.owner;
+  socket.local = local_end_of(event.key);
+  socket.netns = event.netns;
+  socket.family = event.family;
+  socket.bound_boot_ns = event.type == PB_BOUND ? event.time : 0;
+  write_listen(event.key.cookie, socket, event.time);
+  if (event.type == PB_BOUND_EXISTING) record_.set(Field::kCause, "was there when capture began");
+  emit_(record_);
+  if (!bound_by_other) return;
+  const Who creator = identify(event.owner, event.time);
+  write_listen(event.key.cookie, socket, event.time);
+  record_.set(Field::kKind, Kind::kUsedBy);
+  put_who(record_, creator);
+  record_.set(Field::kRole, Role::kCreator);
+  emit_(record_);
+}
+
+void Datagrams::socket_closed(const pb_datagram_event& event) {
+  if (event.start != 0) unrecorded(event);
+  const auto at = sockets_.find(event.key.cookie);
+  if (at == sockets_.end()) return;
+  const std::vector<uint64_t> numbers(at->second.in_map.begin(), at->second.in_map.end());
+  for (const uint64_t number : numbers) {
+    const auto flow = flows_.find(number);
+    if (flow == flows_.end() || flow->second.end) continue;
+    pb_datagram_event end = event;
+    end.type = PB_PEER_CLOSE;
+    end.key = flow->second.key;
+    end.owner = {};
+    end.start = flow->second.start_boot_ns;
+    end.packets_in = end.packets_out = 0;
+    end_in_map(number, end);
+  }
+  if (at->second.ended > 0 || !numbers.empty()) kernel_.set_peers_ended(event.key.cookie, 0);
+  if (at->second.bound) {
+    write_listen(event.key.cookie, at->second, event.time);
+    if (at->second.bound_boot_ns != 0) record_.set(Field::kStart, clock_.utc(at->second.bound_boot_ns));
+    record_.set(Field::kEnd, clock_.utc(event.time));
+    emit_(record_);
+  }
+  sockets_.erase(at);
+}
+
+void Datagrams::unrecorded(const pb_datagram_event& event) {
+  const Who who = identify(event.owner, event.time);
+  start_record(Kind::kGap, event.time);
+  record_.set(Field::kStart, clock_.utc(event.start));
+  record_.set(Field::kEnd, clock_.utc(event.time));
+  record_.set(Field::kCount, event.packets_in + event.packets_out);
+  record_.set(Field::kCause,
+              fmt::format("more than {} peers at a UDP socket, or {} in all: packets of further ones are counted here",
+                          PB_PEERS_PER_SOCKET_MAX, PB_PEERS_MAX));
+  if (event.key.local_port != 0) record_.set(Field::kDstIp, Field::kDstPort, local_end_of(event.key));
+  if (event.netns != 0) record_.set(Field::kNetns, uint64_t{event.netns});
+  put_who(record_, who);
+  emit_(record_);
+}
+
+Record& Datagrams::start_record(Kind kind, uint64_t time_boot_ns) {
+  record_.clear();
+  record_.set(Field::kKind, kind);
+  record_.set(Field::kTime, clock_.utc(time_boot_ns));
+  record_.set(Field::kVantage, Vantage::kSocket);
+  record_.set(Field::kProto, Proto::kUdp);
+  clock_.put_quality(record_);
+  return record_;
+}
+
+void Datagrams::put_flow(uint64_t number, const Flow& flow) {
+  put_ends(record_, flow.direction, local_end_of(flow.key), remote_end_of(flow.key));
+  put_conn(record_, host_boot_, number);
+  if (flow.netns != 0) record_.set(Field::kNetns, uint64_t{flow.netns});
+  if (flow.mapped) record_.set(Field::kFamily, Family::kInet6);
+}
+
+void Datagrams::write_open(uint64_t number, Flow& flow) {
+  flow.waits = false;
+  start_record(flow.existing ? Kind::kExisting : Kind::kOpen, flow.open_boot_ns);
+  if (!flow.existing) record_.set(Field::kOutcome, Outcome::kOk);
+  put_flow(number, flow);
+  put_who(record_, flow.who);
+  if (flow.who.pid != 0) record_.set(Field::kRole, flow.role);
+  put_nat(record_, flow.direction, *flow.nat);
+  emit_(record_);
+  for (const pb_datagram_event& event : std::exchange(flow.uses, {}))
+    write_use(number, flow, event, event.type == PB_PEER_OPEN ? Role::kCreator : Role::kUser);
+}
+
+void Datagrams::write_use(uint64_t number, const Flow& flow, const pb_datagram_event& event, Role role) {
+  const Who who = identify(event.user, event.time);
+  start_record(Kind::kUsedBy, event.time);
+  put_flow(number, flow);
+  put_who(record_, who);
+  record_.set(Field::kRole, role);
+  emit_(record_);
+}
+
+void Datagrams::write_close(uint64_t number, const Flow& flow, const pb_datagram_event& event) {
+  const bool silent = event.type == PB_PEER_IDLE;
+  start_record(Kind::kClose, event.time);
+  record_.set(Field::kOutcome, outcome_of_error(event.error));
+  put_flow(number, flow);
+  put_who(record_, flow.who);
+  if (flow.who.pid != 0) record_.set(Field::kRole, flow.role);
+  put_nat(record_, flow.direction, *flow.nat);
+  if (flow.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(flow.start_boot_ns));
+  record_.set(Field::kEnd, clock_.utc(silent ? event.last : event.time));
+  record_.set(Field::kBytesOut, uint64_t{event.bytes_out});
+  record_.set(Field::kBytesIn, uint64_t{event.bytes_in});
+  record_.set(Field::kPacketsOut, uint64_t{event.packets_out});
+  record_.set(Field::kPacketsIn, uint64_t{event.packets_in});
+  if (event.error != 0) record_.set(Field::kErrno, uint64_t{event.error});
+  if (silent) record_.set(Field::kCause, fmt::format("no packet for {} s", (event.time - event.last) / kNsPerSecond));
+  emit_(record_);
+}
+
+// Fills the record of a bound socket; the caller may add to it and emits it.
+void Datagrams::write_listen(uint64_t cookie, const Socket& socket, uint64_t time_boot_ns) {
+  const Who who = identify(socket.owner, time_boot_ns);
+  start_record(Kind::kListen, time_boot_ns);
+  record_.set(Field::kDirection, Direction::kIn);
+  record_.set(Field::kDstIp, Field::kDstPort, socket.local);
+  put_conn(record_, host_boot_, cookie);
+  if (socket.netns != 0) record_.set(Field::kNetns, uint64_t{socket.netns});
+  if (socket.family == AF_INET6 && socket.local.ip.is_v4()) record_.set(Field::kFamily, Family::kInet6);
+  put_who(record_, who);
+  if (who.pid != 0) record_.set(Field::kRole, Role::kListener);
+}
+
+void Datagrams::begin_sweep(uint64_t now_boot_ns) {
+  sweep_began_ = now_boot_ns;
+  for (auto& [number, flow] : flows_) flow.swept = false;
+}
+
+void Datagrams::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
+  std::vector<Flows::iterator> gone;
+  for (auto at = flows_.begin(); at != flows_.end(); ++at) {
+    const Flow& flow = at->second;
+    if (!flow.swept && !flow.waits && !flow.end && flow.open_boot_ns < sweep_began_) gone.push_back(at);
+  }
+  for (const auto at : gone) {
+    const Flow& flow = at->second;
+    start_record(Kind::kClose, now_boot_ns);
+    put_flow(at->first, flow);
+    put_who(record_, flow.who);
+    put_nat(record_, flow.direction, *flow.nat);
+    if (flow.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(flow.start_boot_ns));
+    record_.set(Field::kCause, cause);
+    emit_(record_);
+    erase(at);
+  }
+}
+
+}  // namespace portbook
