@@ -144,8 +144,7 @@ void Sockets::open(const pb_socket_event& event) {
   if (!is_new) return;
   Connection& connection = at->second;
   if ((event.flags & PB_OTHER_CREATOR) != 0) {
-    connection.uses.push_back(event);
-    connection.uses.back().type = PB_OPEN;
+    connection.uses.push_back({event.time, identify(event.user, event.time), Role::kCreator});
   }
   connection.waits = true;
   settle_or_wait(at, event.time);
@@ -174,6 +173,8 @@ bool Sockets::try_close(Connections::iterator at, uint64_t now_boot_ns) {
     const bool final = now_boot_ns >= connection.end->time + kCloseWaitNs;
     connection.nat = nat_.ask(connection.netns, Proto::kTcp, connection.direction, connection.local, connection.remote, final);
     if (!connection.nat) return false;
+    // Where nothing was ever tracked, the first entry may be on its way yet.
+    if (connection.nat->reason == NatReason::kNoConntrack && now_boot_ns < connection.end->time + kOpenWaitNs) return false;
   }
   if (connection.end->type == PB_FAILED) {
     write_failed(cookie, connection, *connection.end);
@@ -229,21 +230,14 @@ void Sockets::write_open(uint64_t cookie, Connection& connection) {
     record_.set(Field::kStart, clock_.utc(connection.start_boot_ns));
   }
   emit_(record_);
-  for (const pb_socket_event& event : std::exchange(connection.uses, {})) {
-    const bool creator = event.type == PB_OPEN;
-    write_use(cookie, connection, event,
-              creator                                ? Role::kCreator
-              : (event.flags & PB_HAS_ACCEPTOR) != 0 ? Role::kAcceptor
-                                                     : Role::kUser);
-  }
+  for (const Use& use : std::exchange(connection.uses, {})) write_use(cookie, connection, use);
 }
 
-void Sockets::write_use(uint64_t cookie, const Connection& connection, const pb_socket_event& event, Role role) {
-  const Who who = identify(event.user, event.time);
-  start_record(Kind::kUsedBy, event.time);
+void Sockets::write_use(uint64_t cookie, const Connection& connection, const Use& use) {
+  start_record(Kind::kUsedBy, use.boot_ns);
   put_connection(cookie, connection);
-  put_who(record_, who);
-  record_.set(Field::kRole, role);
+  put_who(record_, use.who);
+  record_.set(Field::kRole, use.role);
   emit_(record_);
 }
 
@@ -253,12 +247,12 @@ void Sockets::use(const pb_socket_event& event) {
   Connection& connection = at->second;
   const bool accepts = connection.direction == Direction::kIn && !connection.accepted && connection.role == Role::kListener;
   connection.accepted = connection.accepted || accepts;
-  if (!connection.waits) {
-    write_use(event.cookie, connection, event, accepts ? Role::kAcceptor : Role::kUser);
-    return;
+  Use use{event.time, identify(event.user, event.time), accepts ? Role::kAcceptor : Role::kUser};
+  if (connection.waits) {
+    connection.uses.push_back(std::move(use));
+  } else {
+    write_use(event.cookie, connection, use);
   }
-  connection.uses.push_back(event);
-  connection.uses.back().flags = accepts ? PB_HAS_ACCEPTOR : 0;
 }
 
 void Sockets::close(const pb_socket_event& event) {
@@ -273,6 +267,7 @@ void Sockets::close(const pb_socket_event& event) {
   }
   const bool queued = at->second.waits && !is_new;
   at->second.end = std::make_unique<pb_socket_event>(event);
+  if ((event.flags & PB_HAS_ACCEPTOR) != 0) at->second.acceptor = identify(event.user, event.time);
   if (queued) {
     try_settle(at, event.time);
   } else {
@@ -286,7 +281,7 @@ void Sockets::write_close(uint64_t cookie, Connection& connection, const pb_sock
   if (connection.direction == Direction::kIn) {
     role = Role::kListener;
     if ((event.flags & PB_HAS_ACCEPTOR) != 0) {
-      who = identify(event.user, event.time);
+      who = connection.acceptor;
       role = Role::kAcceptor;
     }
   }

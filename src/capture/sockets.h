@@ -51,6 +51,12 @@ class Sockets {
   [[nodiscard]] size_t open_connections() const { return connections_.size(); }
 
  private:
+  // Who used a socket is looked up when the event is applied: later the process may have run another program.
+  struct Use {
+    uint64_t boot_ns;
+    Who who;
+    Role role;
+  };
   struct Connection {
     Endpoint local;
     Endpoint remote;
@@ -65,7 +71,8 @@ class Sockets {
     uint64_t open_boot_ns = 0;
     Who who;
     std::optional<NatAnswer> nat;
-    std::vector<pb_socket_event> uses;     // that wait for the open record
+    std::vector<Use> uses;                 // that wait for the open record
+    Who acceptor;                          // of an end that waits
     std::unique_ptr<pb_socket_event> end;  // that waits for the open record; of a failed connect there is nothing else to write
     bool swept = true;
   };
@@ -84,7 +91,7 @@ class Sockets {
   void use(const pb_socket_event& event);
   void existing(const pb_socket_event& event);
   void write_open(uint64_t cookie, Connection& connection);
-  void write_use(uint64_t cookie, const Connection& connection, const pb_socket_event& event, Role role);
+  void write_use(uint64_t cookie, const Connection& connection, const Use& use);
   void write_close(uint64_t cookie, Connection& connection, const pb_socket_event& event);
   void write_failed(uint64_t cookie, const Connection& connection, const pb_socket_event& event);
   // Writes what waits for the translation, once it is known or waited for long enough; true when nothing waits any more, and then

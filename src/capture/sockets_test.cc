@@ -34,7 +34,7 @@ pb_socket_event make_event(__u8 type, uint64_t cookie, uint64_t time, uint32_t f
 }
 
 struct SocketWorld : World {
-  SocketWorld() { nat.set_coverage(kNetns, NatTable::Coverage::kNoConntrack); }
+  SocketWorld() { nat.set_coverage(kNetns, NatTable::Coverage::kNotPermitted); }
   NatTable nat;
   Sockets sockets{0x1122334455667788, boot_clock, processes, nat, emit};
 };
@@ -56,7 +56,7 @@ TEST(Sockets, an_outgoing_connection_is_one_open_and_one_close) {
   EXPECT_EQ(to_text(*open.endpoint(Field::kDstIp, Field::kDstPort)), "10.0.0.2:443");
   EXPECT_EQ(hex(open.id128(Field::kConn)), "11223344556677880000000000000009");
   EXPECT_EQ(open.uint(Field::kRole), static_cast<uint64_t>(Role::kCreator));
-  EXPECT_EQ(open.uint(Field::kNatReason), static_cast<uint64_t>(NatReason::kNoConntrack));
+  EXPECT_EQ(open.uint(Field::kNatReason), static_cast<uint64_t>(NatReason::kNotPermitted));
   EXPECT_EQ(close.id128(Field::kConn), open.id128(Field::kConn));
   EXPECT_EQ(close.uint(Field::kBytesOut), 100u);
   EXPECT_EQ(close.uint(Field::kBytesIn), 50u);
@@ -100,6 +100,28 @@ TEST(Sockets, names_the_worker_that_accepted) {
   EXPECT_EQ(world.of(Kind::kClose)[0]->uint(Field::kPid), 71u);
 }
 
+TEST(Sockets, a_use_that_waits_with_its_open_names_the_program_that_ran_then) {
+  SocketWorld world;
+  world.nat.set_coverage(kNetns, NatTable::Coverage::kWatched);
+  apply_process(world.processes, PB_EXEC, kWorker, {}, 8'000, std::string_view("worker\0bin\0", 11));
+  pb_socket_event event = make_event(PB_OPEN, 9, 10'000, PB_PASSIVE);
+  event.owner = kServer;
+  event.user = kWorker;
+  world.sockets.apply(event);
+  event.type = PB_USED;
+  event.flags |= PB_HAS_ACCEPTOR;
+  world.sockets.apply(event);
+  event.type = PB_CLOSE;
+  world.sockets.apply(event);
+  EXPECT_TRUE(world.of(Kind::kUsedBy).empty()) << "the case shows nothing when the open does not wait";
+  apply_process(world.processes, PB_EXEC, kWorker, {}, 12'000, std::string_view("later\0bin\0", 10));
+  world.sockets.settle_all();
+  for (const Kind kind : {Kind::kUsedBy, Kind::kClose}) {
+    ASSERT_EQ(world.of(kind).size(), 1u);
+    EXPECT_EQ(world.of(kind)[0]->text(Field::kExe), "/bin/worker");
+  }
+}
+
 TEST(Sockets, mapped_ipv6_is_ipv4_with_its_family_kept) {
   SocketWorld world;
   pb_socket_event event = make_event(PB_OPEN, 9, 10'000);
@@ -113,6 +135,21 @@ TEST(Sockets, mapped_ipv6_is_ipv4_with_its_family_kept) {
   const Record& open = *world.of(Kind::kOpen)[0];
   EXPECT_EQ(to_text(open.ip(Field::kSrcIp)), "10.0.0.1");
   EXPECT_EQ(open.uint(Field::kFamily), static_cast<uint64_t>(Family::kInet6));
+}
+
+TEST(Sockets, a_close_waits_for_the_first_entry_that_its_namespace_ever_tracked) {
+  SocketWorld world;
+  world.nat.set_coverage(kNetns, NatTable::Coverage::kNoConntrack);
+  world.sockets.apply(make_event(PB_OPEN, 9, 10'000));
+  world.sockets.apply(make_event(PB_CLOSE, 9, 20'000));
+  ASSERT_EQ(world.of(Kind::kOpen).size(), 1u) << "an open does not wait where nothing was ever tracked";
+  EXPECT_EQ(world.of(Kind::kOpen)[0]->uint(Field::kNatReason), static_cast<uint64_t>(NatReason::kNoConntrack));
+  EXPECT_TRUE(world.of(Kind::kClose).empty());
+  const Tuple original{{*parse_ip("10.0.0.1"), 51420}, {*parse_ip("10.0.0.2"), 443}};
+  world.nat.add(kNetns, {original, {original.dst, {*parse_ip("10.0.0.9"), 1024}}});
+  world.sockets.settle(21'000);
+  ASSERT_EQ(world.of(Kind::kClose).size(), 1u);
+  EXPECT_EQ(world.of(Kind::kClose)[0]->uint(Field::kSrcNatPort), 1024u);
 }
 
 TEST(Sockets, waits_for_the_translation_but_not_for_ever) {
