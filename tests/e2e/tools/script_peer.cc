@@ -1,0 +1,568 @@
+// The programs of the randomised truth test. Each runs scripts of socket calls and writes for every call what it knows of it as a
+// line of JSON: the socket's cookie, its own pid, CLOCK_REALTIME before and after, errno, getsockname and getpeername.
+//   script_peer run OUT SCRIPTS WORKERS FOLDER                   runs SCRIPTS, lines of "NUMBER SCRIPT"; FOLDER has programs to
+//   exec script_peer serve OUT FOLDER WORKERS MANNER IP PORT [IP PORT]…
+//       WORKERS 0: the listener accepts itself. MANNER header: the client's first bytes are the script to run; pass: likewise, by
+//       another process that gets the descriptor at once; idle: nothing is expected, "eof;close" is run; shut: "close".
+//   script_peer go OUT FOLDER NUMBER FD PARTNER SCRIPT           goes on with SCRIPT after an exec
+// Calls in a script are parted by ';', their words by ' '; a script within a script has ',' and '~' for them:
+//   sock 4|6                a TCP socket
+//   bind IP PORT [late]     late: IP_BIND_ADDRESS_NO_PORT
+//   conn IP PORT [MS]       with MS: non-blocking, given up after so long
+//   syncnt N                TCP_SYNCNT
+//   hdr SCRIPT, send N, recv N, eof, readable, shut wr|rdwr, linger, close, disconnect
+//   user UID                setuid
+//   fork keep|leave         a child does the rest; the parent keeps its descriptor until the child has ended, or closes it before
+//   pass                    another process gets the descriptor (SCM_RIGHTS) and does the rest
+//   exec N keep|cloexec     program N of FOLDER does the rest, or only sees its descriptor closed
+//   serve                   runs the script that stands in the header that is read now
+//   kill, exit              end of the process, with open descriptors
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+constexpr int kHeaderBytes = 512;
+
+std::string out_path;
+std::string folder;
+int out = -1;
+int partner = -1;  // takes descriptors and scripts
+
+[[noreturn]] void die(const std::string& what) {
+  std::perror(("script_peer: " + what).c_str());
+  std::exit(1);
+}
+
+template <typename T = int>
+T number(std::string_view text) {
+  T value = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc{}) die("number " + std::string(text));
+  return value;
+}
+
+std::vector<std::string> split(std::string_view text, char by) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const size_t at = std::min(text.find(by), text.size());
+    parts.emplace_back(text.substr(0, at));
+    text.remove_prefix(std::min(at + 1, text.size()));
+  }
+  return parts;
+}
+
+uint64_t now() {
+  timespec time{};
+  clock_gettime(CLOCK_REALTIME, &time);
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
+// One write, so that lines of many processes never mix.
+void say(const std::string& fields) {
+  const std::string line = "{" + fields + "}\n";
+  if (write(out, line.data(), line.size()) != static_cast<ssize_t>(line.size())) die("write");
+}
+
+std::string item(const char* name, uint64_t value) {
+  return ",\"" + std::string(name) + "\":" + std::to_string(value);
+}
+
+// Field 22 of /proc/self/stat.
+uint64_t start_ticks() {
+  std::array<char, 4096> text{};
+  const int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || read(fd, text.data(), text.size() - 1) <= 0) die("/proc/self/stat");
+  close(fd);
+  const char* at = std::strrchr(text.data(), ')') + 1;
+  for (int field = 3; field < 22; ++field) at = std::strchr(at + 1, ' ');
+  return number<uint64_t>(at + 1);
+}
+
+void say_who_i_am() {
+  std::array<char, 4096> exe{};
+  struct stat netns{};
+  if (readlink("/proc/self/exe", exe.data(), exe.size() - 1) < 0 || stat("/proc/self/ns/net", &netns) != 0) die("/proc/self");
+  say("\"op\":\"me\"" + item("pid", getpid()) + item("ppid", getppid()) + item("ticks", start_ticks()) + item("uid", getuid()) +
+      item("netns", netns.st_ino) + item("after", now()) + ",\"exe\":\"" + exe.data() + "\"");
+}
+
+struct Address {
+  sockaddr_storage raw{};
+  socklen_t length = sizeof(sockaddr_storage);
+  sockaddr* get() { return reinterpret_cast<sockaddr*>(&raw); }
+};
+
+Address make_address(const std::string& ip, int port) {
+  Address address;
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.raw);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.raw);
+  if (inet_pton(AF_INET, ip.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(static_cast<uint16_t>(port));
+    address.length = sizeof *v4;
+  } else if (inet_pton(AF_INET6, ip.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(static_cast<uint16_t>(port));
+    address.length = sizeof *v6;
+  } else {
+    die("address " + ip);
+  }
+  return address;
+}
+
+std::string json_end(const char* name, int family, const void* ip, uint16_t port) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  inet_ntop(family, ip, text.data(), text.size());
+  return ",\"" + std::string(name) + "\":[\"" + text.data() + "\"," + std::to_string(ntohs(port)) + "]";
+}
+
+std::string json_address(const char* name, const Address& address) {
+  if (address.raw.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address.raw);
+    return json_end(name, AF_INET, &v4.sin_addr, v4.sin_port);
+  }
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address.raw);
+  return json_end(name, AF_INET6, &v6.sin6_addr, v6.sin6_port);
+}
+
+uint64_t cookie_of(int fd) {
+  uint64_t cookie = 0;
+  socklen_t length = sizeof cookie;
+  if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0) die("SO_COOKIE");
+  return cookie;
+}
+
+// Copies the address to `ip` and returns the port, both in network order.
+uint16_t put_end(const Address& address, void* ip) {
+  if (address.raw.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address.raw);
+    std::memcpy(ip, &v4.sin_addr, 4);
+    return v4.sin_port;
+  }
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address.raw);
+  std::memcpy(ip, &v6.sin6_addr, 16);
+  return v6.sin6_port;
+}
+
+// What the kernel's sock_diag says of the socket with that cookie: ends, user, state.
+std::string diagnose(int fd) {
+  static const int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+  Address local;
+  Address remote;
+  if (getsockname(fd, local.get(), &local.length) != 0 || getpeername(fd, remote.get(), &remote.length) != 0) return "";
+  struct {
+    nlmsghdr header;
+    inet_diag_req_v2 request;
+  } ask{};
+  ask.header = {sizeof ask, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0};
+  ask.request.sdiag_family = static_cast<uint8_t>(local.raw.ss_family);
+  ask.request.sdiag_protocol = IPPROTO_TCP;
+  ask.request.idiag_states = ~0U;
+  inet_diag_sockid& id = ask.request.id;
+  id.idiag_sport = put_end(local, id.idiag_src);
+  id.idiag_dport = put_end(remote, id.idiag_dst);
+  const uint64_t cookie = cookie_of(fd);
+  id.idiag_cookie[0] = static_cast<uint32_t>(cookie);
+  id.idiag_cookie[1] = static_cast<uint32_t>(cookie >> 32);
+  alignas(8) std::array<char, 4096> answer{};
+  if (send(netlink, &ask, sizeof ask, 0) < 0 || recv(netlink, answer.data(), answer.size(), 0) <= 0) die("sock_diag");
+  const auto* header = reinterpret_cast<const nlmsghdr*>(answer.data());
+  if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY) return "";  // gone in the meantime
+  const auto* found = static_cast<const inet_diag_msg*>(NLMSG_DATA(header));
+  return ",\"diag\":{\"uid\":" + std::to_string(found->idiag_uid) + item("state", found->idiag_state) +
+         json_end("local", found->idiag_family, found->id.idiag_src, found->id.idiag_sport) +
+         json_end("peer", found->idiag_family, found->id.idiag_dst, found->id.idiag_dport) + "}";
+}
+
+void serve_header(int fd);
+
+class Script {
+ public:
+  Script(std::string script_number, int fd, std::string_view text)
+      : number_(std::move(script_number)), fd_(fd), calls_(split(text, ';')) {}
+
+  void run() {
+    for (at_ = 0; at_ < calls_.size(); ++at_) call(split(calls_[at_], ' '));
+    if (fd_ >= 0) close_socket();
+  }
+
+ private:
+  std::string rest() const {
+    std::string text;
+    for (size_t i = at_ + 1; i < calls_.size(); ++i) text += calls_[i] + ";";
+    return text;
+  }
+  void stop() {
+    fd_ = -1;
+    at_ = calls_.size();
+  }
+
+  void note(const char* operation, uint64_t before, int error, const std::string& more = "") const {
+    const uint64_t after = now();
+    say("\"op\":\"" + std::string(operation) + "\",\"n\":" + number_ + item("cookie", fd_ < 0 ? 0 : cookie_of(fd_)) +
+        item("pid", getpid()) + item("before", before) + item("after", after) + item("errno", static_cast<uint64_t>(error)) + more);
+  }
+  std::string local() const {
+    Address address;
+    return getsockname(fd_, address.get(), &address.length) == 0 ? json_address("local", address) : "";
+  }
+
+  void call(const std::vector<std::string>& words) {
+    const std::string& name = words[0];
+    const uint64_t before = now();
+    if (name == "sock") {
+      fd_ = socket(words[1] == "4" ? AF_INET : AF_INET6, SOCK_STREAM, 0);
+      if (fd_ < 0) die("socket");
+      note("sock", before, 0);
+    } else if (name == "bind") {
+      bind_to(words, before);
+    } else if (name == "conn") {
+      connect_to(words, before);
+    } else if (name == "hdr") {
+      std::string text = words[1];
+      std::ranges::replace(text, ',', ';');
+      std::ranges::replace(text, '~', ' ');
+      text = number_ + ";" + text;
+      text.resize(kHeaderBytes);
+      send_bytes(text, before);
+    } else if (name == "send") {
+      send_bytes(std::string(number<size_t>(words[1]), 'x'), before);
+    } else if (name == "recv") {
+      receive(number<size_t>(words[1]), "recv");
+    } else if (name == "eof") {
+      receive(SIZE_MAX, "eof");
+    } else if (name == "readable") {
+      pollfd wait{fd_, POLLIN, 0};
+      poll(&wait, 1, 20'000);
+    } else if (name == "shut") {
+      note("shut", before, shutdown(fd_, words[1] == "wr" ? SHUT_WR : SHUT_RDWR) == 0 ? 0 : errno);
+    } else if (name == "syncnt") {
+      const int attempts = number(words[1]);
+      setsockopt(fd_, IPPROTO_TCP, TCP_SYNCNT, &attempts, sizeof attempts);
+    } else if (name == "linger") {
+      const linger reset{1, 0};
+      setsockopt(fd_, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    } else if (name == "close") {
+      close_socket();
+    } else if (name == "disconnect") {
+      sockaddr none{};
+      none.sa_family = AF_UNSPEC;
+      note("disconnect", before, connect(fd_, &none, sizeof none) == 0 ? 0 : errno);
+    } else {
+      call_of_process(words, before);
+    }
+  }
+
+  void call_of_process(const std::vector<std::string>& words, uint64_t before) {
+    const std::string& name = words[0];
+    if (name == "user") {
+      if (setgid(number<gid_t>(words[1])) != 0 || setuid(number<uid_t>(words[1])) != 0) die("setuid");
+      say_who_i_am();
+    } else if (name == "fork") {
+      fork_child(words[1] == "keep");
+    } else if (name == "pass") {
+      pass();
+    } else if (name == "serve") {
+      serve_header(fd_);
+      stop();
+    } else if (name == "exec") {
+      execute(words[1], words[2] == "cloexec", before);
+    } else if (name == "kill") {
+      note("kill", before, 0);
+      kill(getpid(), SIGKILL);
+    } else if (name == "exit") {
+      note("exit", before, 0);
+      _exit(0);
+    } else {
+      die("no call " + name);
+    }
+  }
+
+  void bind_to(const std::vector<std::string>& words, uint64_t before) {
+    const int on = 1;
+    if (words.size() > 3) setsockopt(fd_, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    Address address = make_address(words[1], number(words[2]));
+    note("bind", before, bind(fd_, address.get(), address.length) == 0 ? 0 : errno, local());
+  }
+
+  void connect_to(const std::vector<std::string>& words, uint64_t before) {
+    Address to = make_address(words[1], number(words[2]));
+    const bool waits = words.size() == 3;
+    if (!waits) fcntl(fd_, F_SETFL, O_NONBLOCK);
+    int error = connect(fd_, to.get(), to.length) == 0 ? 0 : errno;
+    // Before the answer: the kernel takes the ends away from a socket that failed.
+    std::string ends = waits ? "" : local();
+    if (error == EINPROGRESS) {
+      pollfd wait{fd_, POLLOUT, 0};
+      socklen_t size = sizeof error;
+      if (poll(&wait, 1, number(words[3])) == 1) getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+    }
+    fcntl(fd_, F_SETFL, 0);
+    if (ends.empty()) ends = local();
+    note("conn", before, error, ends + json_address("peer", to) + (error == 0 ? diagnose(fd_) : ""));
+  }
+
+  void send_bytes(const std::string& bytes, uint64_t before) {
+    const bool good = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size());
+    note("send", before, good ? 0 : errno, item("bytes", good ? bytes.size() : 0));
+  }
+
+  void receive(size_t bytes, const char* operation) {
+    std::array<char, 4096> buffer{};
+    size_t total = 0;
+    const uint64_t before = now();
+    int error = 0;
+    while (total < bytes) {
+      const ssize_t got = ::recv(fd_, buffer.data(), std::min(bytes - total, buffer.size()), 0);
+      if (got < 0) error = errno;
+      if (got <= 0) break;
+      total += static_cast<size_t>(got);
+    }
+    note(operation, before, error, item("bytes", total));
+  }
+
+  void close_socket() {
+    const uint64_t cookie = cookie_of(fd_);
+    const uint64_t before = now();
+    close(fd_);
+    fd_ = -1;
+    note("close", before, 0, item("closed", cookie));
+  }
+
+  void fork_child(bool keep) {
+    std::array<int, 2> go{};
+    if (pipe2(go.data(), O_CLOEXEC) != 0) die("pipe");
+    const pid_t child = fork();
+    if (child < 0) die("fork");
+    if (child == 0) {
+      char byte = 0;
+      close(go[1]);
+      if (read(go[0], &byte, 1) < 0) die("read");
+      close(go[0]);
+      say_who_i_am();
+      return;  // and goes on with the rest
+    }
+    const bool has = fd_ >= 0;
+    if (has && !keep) close_socket();
+    close(go[0]);
+    close(go[1]);
+    int status = 0;
+    waitpid(child, &status, 0);
+    say("\"op\":\"ended\",\"n\":" + number_ + item("pid", static_cast<uint64_t>(child)) + item("after", now()) +
+        item("status", static_cast<uint64_t>(status)));
+    if (has && keep) close_socket();
+    stop();
+  }
+
+  void pass() {
+    std::string text = number_ + ";" + rest();
+    iovec data{text.data(), text.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &fd_, sizeof fd_);
+    if (sendmsg(partner, &message, 0) < 0) die("pass");
+    close_socket();
+    char byte = 0;
+    // The other one begins when this descriptor is gone, and is done when it answers.
+    if (::send(partner, &byte, 1, 0) != 1 || ::recv(partner, &byte, 1, 0) != 1) die("partner");
+    stop();
+  }
+
+  void execute(const std::string& program, bool cloexec, uint64_t before) {
+    note("exec", before, 0, cloexec ? item("closed", cookie_of(fd_)) : "");
+    if (cloexec) fcntl(fd_, F_SETFD, FD_CLOEXEC);
+    const std::string path = folder + "/program" + program;
+    const std::string fd = std::to_string(cloexec ? -1 : fd_);
+    execl(path.c_str(), path.c_str(), "go", out_path.c_str(), folder.c_str(), number_.c_str(), fd.c_str(),
+          std::to_string(partner).c_str(), rest().c_str(), nullptr);
+    die("exec " + path);
+  }
+
+  std::string number_;
+  int fd_;
+  std::vector<std::string> calls_;
+  size_t at_ = 0;
+};
+
+// Runs a script in this process; one that forks goes on in a child, which ends with the script.
+void run_script(const std::string& script_number, int fd, std::string_view text) {
+  const pid_t me = getpid();
+  Script(script_number, fd, text).run();
+  if (getpid() != me) _exit(0);
+}
+
+// A process that is handed descriptors with what to do with them.
+void start_partner() {
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends.data()) != 0) die("socketpair");
+  if (fork() != 0) {
+    close(ends[1]);
+    partner = ends[0];
+    return;
+  }
+  close(ends[0]);
+  say_who_i_am();
+  while (true) {
+    std::array<char, 4096> text{};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    iovec data{text.data(), text.size()};
+    msghdr message{};
+    message.msg_iov = &data;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    const ssize_t got = recvmsg(ends[1], &message, 0);
+    if (got <= 0) _exit(0);
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof fd);
+    char byte = 0;
+    if (recv(ends[1], &byte, 1, 0) != 1) die("go");
+    const std::string_view script(text.data(), static_cast<size_t>(got));
+    const size_t at = script.find(';');
+    run_script(std::string(script.substr(0, at)), fd, script.substr(at + 1));
+    if (send(ends[1], &byte, 1, 0) != 1) die("done");
+  }
+}
+
+// Reads which script to run on an accepted connection, and runs it.
+void serve_header(int fd) {
+  std::array<char, kHeaderBytes> header{};
+  const uint64_t before = now();
+  const ssize_t got = recv(fd, header.data(), header.size(), MSG_WAITALL);
+  const std::string_view text(header.data(), got == kHeaderBytes ? strnlen(header.data(), header.size()) : 0);
+  const size_t at = text.find(';');
+  const std::string script_number(text.empty() ? "-1" : text.substr(0, at));
+  say("\"op\":\"recv\",\"n\":" + script_number + item("cookie", cookie_of(fd)) + item("pid", getpid()) + item("before", before) +
+      item("after", now()) + item("errno", got < 0 ? static_cast<uint64_t>(errno) : 0) +
+      item("bytes", got < 0 ? 0 : static_cast<uint64_t>(got)));
+  run_script(script_number, fd, text.empty() ? "close" : text.substr(at + 1));
+}
+
+[[noreturn]] void accept_forever(const std::vector<int>& listeners, const std::string& manner) {
+  start_partner();
+  say_who_i_am();
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  for (const int fd : listeners) {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLEXCLUSIVE;
+    event.data.fd = fd;
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) die("epoll");
+  }
+  while (true) {
+    epoll_event event{};
+    if (epoll_wait(epoll, &event, 1, -1) != 1) continue;
+    Address peer;
+    Address local;
+    const uint64_t before = now();
+    const int fd = accept4(event.data.fd, peer.get(), &peer.length, 0);
+    if (fd < 0) continue;  // another worker was faster
+    getsockname(fd, local.get(), &local.length);
+    say("\"op\":\"accept\"" + item("cookie", cookie_of(fd)) + item("listener", cookie_of(event.data.fd)) + item("pid", getpid()) +
+        item("before", before) + item("after", now()) + json_address("local", local) + json_address("peer", peer) + diagnose(fd));
+    if (manner == "header") serve_header(fd);
+    if (manner == "idle") run_script("-1", fd, "eof;close");
+    if (manner == "shut") run_script("-1", fd, "close");
+    if (manner == "pass") run_script("-1", fd, "pass;serve");
+  }
+}
+
+int serve(int workers, const std::string& manner, char** rest, int count) {
+  say_who_i_am();
+  std::vector<int> listeners;
+  for (int i = 0; i + 1 < count; i += 2) {
+    Address address = make_address(rest[i], number(rest[i + 1]));
+    const int fd = socket(address.raw.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    const int only = std::strcmp(rest[i], "::") != 0 ? 1 : 0;  // the wildcard serves IPv4 too
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof only);
+    const uint64_t before = now();
+    if (bind(fd, address.get(), address.length) != 0 || listen(fd, 1024) != 0) die("listen");
+    say("\"op\":\"listen\"" + item("cookie", cookie_of(fd)) + item("pid", getpid()) + item("before", before) +
+        item("after", now()) + json_address("local", address));
+    listeners.push_back(fd);
+  }
+  if (workers == 0) accept_forever(listeners, manner);
+  for (int i = 0; i < workers; ++i) {
+    if (fork() == 0) accept_forever(listeners, manner);
+  }
+  while (wait(nullptr) > 0) {
+  }
+  return 0;
+}
+
+int run(const char* path, int workers) {
+  std::vector<std::string> lines;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  for (int worker = 0; worker < workers; ++worker) {
+    if (fork() != 0) continue;
+    start_partner();
+    say_who_i_am();
+    for (size_t i = static_cast<size_t>(worker); i < lines.size(); i += static_cast<size_t>(workers)) {
+      const size_t at = lines[i].find(' ');
+      run_script(lines[i].substr(0, at), -1, std::string_view(lines[i]).substr(at + 1));
+    }
+    _exit(0);
+  }
+  int failed = 0;
+  for (int status = 0; wait(&status) > 0;) failed += status != 0 ? 1 : 0;
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 6) die("usage: see the top of script_peer.cc");
+  const std::string mode = argv[1];
+  signal(SIGPIPE, SIG_IGN);
+  out_path = argv[2];
+  out = open(out_path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (out < 0) die("open " + out_path);
+  if (mode == "run") {
+    folder = argv[5];
+    return run(argv[3], number(argv[4]));
+  }
+  folder = argv[3];
+  if (mode == "serve") return serve(number(argv[4]), argv[5], argv + 6, argc - 6);
+  if (mode == "go" && argc == 8) {
+    say_who_i_am();
+    partner = number(argv[6]);
+    Script(argv[4], number(argv[5]), argv[7]).run();
+    return 0;
+  }
+  die("mode " + mode);
+}
