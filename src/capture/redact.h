@@ -14,12 +14,12 @@ struct Redacted {
 
 inline constexpr std::string_view kRedactedMark = "[redacted]";
 
-// Joins arguments (each ended by NUL, the last perhaps not) with blanks and replaces, by kRedactedMark:
-// - the value of an option or assignment whose name speaks of a secret: --password=x, --password x, PGPASSWORD=x, api_key:x;
-// - the password, or the lone token, in a URL's userinfo: https://user:x@host, https://x@host;
-// - what follows -u, --user and the like of curl and its kin as user:x; what stands directly after -p of the mysql programs and
-// sshpass;
-// - the credentials of an Authorization or cookie header, the words after Bearer and Basic, and JSON Web Tokens anywhere.
+// Joins arguments (each ended by NUL, the last perhaps not) with blanks and replaces secrets by kRedactedMark:
+// - the value of an option, variable, header or JSON member whose name speaks of a secret (redact_text.h);
+// - passwords and lone tokens in URLs, credentials of Authorization and cookie headers, private key blocks, JSON Web Tokens and
+//   tokens that begin as those of a known issuer do;
+// - what known programs take as a secret in options of other names: mysql -p, curl -u, sshpass -p, redis-cli -a
+// (redact_programs.h). An argument that holds a command line itself (sh -c, ssh) is treated as one. Time is linear in the length.
 // A missed secret is possible: docs/capture.md says so and names the switch that leaves command lines out.
 Redacted redact_arguments(std::string_view nul_separated);
 
