@@ -50,9 +50,9 @@ size_t PolledSockets::HashTuple::operator()(const Tuple& tuple) const {
   return hash(tuple.local) * 0x9e3779b97f4a7c15 ^ hash(tuple.remote) ^ static_cast<size_t>(tuple.proto);
 }
 
-PolledSockets::PolledSockets(uint64_t host_boot, BootClock& clock, Processes& processes, SocketHolders& holders,
+PolledSockets::PolledSockets(uint64_t host_boot, BootClock& clock, Processes& processes, SocketOwners& owners,
                              const NatTable& nat, Emit emit)
-    : host_boot_(host_boot), clock_(clock), processes_(processes), holders_(holders), nat_(nat), emit_(std::move(emit)) {}
+    : host_boot_(host_boot), clock_(clock), processes_(processes), owners_(owners), nat_(nat), emit_(std::move(emit)) {}
 
 void PolledSockets::watch(uint32_t netns, uint64_t nothing_before_boot_ns) {
   Namespace& space = namespaces_[netns];
@@ -76,7 +76,7 @@ void PolledSockets::forget(uint32_t netns, uint64_t now_boot_ns) {
 std::vector<uint32_t> PolledSockets::holders_wanted(std::span<const SocketMessage> listed) const {
   std::vector<uint32_t> inodes;
   for (const SocketMessage& one : listed) {
-    if (one.inode == 0 || is_nothing(one) || !holders_.sees(one.uid)) continue;
+    if (one.inode == 0 || is_nothing(one) || !owners_.sees(one.uid)) continue;
     const auto known = sockets_.find(one.cookie);
     if (known == sockets_.end() || !known->second.accepted) inodes.push_back(one.inode);
   }
@@ -88,7 +88,7 @@ void PolledSockets::apply(uint32_t netns, std::span<const SocketMessage> listed,
   ++space.lists;
   const When when{space.previous, ended_boot_ns};
   const std::vector<uint32_t> wanted = holders_wanted(listed);
-  const Holders holders = wanted.empty() ? Holders() : holders_.find(wanted);
+  const Holders holders = wanted.empty() ? Holders() : owners_.find(wanted);
   std::vector<SocketMessage> waiting;
   // Listeners first: they tell which connections came in.
   for (const bool listeners : {true, false}) {
@@ -195,14 +195,14 @@ void PolledSockets::find_owner(Socket& socket, const Holders& holders, uint64_t 
   const auto holder = holders.find(socket.last.inode);
   if (socket.last.inode != 0 && holder != holders.end()) {
     socket.accepted = true;
-    if (const auto owner = holders_.observe(holder->second)) {
+    if (const auto owner = owners_.observe(holder->second)) {
       socket.who = processes_.identify(*owner, at, emit_);
       return;
     }
     socket.unknown_owner = "its process ended before it could be looked at";
   } else if (socket.last.inode == 0) {
     socket.unknown_owner = "no process held it any more when it was seen";
-  } else if (!holders_.sees(socket.last.uid)) {
+  } else if (!owners_.sees(socket.last.uid)) {
     socket.accepted = true;  // asking again would not help
     socket.unknown_owner = "its process is another user's and cannot be seen";
   } else {

@@ -21,9 +21,9 @@
 namespace portbook {
 
 // Who holds sockets, as /proc tells it.
-class SocketHolders {
+class SocketOwners {
  public:
-  virtual ~SocketHolders() = default;
+  virtual ~SocketOwners() = default;
   // The process that holds each of these sockets, by inode; those that were not found are absent.
   virtual std::unordered_map<uint32_t, uint32_t> find(std::span<const uint32_t> inodes) = 0;
   // What the process is now; it and its ancestors are made known to the table of processes. Nothing when it is gone.
@@ -39,7 +39,7 @@ std::string rounded_up(uint64_t duration_ns);
 class PolledSockets {
  public:
   using Emit = std::function<void(Record&)>;
-  PolledSockets(uint64_t host_boot, BootClock& clock, Processes& processes, SocketHolders& holders, const NatTable& nat, Emit emit);
+  PolledSockets(uint64_t host_boot, BootClock& clock, Processes& processes, SocketOwners& owners, const NatTable& nat, Emit emit);
 
   // A namespace whose sockets will be listed. `nothing_before`: boot time before which it had no sockets that were not written; 0:
   // not known, and what the first list shows was there before.
@@ -117,7 +117,7 @@ class PolledSockets {
   const uint64_t host_boot_;
   BootClock& clock_;
   Processes& processes_;
-  SocketHolders& holders_;
+  SocketOwners& owners_;
   const NatTable& nat_;
   const Emit emit_;
   std::unordered_map<uint32_t, Namespace> namespaces_;

@@ -13,7 +13,7 @@ namespace {
 constexpr uint32_t kNetns = 4026531840;
 constexpr uint64_t kMs = kNsPerMs;
 
-class FakeHolders final : public SocketHolders {
+class FakeHolders final : public SocketOwners {
  public:
   std::unordered_map<uint32_t, uint32_t> find(std::span<const uint32_t> inodes) override {
     std::unordered_map<uint32_t, uint32_t> found;

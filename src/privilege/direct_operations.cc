@@ -14,6 +14,7 @@
 #include "privilege/operations.h"
 #include "privilege/process_files.h"
 #include "privilege/runtime_files.h"
+#include "privilege/socket_holders.h"
 
 namespace portbook {
 
@@ -91,6 +92,10 @@ class DirectOperations final : public Operations {
   }
 
   Result<ProcessFiles> read_process(uint32_t pid, uint32_t wanted) override { return read_process_files(pid, wanted); }
+  Result<SocketHolders> find_socket_holders(std::span<const uint32_t> inodes) override {
+    const std::lock_guard lock(holders_mutex_);  // may take long, and the rest need not wait
+    return holders_.find(inodes);
+  }
   Result<FileDescriptor> open_runtime_file(std::string_view path) override { return open_listed_runtime_file(path); }
   [[nodiscard]] bool lost() const override { return false; }
 
@@ -112,6 +117,8 @@ class DirectOperations final : public Operations {
   KernelLoader programs_;
   std::map<uint32_t, std::string> paths_;  // of the last search
   std::map<std::pair<uint32_t, NetlinkKind>, FileDescriptor> sockets_;
+  std::mutex holders_mutex_;
+  SocketHolderSearch holders_;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -72,6 +73,16 @@ struct ProcessFiles {
   std::string cgroup;
 };
 
+// A process that holds a socket, by the inode number of the socket's file.
+struct SocketHolder {
+  uint32_t inode = 0;
+  uint32_t pid = 0;
+};
+struct SocketHolders {
+  std::vector<SocketHolder> found;
+  bool hidden = false;  // some processes' descriptors may not be looked into
+};
+
 // Thread-safe; one call at a time is served. Destroying it detaches the programs.
 class Operations {
  public:
@@ -109,6 +120,12 @@ class Operations {
 
   // `wanted`: bits of ProcessFile. Errors: kNotFound (no such process), kIo.
   virtual Result<ProcessFiles> read_process(uint32_t pid, uint32_t wanted) = 0;
+  // Who holds these sockets, at most kSocketsAskedMax of them; those that were not found are absent. Costs a look at each
+  // descriptor of the host in the worst case. Errors: kUnavailable.
+  static constexpr size_t kSocketsAskedMax = 4096;
+  virtual Result<SocketHolders> find_socket_holders(std::span<const uint32_t> /*inodes*/) {
+    return fail(ErrorCode::kUnavailable, "owners of sockets cannot be looked for");
+  }
   // A regular file in which a container runtime describes a container, open for reading; only paths that runtime_files.h lists.
   // Errors: kBadInput (another path), kNotFound, kDenied, kIo.
   virtual Result<FileDescriptor> open_runtime_file(std::string_view path) = 0;
