@@ -56,9 +56,10 @@ SocketDecoded decode_socket(uint16_t type, ByteView payload, Proto asked, Socket
   out.inode = head.idiag_inode;
   const bool fits = for_each_attribute(payload.subspan(sizeof head), [&](uint16_t attribute, ByteView value) {
     if (attribute == INET_DIAG_PROTOCOL && value.size() == 1) out.proto = static_cast<Proto>(value[0]);
-    if (attribute == INET_DIAG_INFO && out.proto == Proto::kTcp) out.totals = totals_of(value);
+    if (attribute == INET_DIAG_INFO) out.totals = totals_of(value);
   });
   if (!fits) return SocketDecoded::kMalformed;
+  if (out.proto != Proto::kTcp) out.totals.reset();
   return out.proto == Proto::kTcp || out.proto == Proto::kUdp ? SocketDecoded::kSocket : SocketDecoded::kOther;
 }
 

@@ -108,6 +108,17 @@ TEST(SocketMessage, refuses_every_prefix_of_a_message) {
   });
 }
 
+TEST(SocketMessage, totals_are_of_tcp_only_whatever_comes_first) {
+  Bytes payload(72);
+  payload[0] = 2;                                         // AF_INET
+  append(payload, std::array<Byte, 8>{8, 0, 2, 0});       // four bytes of tcp_info
+  append(payload, std::array<Byte, 8>{5, 0, 10, 0, 17});  // the protocol is UDP
+  SocketMessage message;
+  EXPECT_EQ(decode_socket(kSocketRequest, payload, Proto::kTcp, message), SocketDecoded::kSocket);
+  EXPECT_EQ(message.proto, Proto::kUdp);
+  EXPECT_FALSE(message.totals);
+}
+
 TEST(SocketMessage, asks_for_every_state_of_one_protocol_and_family) {
   const auto request = socket_request(Proto::kUdp, 10);
   EXPECT_EQ(hex(request).substr(0, 16), "0a110000ffffffff");
