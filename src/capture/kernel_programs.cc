@@ -5,16 +5,15 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+
+#include "capture/event_ring.h"
 
 namespace portbook {
 
 namespace {
-
-struct CloseRing {
-  void operator()(ring_buffer* ring) const { ring_buffer__free(ring); }
-};
 
 // A section of one object's data, mapped from its map.
 template <typename T, size_t count, int protection>
@@ -35,6 +34,24 @@ class Section {
 };
 using Counters = Section<const pb_cpu_counters, PB_CPUS_MAX, PROT_READ>;
 using Sweep = Section<pb_datagram_sweep, 1, PROT_READ | PROT_WRITE>;
+
+// What the counters of one object say, read in the order that LossMeter asks for.
+class Numbers {
+ public:
+  KernelPrograms::Counts read(const pb_cpu_counters* counters, size_t cpus) {
+    given_.assign(cpus, 0);
+    lost_.assign(cpus, 0);
+    for (size_t cpu = 0; counters != nullptr && cpu < cpus; ++cpu)
+      given_[cpu] = __atomic_load_n(&counters[cpu].seq, __ATOMIC_ACQUIRE);
+    for (size_t cpu = 0; counters != nullptr && cpu < cpus; ++cpu)
+      lost_[cpu] = __atomic_load_n(&counters[cpu].lost, __ATOMIC_ACQUIRE);
+    return {given_, lost_};
+  }
+
+ private:
+  std::vector<uint64_t> given_;
+  std::vector<uint64_t> lost_;
+};
 
 // Reads an iterator to its end and hands `take` each whole struct of `size` bytes.
 Status read_iterator(Operations& operations, const char* name, uint32_t netns, size_t size,
@@ -57,18 +74,11 @@ Status read_iterator(Operations& operations, const char* name, uint32_t netns, s
   return {};
 }
 
-// One ring and what libbpf's callback needs: it may stop after so many events.
-template <typename Take>
-struct Drain {
-  const Take* take = nullptr;
-  size_t left = 0;
-};
-
 class MappedPrograms final : public KernelPrograms {
  public:
-  static Result<std::unique_ptr<KernelPrograms>> map(Operations& operations, LoadedPrograms loaded) {
+  static Result<std::unique_ptr<KernelPrograms>> map(Operations& operations, LoadedPrograms loaded, const ProgramOptions& options) {
     auto programs = std::make_unique<MappedPrograms>(operations, std::move(loaded));
-    const Status rings = programs->open_rings();
+    const Status rings = programs->map_rings(options);
     if (!rings.has_value()) return std::unexpected(rings.error());
     return programs;
   }
@@ -89,47 +99,33 @@ class MappedPrograms final : public KernelPrograms {
   }
 
   bool drain_sockets(size_t maximum, const TakeSocket& take) override {
-    if (!socket_ring_) return true;
-    socket_drain_ = {&take, maximum};
-    return ring_buffer__consume(socket_ring_.get()) >= 0;
+    const auto whole_event = [&](std::string_view bytes) {
+      if (bytes.size() >= sizeof(pb_socket_event)) take(*reinterpret_cast<const pb_socket_event*>(bytes.data()));
+    };
+    // The overflow after the ring: what it holds came once the ring was full.
+    const bool ring_whole = socket_ring_.drain(maximum, whole_event);
+    return overflow_.drain(maximum, whole_event) && ring_whole;
   }
 
   bool drain_datagrams(size_t maximum, const TakeDatagram& take) override {
-    if (!datagram_ring_) return true;
-    datagram_drain_ = {&take, maximum};
-    return ring_buffer__consume(datagram_ring_.get()) >= 0;
+    const auto whole_event = [&](std::string_view bytes) {
+      if (bytes.size() >= sizeof(pb_datagram_event)) take(*reinterpret_cast<const pb_datagram_event*>(bytes.data()));
+    };
+    const bool ring_whole = datagram_ring_.drain(maximum, whole_event);
+    return datagram_overflow_.drain(maximum, whole_event) && ring_whole;
   }
 
-  bool drain_processes(size_t maximum, const TakeProcess& take) override {
-    if (!process_ring_) return true;
-    process_drain_ = {&take, maximum};
-    return ring_buffer__consume(process_ring_.get()) >= 0;
-  }
+  bool drain_processes(size_t maximum, const TakeProcess& take) override { return process_ring_.drain(maximum, take); }
 
-  void drain_overflow(const TakeSocket& take) override {
-    const int overflow = find_map("overflow");
-    pb_socket_event event;
-    while (overflow >= 0 && bpf_map_lookup_and_delete_elem(overflow, nullptr, &event) == 0) take(event);
-  }
+  Counts counts(EventKind kind) override { return numbers_[static_cast<size_t>(kind)].read(counters_of(kind), cpus_); }
 
-  void drain_datagram_overflow(const TakeDatagram& take) override {
-    const int overflow = find_map("datagram_overflow");
-    pb_datagram_event event;
-    while (overflow >= 0 && bpf_map_lookup_and_delete_elem(overflow, nullptr, &event) == 0) take(event);
-  }
+  [[nodiscard]] Totals totals(EventKind kind) const override { return sum_of(counters_of(kind)); }
 
-  std::span<const uint64_t> socket_events_given() override { return given(socket_counters_.get(), socket_given_); }
-  std::span<const uint64_t> datagram_events_given() override { return given(datagram_counters_.get(), datagram_given_); }
-  std::span<const uint64_t> process_events_given() override { return given(process_counters_.get(), process_given_); }
-
-  [[nodiscard]] Totals totals() const override { return sum_of(socket_counters_.get()); }
-  [[nodiscard]] Totals datagram_totals() const override { return sum_of(datagram_counters_.get()); }
 
   [[nodiscard]] Totals sum_of(const pb_cpu_counters* counters) const {
     Totals sum;
     for (size_t cpu = 0; counters != nullptr && cpu < cpus_; ++cpu) {
       sum.parked += __atomic_load_n(&counters[cpu].parked, __ATOMIC_RELAXED);
-      sum.lost += __atomic_load_n(&counters[cpu].lost, __ATOMIC_RELAXED);
       sum.unnamed += __atomic_load_n(&counters[cpu].unnamed, __ATOMIC_RELAXED);
     }
     return sum;
@@ -147,6 +143,13 @@ class MappedPrograms final : public KernelPrograms {
   }
   Status list_alive(const TakeSocket& take) override {
     return read_iterator(operations_, "list_alive", 0, sizeof(pb_socket_event), taker(take));
+  }
+  Status list_cookies(const std::function<void(uint64_t)>& take) override {
+    return read_iterator(operations_, "list_cookies", 0, sizeof(uint64_t), [&](const char* bytes) {
+      uint64_t cookie = 0;
+      std::memcpy(&cookie, bytes, sizeof cookie);
+      take(cookie);
+    });
   }
 
   Status find_datagram_owners() override {
@@ -198,47 +201,33 @@ class MappedPrograms final : public KernelPrograms {
     return map == loaded_.maps.end() ? -1 : map->fd.get();
   }
 
-  Status open_rings() {
-    if (const int fd = find_map("socket_ring"); fd >= 0) {
-      socket_ring_.reset(ring_buffer__new(fd, take_socket, &socket_drain_, nullptr));
-      if (!socket_ring_ || socket_counters_.get() == nullptr)
-        return fail(ErrorCode::kIo, std::string("the socket ring cannot be mapped: ") + std::strerror(errno));
+  [[nodiscard]] const pb_cpu_counters* counters_of(EventKind kind) const {
+    switch (kind) {
+      case EventKind::kSocket: return socket_counters_.get();
+      case EventKind::kDatagram: return datagram_counters_.get();
+      case EventKind::kProcess: return process_counters_.get();
     }
-    if (const int fd = find_map("datagram_ring"); fd >= 0) {
-      datagram_ring_.reset(ring_buffer__new(fd, take_datagram, &datagram_drain_, nullptr));
-      if (!datagram_ring_ || datagram_counters_.get() == nullptr || sweep_.get() == nullptr)
-        return fail(ErrorCode::kIo, std::string("the UDP ring cannot be mapped: ") + std::strerror(errno));
-    }
-    if (const int fd = find_map("process_ring"); fd >= 0) {
-      process_ring_.reset(ring_buffer__new(fd, take_process, &process_drain_, nullptr));
-      if (!process_ring_ || process_counters_.get() == nullptr)
-        return fail(ErrorCode::kIo, std::string("the process ring cannot be mapped: ") + std::strerror(errno));
-    }
+    return nullptr;
+  }
+
+  Status map_ring(const char* name, size_t bytes, EventKind kind, EventRing& ring) {
+    const int fd = find_map(name);
+    if (fd < 0) return {};
+    if (counters_of(kind) == nullptr) return fail(ErrorCode::kIo, std::string("the counters of ") + name + " cannot be mapped");
+    auto mapped = EventRing::map(fd, bytes);
+    if (!mapped.has_value()) return std::unexpected(mapped.error());
+    ring = std::move(*mapped);
     return {};
   }
 
-  // A negative answer makes libbpf stop, with this event taken.
-  static int take_socket(void* context, void* data, size_t size) {
-    auto& drain = *static_cast<Drain<TakeSocket>*>(context);
-    if (size >= sizeof(pb_socket_event)) (*drain.take)(*static_cast<const pb_socket_event*>(data));
-    return --drain.left == 0 ? -EAGAIN : 0;
-  }
-  static int take_datagram(void* context, void* data, size_t size) {
-    auto& drain = *static_cast<Drain<TakeDatagram>*>(context);
-    if (size >= sizeof(pb_datagram_event)) (*drain.take)(*static_cast<const pb_datagram_event*>(data));
-    return --drain.left == 0 ? -EAGAIN : 0;
-  }
-  static int take_process(void* context, void* data, size_t size) {
-    auto& drain = *static_cast<Drain<TakeProcess>*>(context);
-    (*drain.take)({static_cast<const char*>(data), size});
-    return --drain.left == 0 ? -EAGAIN : 0;
-  }
-
-  std::span<const uint64_t> given(const pb_cpu_counters* counters, std::vector<uint64_t>& out) const {
-    out.assign(cpus_, 0);
-    for (size_t cpu = 0; counters != nullptr && cpu < cpus_; ++cpu)
-      out[cpu] = __atomic_load_n(&counters[cpu].seq, __ATOMIC_ACQUIRE);
-    return out;
+  Status map_rings(const ProgramOptions& options) {
+    Status status = map_ring("socket_ring", options.socket_ring_bytes, EventKind::kSocket, socket_ring_);
+    if (status.has_value()) status = map_ring("overflow", options.overflow_bytes, EventKind::kSocket, overflow_);
+    if (status.has_value()) status = map_ring("datagram_ring", options.datagram_ring_bytes, EventKind::kDatagram, datagram_ring_);
+    if (status.has_value())
+      status = map_ring("datagram_overflow", options.overflow_bytes, EventKind::kDatagram, datagram_overflow_);
+    if (status.has_value()) status = map_ring("process_ring", options.process_ring_bytes, EventKind::kProcess, process_ring_);
+    return status;
   }
 
   const size_t cpus_ = static_cast<size_t>(std::clamp(libbpf_num_possible_cpus(), 1, PB_CPUS_MAX));
@@ -248,15 +237,12 @@ class MappedPrograms final : public KernelPrograms {
   const Counters process_counters_;
   const Counters datagram_counters_;
   const Sweep sweep_;
-  Drain<TakeSocket> socket_drain_;
-  Drain<TakeDatagram> datagram_drain_;
-  Drain<TakeProcess> process_drain_;
-  std::unique_ptr<ring_buffer, CloseRing> socket_ring_;
-  std::unique_ptr<ring_buffer, CloseRing> datagram_ring_;
-  std::unique_ptr<ring_buffer, CloseRing> process_ring_;
-  std::vector<uint64_t> socket_given_;
-  std::vector<uint64_t> datagram_given_;
-  std::vector<uint64_t> process_given_;
+  EventRing socket_ring_;
+  EventRing overflow_;
+  EventRing datagram_ring_;
+  EventRing datagram_overflow_;
+  EventRing process_ring_;
+  std::array<Numbers, kEventKinds> numbers_;
 };
 
 }  // namespace
@@ -264,7 +250,7 @@ class MappedPrograms final : public KernelPrograms {
 Result<std::unique_ptr<KernelPrograms>> KernelPrograms::load(Operations& operations, const ProgramOptions& options) {
   auto loaded = operations.load_programs(options);
   if (!loaded.has_value()) return std::unexpected(loaded.error());
-  return MappedPrograms::map(operations, std::move(*loaded));
+  return MappedPrograms::map(operations, std::move(*loaded), options);
 }
 
 }  // namespace portbook

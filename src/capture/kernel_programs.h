@@ -16,6 +16,10 @@
 
 namespace portbook {
 
+// The programs number their events by these, each with rings of its own, so that one flood cannot starve another.
+enum class EventKind : uint8_t { kSocket, kDatagram, kProcess };
+inline constexpr size_t kEventKinds = 3;
+
 // Owned by one thread but where said. Destroying it detaches everything.
 class KernelPrograms : public KernelPeers {
  public:
@@ -29,34 +33,35 @@ class KernelPrograms : public KernelPeers {
   using TakeSocket = std::function<void(const pb_socket_event&)>;
   using TakeDatagram = std::function<void(const pb_datagram_event&)>;
   using TakeProcess = std::function<void(std::string_view bytes)>;
-  // Hand over what the ring holds, at most `maximum` events; true when the ring was found empty. No system calls.
+  // Hand over what the rings hold, at most `maximum` events of each; true when everything that the programs had begun to write
+  // before the call was handed over. No system calls.
   virtual bool drain_sockets(size_t maximum, const TakeSocket& take) = 0;
   virtual bool drain_datagrams(size_t maximum, const TakeDatagram& take) = 0;
   virtual bool drain_processes(size_t maximum, const TakeProcess& take) = 0;
-  // Ends that waited because the ring was full. One system call each, and one to find none: only worth it after parked() or lost()
-  // moved.
-  virtual void drain_overflow(const TakeSocket& take) = 0;
-  virtual void drain_datagram_overflow(const TakeDatagram& take) = 0;
 
-  // The last event number that each CPU gave out; valid until the next call.
-  virtual std::span<const uint64_t> socket_events_given() = 0;
-  virtual std::span<const uint64_t> datagram_events_given() = 0;
-  virtual std::span<const uint64_t> process_events_given() = 0;
+  // The last number that each CPU gave out, and then the losses that each has counted. Valid until the next call with that kind.
+  struct Counts {
+    std::span<const uint64_t> given;
+    std::span<const uint64_t> lost;
+  };
+  virtual Counts counts(EventKind kind) = 0;
   // Sums over all CPUs.
   struct Totals {
     uint64_t parked = 0;
-    uint64_t lost = 0;
     uint64_t unnamed = 0;
   };
-  [[nodiscard]] virtual Totals totals() const = 0;
-  [[nodiscard]] virtual Totals datagram_totals() const = 0;
+  [[nodiscard]] virtual Totals totals(EventKind kind) const = 0;
 
   // Snapshots. Errors: kUnavailable where the iterator could not be loaded; kIo.
   virtual Status list_processes(const TakeProcess& take) = 0;
   virtual Status find_owners() = 0;
-  // The TCP sockets of a network namespace that were there before the programs. Errors: also kNotFound, kDenied (the namespace).
+  // The TCP sockets of a network namespace whose beginning no program saw, each once. Errors: also kNotFound, kDenied (the
+  // namespace).
   virtual Status list_sockets(uint32_t netns, const TakeSocket& take) = 0;
+  // Connections and listeners of all namespaces that are alive, and those whose beginning is owed.
   virtual Status list_alive(const TakeSocket& take) = 0;
+  // Of the former only the connections' numbers, as an event's `cookie` has them.
+  virtual Status list_cookies(const std::function<void(uint64_t)>& take) = 0;
   // As these, of UDP.
   virtual Status find_datagram_owners() = 0;
   virtual Status list_datagram_sockets(uint32_t netns, const TakeDatagram& take) = 0;

@@ -14,32 +14,39 @@ struct Loss {
   uint64_t to_boot_ns = 0;
 };
 
-// Programs give each event, lost ones too, the next number of its CPU. A number that was given before the ring was found empty and
-// has still not arrived kPasses such passes later is lost. Counting needs no order: an interrupt may swap two events of one CPU.
-// Use: begin(), received() for each event until the ring is empty, end(). Owned by one thread.
+// Programs give each event the next number of its CPU; for one that they have to drop they count a loss first and give a number
+// after. So numbers = arrived + lost + on their way, and a loss is known, exactly, as soon as it is looked for. The numbers are the
+// proof beside it: one that neither arrived nor was counted, though the ring was emptied again and again, is lost as well.
+// Counting needs no order: an interrupt may swap two events of one CPU. Owned by one thread.
 class LossMeter {
  public:
-  static constexpr uint32_t kPasses = 4;  // an event may be numbered, but not yet submitted
+  // An event may have its number before it is in the ring: so long may that take.
+  static constexpr uint64_t kOnTheWayNs = 1'000'000'000;
 
-  LossMeter(size_t cpus, uint64_t boot_ns) : cpus_(cpus), whole_until_(boot_ns) {}
+  LossMeter(size_t cpus, uint64_t boot_ns) : cpus_(cpus), looked_at_(boot_ns), proven_until_(boot_ns) {}
 
-  // `given`: the last number of each CPU, read at `boot_ns`, before the first event of this pass is taken.
-  void begin(std::span<const uint64_t> given, uint64_t boot_ns);
+  // `given`: the last number of each CPU; `lost`: its losses, read after that. Both at `boot_ns`, or a little later. Cheap: worth
+  // it also while the ring is left alone, so that a loss is known to the millisecond. Returns the losses since the look before.
+  std::optional<Loss> look(std::span<const uint64_t> given, std::span<const uint64_t> lost, uint64_t boot_ns);
   // One numbered event arrived. A cpu outside of the machine's is ignored.
   void received(uint32_t cpu, uint64_t seq);
-  // The ring was drained until it was empty; a pass that stops earlier has no end().
-  std::optional<Loss> end();
+  // All that was in the ring at the last look has been taken. Returns what is missing without having been counted.
+  std::optional<Loss> emptied();
+  // Events that arrived.
+  [[nodiscard]] uint64_t arrived() const { return arrived_; }
 
  private:
   struct Cpu {
     uint64_t given = 0;
+    uint64_t lost = 0;
     uint64_t accounted = 0;  // numbers up to `given` that arrived or are written off
     uint64_t ahead = 0;      // numbers beyond `given` that arrived
-    uint32_t deficit_passes = 0;
   };
   std::vector<Cpu> cpus_;
-  uint64_t began_ = 0;
-  uint64_t whole_until_;
+  uint64_t looked_at_;
+  uint64_t proven_until_;  // every number given up to here is accounted for
+  uint64_t arrived_ = 0;
+  std::optional<uint64_t> missing_since_;
 };
 
 }  // namespace portbook

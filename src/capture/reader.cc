@@ -27,6 +27,13 @@ constexpr uint64_t kSweepEveryNs = 300 * kNsPerSecond;
 constexpr uint64_t kIdleSweepEveryNs = 5 * kNsPerSecond;
 constexpr std::string_view kEndLost = "its end was lost; it was gone when the kernel was asked";
 constexpr uint64_t kCheckEveryNs = 60 * kNsPerSecond;
+// Against a ring that is filled as fast as it is emptied.
+constexpr int kSweepPassesMax = 256;
+constexpr auto kAllKinds = std::to_array({EventKind::kSocket, EventKind::kDatagram, EventKind::kProcess});
+// By EventKind.
+constexpr std::array<std::string_view, kEventKinds> kLossCauses = {
+    "the rings for socket events were full", "the rings for UDP events were full",
+    "the ring for process events was full: some owners may lack program and arguments"};
 // A timer so far away that it only ever ends because the clock was set.
 constexpr time_t kFarSeconds = 100L * 365 * 24 * 3600;
 
@@ -65,13 +72,11 @@ Reader::Reader(const ReaderOptions& options, Operations& operations, KernelProgr
   cgroups_.scan(options.cgroups);
   if (programs_ == nullptr) return;
   const uint64_t now = clock_.boot_ns();
-  socket_loss_.emplace(programs_->socket_events_given().size(), now);
+  for (const EventKind kind : kAllKinds) losses_.emplace_back(programs_->counts(kind).given.size(), now);
   datagrams_.emplace(options.host_boot, boot_clock_, processes_, nat, *programs_, [this](Record& record) {
     if (record.kind() == Kind::kGap) record.set(Field::kAbout, std::string_view(stream_.source()));
     stream_.add(record);
   });
-  datagram_loss_.emplace(programs_->datagram_events_given().size(), now);
-  process_loss_.emplace(programs_->process_events_given().size(), now);
 }
 
 Reader::~Reader() {
@@ -145,14 +150,13 @@ void Reader::run() {
     if (!stream_.crowded() || last) {
       for (int passes = 0; !pass() && passes < kPassesInARow && !stream_.crowded(); ++passes) stream_.flush();
     }
-    // What was lost shortly before the end is known only some passes later.
-    for (uint32_t passes = 0; last && passes <= LossMeter::kPasses; ++passes) pass();
+    if (programs_ != nullptr) look_for_losses();
+    write_losses(false);
     const uint64_t now = clock_.boot_ns();
     sockets_.settle(now);
     if (datagrams_) datagrams_->settle(now);
     if (now >= next_second_) second();
-    if (last && sweep_wanted_) sweep(kEndLost);
-    if (last && datagram_sweep_wanted_) sweep_datagrams(true, kEndLost);
+    if (last) finish();
     if (last) sockets_.settle_all();
     if (last && datagrams_) datagrams_->settle_all();
     stream_.flush();
@@ -169,20 +173,21 @@ void Reader::run() {
   }
 }
 
-void Reader::hold_processes() {
+bool Reader::hold_processes() {
   held_processes_.clear();
   held_bytes_.clear();
   next_process_ = 0;
-  programs_->drain_processes(kProcessEventsPerPass, [&](std::string_view bytes) {
+  const bool whole = programs_->drain_processes(kProcessEventsPerPass, [&](std::string_view bytes) {
     pb_process_event head;
     if (bytes.size() < sizeof head) return;
     std::memcpy(&head, bytes.data(), sizeof head);
-    process_loss_->received(head.cpu, head.seq);
+    watch(EventKind::kProcess).received(head.cpu, head.seq);
     held_processes_.push_back({head.time, held_bytes_.size(), bytes.size()});
     held_bytes_ += bytes;
   });
   std::ranges::sort(held_processes_, {}, [](const HeldProcessEvent& held) { return std::pair(held.time, held.offset); });
   events_.fetch_add(held_processes_.size(), std::memory_order_relaxed);
+  return whole;
 }
 
 void Reader::apply_processes_until(uint64_t time_boot_ns) {
@@ -193,37 +198,58 @@ void Reader::apply_processes_until(uint64_t time_boot_ns) {
   }
 }
 
+// Also while the rings are left alone, because the book is behind: a loss is then known to the millisecond.
+void Reader::look_for_losses() {
+  const uint64_t now = clock_.boot_ns();
+  for (const EventKind kind : kAllKinds) {
+    const auto counts = programs_->counts(kind);
+    watch(kind).look(counts.given, counts.lost, programs_->totals(kind).parked, now);
+  }
+}
+
+void Reader::write_losses(bool any) {
+  for (const EventKind kind : kAllKinds) {
+    if (losses_.empty()) return;
+    const auto loss = watch(kind).take(any);
+    if (!loss) continue;
+    lost_.fetch_add(loss->count, std::memory_order_relaxed);
+    write_gap(*loss, kLossCauses[static_cast<size_t>(kind)]);
+  }
+}
+
 bool Reader::pass() {
   passes_.fetch_add(1, std::memory_order_relaxed);
   if (programs_ == nullptr) return true;
-  const uint64_t now = clock_.boot_ns();
-  socket_loss_->begin(programs_->socket_events_given(), now);
-  datagram_loss_->begin(programs_->datagram_events_given(), now);
-  process_loss_->begin(programs_->process_events_given(), now);
+  look_for_losses();
   // Sockets are taken before processes: what a process did before it used a socket is then in the other ring for sure.
   held_sockets_.clear();
-  const bool sockets_empty = programs_->drain_sockets(kSocketEventsPerPass, [&](const pb_socket_event& event) {
+  const bool sockets_whole = programs_->drain_sockets(kSocketEventsPerPass, [&](const pb_socket_event& event) {
     held_sockets_.push_back(event);
-    if (event.seq != 0) socket_loss_->received(event.cpu, event.seq);
+    watch(EventKind::kSocket).received(event.cpu, event.seq);
   });
   held_datagrams_.clear();
-  const bool datagrams_empty = programs_->drain_datagrams(kDatagramEventsPerPass, [&](const pb_datagram_event& event) {
+  const bool datagrams_whole = programs_->drain_datagrams(kDatagramEventsPerPass, [&](const pb_datagram_event& event) {
     held_datagrams_.push_back(event);
-    if (event.seq != 0) datagram_loss_->received(event.cpu, event.seq);
+    watch(EventKind::kDatagram).received(event.cpu, event.seq);
   });
-  hold_processes();
-  const bool processes_empty = held_processes_.size() < kProcessEventsPerPass;
-  const KernelPrograms::Totals totals = programs_->totals();
-  if (sockets_empty && totals.parked != parked_seen_) sweep_wanted_ = true;
-  parked_seen_ = totals.parked;
-  const uint64_t parked_datagrams = programs_->datagram_totals().parked;
-  if (datagrams_empty && parked_datagrams != parked_datagrams_seen_) datagram_sweep_wanted_ = true;
-  parked_datagrams_seen_ = parked_datagrams;
+  const bool processes_whole = hold_processes();
   apply_held();
   events_.fetch_add(held_sockets_.size() + held_datagrams_.size(), std::memory_order_relaxed);
   open_.store(sockets_.open_connections() + datagrams_->open_flows(), std::memory_order_relaxed);
-  check_loss(sockets_empty, datagrams_empty, processes_empty);
-  return sockets_empty && datagrams_empty && processes_empty;
+  if (sockets_whole) watch(EventKind::kSocket).emptied();
+  if (datagrams_whole) watch(EventKind::kDatagram).emptied();
+  if (processes_whole) watch(EventKind::kProcess).emptied();
+  return sockets_whole && datagrams_whole && processes_whole;
+}
+
+// Takes all that the programs had begun to write when it was called; false when they write as fast as it is taken.
+bool Reader::catch_up() {
+  for (int passes = 0; passes < kSweepPassesMax; ++passes) {
+    const bool whole = pass();
+    stream_.flush();
+    if (whole) return true;
+  }
+  return false;
 }
 
 // Both rings' events in the order of time, each after what its process did before.
@@ -244,52 +270,31 @@ void Reader::apply_held() {
   apply_processes_until(UINT64_MAX);
 }
 
-void Reader::check_loss(bool sockets_empty, bool datagrams_empty, bool processes_empty) {
-  if (sockets_empty) {
-    if (const auto loss = socket_loss_->end()) {
-      write_gap(*loss, "the ring for socket events was full");
-      sweep_wanted_ = true;
-    }
-  }
-  if (datagrams_empty) {
-    if (const auto loss = datagram_loss_->end()) {
-      write_gap(*loss, "the ring for UDP events was full");
-      datagram_sweep_wanted_ = true;
-    }
-  }
-  if (processes_empty) {
-    if (const auto loss = process_loss_->end())
-      write_gap(*loss, "the ring for process events was full: some owners may lack program and arguments");
-  }
-}
-
 // The kernel says which connections are alive; those whose opening found the ring full are opened now.
-void Reader::sweep(std::string_view cause) {
-  if (programs_ == nullptr) return;
-  const uint64_t began = clock_.boot_ns();
+void Reader::sweep() {
+  watch(EventKind::kSocket).sweep_begins();
   std::vector<pb_socket_event> found;
-  std::vector<pb_socket_event> overflowed;
-  programs_->drain_overflow([&](const pb_socket_event& one) { overflowed.push_back(one); });
-  sockets_.begin_sweep(began);
+  sockets_.begin_sweep(clock_.boot_ns());
   const Status listed = programs_->list_alive([&](const pb_socket_event& one) { found.push_back(one); });
   hold_processes();
   apply_processes_until(UINT64_MAX);
   for (const pb_socket_event& one : found) sockets_.apply(one);
-  // The ring holds what came before the overflow, and the ends of what ended while the kernel was asked.
-  while (!pass()) stream_.flush();
-  for (const pb_socket_event& one : overflowed) sockets_.apply(one);
-  if (listed.has_value()) sockets_.end_sweep(clock_.boot_ns(), cause);
+  // The rings hold the ends of what ended before and while the kernel was asked.
+  if (!catch_up() || !listed.has_value()) {
+    watch(EventKind::kSocket).want_sweep();
+    return;
+  }
+  sockets_.end_sweep(clock_.boot_ns(), kEndLost);
+  watch(EventKind::kSocket).swept();
 }
 
-void Reader::sweep_datagrams(bool all, std::string_view cause) {
-  if (programs_ == nullptr) return;
+void Reader::sweep_datagrams(bool all) {
   const uint64_t now = clock_.boot_ns();
   const bool crowded = datagrams_->crowded();
   next_idle_sweep_ = crowded ? now : now + kIdleSweepEveryNs;
   const uint64_t idle_ns = crowded ? kPeerIdleCrowdedNs : kPeerIdleNs;
   std::vector<pb_datagram_event> found;
-  std::vector<pb_datagram_event> overflowed;
-  if (all) programs_->drain_datagram_overflow([&](const pb_datagram_event& one) { overflowed.push_back(one); });
+  if (all) watch(EventKind::kDatagram).sweep_begins();
   if (all) datagrams_->begin_sweep(now);
   const bool with_map = all || datagrams_->peers_in_map() > 0;
   const Status listed = programs_->sweep_peers(now > idle_ns ? now - idle_ns : 0, with_map, all,
@@ -300,12 +305,30 @@ void Reader::sweep_datagrams(bool all, std::string_view cause) {
   for (const pb_datagram_event& one : found) {
     if (one.type != PB_PEER_IDLE) datagrams_->apply(one);
   }
-  while (!pass()) stream_.flush();
-  for (const pb_datagram_event& one : overflowed) datagrams_->apply(one);
+  const bool whole = catch_up();
   for (const pb_datagram_event& one : found) {
     if (one.type == PB_PEER_IDLE) datagrams_->apply(one);
   }
-  if (all && listed.has_value()) datagrams_->end_sweep(clock_.boot_ns(), cause);
+  if (!all) return;
+  if (!whole || !listed.has_value()) {
+    watch(EventKind::kDatagram).want_sweep();
+    return;
+  }
+  datagrams_->end_sweep(clock_.boot_ns(), kEndLost);
+  watch(EventKind::kDatagram).swept();
+}
+
+// What is found out about losses, and what is held back, before capture ends.
+void Reader::finish() {
+  if (programs_ != nullptr) {
+    look_for_losses();
+    write_losses(true);
+    if (watch(EventKind::kSocket).sweep_wanted()) sweep();
+    if (watch(EventKind::kDatagram).sweep_wanted()) sweep_datagrams(true);
+    write_losses(true);
+    datagrams_->settle_all();
+  }
+  sockets_.settle_all();
 }
 
 void Reader::second() {
@@ -314,20 +337,26 @@ void Reader::second() {
   sample_clock();
   processes_.forget_old(now);
   process_count_.store(processes_.count(), std::memory_order_relaxed);
-  const bool all = now >= next_sweep_;
-  if (all) next_sweep_ = now + kSweepEveryNs;
-  if (std::exchange(sweep_wanted_, false) || all) sweep(kEndLost);
-  if (std::exchange(datagram_sweep_wanted_, false) || all) {
-    sweep_datagrams(true, kEndLost);
-  } else if (now >= next_idle_sweep_) {
-    sweep_datagrams(false, {});
-  }
-  if (now >= next_check_ && programs_ != nullptr) {
+  if (programs_ == nullptr) return;
+  // What a sweep finds must have somewhere to go.
+  if (!stream_.crowded()) sweep_what_is_due(now);
+  if (now >= next_check_) {
     next_check_ = now + kCheckEveryNs;
     for (const std::string& name : programs_->find_detached()) {
       if (!detached_.exchange(true))
         write_gap({0, now - kCheckEveryNs, now}, "kernel program " + name + " was detached by somebody; restart portbook", false);
     }
+  }
+}
+
+void Reader::sweep_what_is_due(uint64_t now) {
+  const bool all = now >= next_sweep_;
+  if (all) next_sweep_ = now + kSweepEveryNs;
+  if (watch(EventKind::kSocket).sweep_wanted() || all) sweep();
+  if (watch(EventKind::kDatagram).sweep_wanted() || all) {
+    sweep_datagrams(true);
+  } else if (now >= next_idle_sweep_) {
+    sweep_datagrams(false);
   }
 }
 
@@ -338,7 +367,6 @@ void Reader::sample_clock() {
 }
 
 void Reader::write_gap(const Loss& loss, std::string_view cause, bool ended) {
-  lost_.fetch_add(loss.count, std::memory_order_relaxed);
   Record record;
   record.set(Field::kKind, Kind::kGap);
   record.set(Field::kTime, boot_clock_.utc(loss.to_boot_ns));
@@ -370,8 +398,8 @@ void Reader::fill(CaptureStatistics& statistics) const {
   statistics.open_connections = open_.load();
   statistics.processes = process_count_.load();
   if (programs_ != nullptr) {
-    const KernelPrograms::Totals totals = programs_->totals();
-    const KernelPrograms::Totals datagrams = programs_->datagram_totals();
+    const KernelPrograms::Totals totals = programs_->totals(EventKind::kSocket);
+    const KernelPrograms::Totals datagrams = programs_->totals(EventKind::kDatagram);
     statistics.parked_opens = totals.parked + datagrams.parked;
     statistics.unnamed_uses = totals.unnamed + datagrams.unnamed;
   }

@@ -12,7 +12,7 @@
 #include "capture/boot_clock.h"
 #include "capture/datagrams.h"
 #include "capture/kernel_programs.h"
-#include "capture/loss_meter.h"
+#include "capture/loss_watch.h"
 #include "capture/nat_table.h"
 #include "capture/outbox.h"
 #include "capture/processes.h"
@@ -55,14 +55,19 @@ class Reader {
     size_t length;
   };
   void run();
-  // Takes what the rings hold; true when both were found empty.
+  // Takes what the rings hold; true when all that the programs had begun to write was taken.
   bool pass();
-  void hold_processes();
+  bool hold_processes();
+  void look_for_losses();
+  void write_losses(bool any);
+  bool catch_up();
+  void finish();
+  LossWatch& watch(EventKind kind) { return losses_[static_cast<size_t>(kind)]; }
   void apply_processes_until(uint64_t time_boot_ns);
-  void check_loss(bool sockets_empty, bool datagrams_empty, bool processes_empty);
-  void sweep(std::string_view cause);
+  void sweep();
   // Ends idle peers; `all`: as sweep(), of UDP.
-  void sweep_datagrams(bool all, std::string_view cause);
+  void sweep_datagrams(bool all);
+  void sweep_what_is_due(uint64_t now);
   void apply_held();
   void second();
   void sample_clock();
@@ -79,19 +84,13 @@ class Reader {
   Processes processes_;
   Sockets sockets_;
   std::optional<Datagrams> datagrams_;  // where there are programs
-  std::optional<LossMeter> socket_loss_;
-  std::optional<LossMeter> datagram_loss_;
-  std::optional<LossMeter> process_loss_;
+  std::vector<LossWatch> losses_;       // likewise, by EventKind
 
   std::vector<pb_socket_event> held_sockets_;
   std::vector<pb_datagram_event> held_datagrams_;
   std::vector<HeldProcessEvent> held_processes_;
   std::string held_bytes_;
   size_t next_process_ = 0;
-  uint64_t parked_seen_ = 0;
-  uint64_t parked_datagrams_seen_ = 0;
-  bool sweep_wanted_ = false;
-  bool datagram_sweep_wanted_ = false;
   uint64_t next_second_ = 0;
   uint64_t next_sweep_ = 0;
   uint64_t next_idle_sweep_ = 0;

@@ -19,13 +19,8 @@ class DetachedPrograms final : public KernelPrograms {
   bool drain_sockets(size_t, const TakeSocket&) override { return true; }
   bool drain_datagrams(size_t, const TakeDatagram&) override { return true; }
   bool drain_processes(size_t, const TakeProcess&) override { return true; }
-  void drain_overflow(const TakeSocket&) override {}
-  void drain_datagram_overflow(const TakeDatagram&) override {}
-  std::span<const uint64_t> datagram_events_given() override { return given_; }
-  std::span<const uint64_t> socket_events_given() override { return given_; }
-  std::span<const uint64_t> process_events_given() override { return given_; }
-  Totals totals() const override { return {}; }
-  Totals datagram_totals() const override { return {}; }
+  Counts counts(EventKind) override { return {zeros_, zeros_}; }
+  Totals totals(EventKind) const override { return {}; }
   Status list_processes(const TakeProcess&) override { return {}; }
   Status find_owners() override { return {}; }
   Status list_sockets(uint32_t, const TakeSocket&) override { return {}; }
@@ -35,12 +30,13 @@ class DetachedPrograms final : public KernelPrograms {
   Status sweep_peers(uint64_t, bool, bool, const TakeDatagram&) override { return {}; }
   bool take_peer(const pb_peer_key&, pb_peer&) override { return false; }
   void set_peers_ended(uint64_t, uint64_t) override {}
+  Status list_cookies(const std::function<void(uint64_t)>&) override { return {}; }
   std::vector<std::string> find_detached() override { return {"on_socket"}; }
   Status attach_again(std::string_view) override { return fail(ErrorCode::kUnavailable, "it is gone"); }
 
  private:
   std::vector<MissingProgram> missing_;
-  std::vector<uint64_t> given_ = {0};
+  std::vector<uint64_t> zeros_ = {0};
 };
 
 // Each look at it is a second later.

@@ -24,6 +24,10 @@ Ip ip_of(const pb_socket_event& event, const __u8* bytes) {
   return event.family == AF_INET ? Ip::v4(bytes) : Ip::v6(bytes);
 }
 
+uint64_t port_key(uint32_t netns, uint16_t port) {
+  return uint64_t{netns} << 16 | port;
+}
+
 bool is_mapped(const pb_socket_event& event) {
   return event.family == AF_INET6 && ip_of(event, event.remote).is_v4();
 }
@@ -93,12 +97,14 @@ void Sockets::apply(const pb_socket_event& event) {
     case PB_CLOSE: close(event); break;
     case PB_FAILED: fail(event); break;
     case PB_LISTEN: listen(event); break;
-    case PB_LISTEN_END: listen(event); break;
+    case PB_LISTEN_END: listen_end(event); break;
     case PB_USED: use(event); break;
     case PB_EXISTING: existing(event); break;
     case PB_ALIVE: {
       const auto at = connections_.find(event.cookie);
       if (at != connections_.end()) at->second.swept = true;
+      const auto listener = listeners_.find(event.cookie);
+      if (listener != listeners_.end()) listener->second.swept = true;
       break;
     }
     default: break;
@@ -110,11 +116,10 @@ Who Sockets::identify(const pb_owner& owner, uint64_t at_boot_ns) {
 }
 
 const pb_owner* Sockets::listener_of(uint32_t netns, const Endpoint& local) const {
-  for (const auto& [cookie, listener] : listeners_) {
-    if (listener.netns == netns && listener.local.port == local.port &&
-        (listener.local.ip == local.ip || listener.local.ip.is_unspecified())) {
-      return &listener.owner;
-    }
+  const auto [first, last] = listeners_of_port_.equal_range(port_key(netns, local.port));
+  for (auto at = first; at != last; ++at) {
+    const Listener& listener = listeners_.at(at->second);
+    if (listener.about.local.ip == local.ip || listener.about.local.ip.is_unspecified()) return &listener.owner;
   }
   return nullptr;
 }
@@ -136,12 +141,22 @@ Sockets::Connection Sockets::make_connection(const pb_socket_event& event) {
     if (const pb_owner* listener = listener_of(event.netns, connection.local)) owner = listener;
   }
   connection.who = identify(*owner, event.time);
+  if (const auto early = early_uses_.find(event.cookie); early != early_uses_.end()) {
+    connection.uses = std::move(early->second);
+    for (pb_socket_event& use : connection.uses) {
+      const bool accepts = passive && !connection.accepted;
+      connection.accepted = connection.accepted || accepts;
+      use.flags = accepts ? PB_HAS_ACCEPTOR : 0;
+    }
+    early_uses_.erase(early);
+  }
   return connection;
 }
 
 void Sockets::open(const pb_socket_event& event) {
-  const auto [at, is_new] = connections_.try_emplace(event.cookie, make_connection(event));
-  if (!is_new) return;
+  // Seen by the snapshot that ended a gap before its own event came.
+  if (connections_.contains(event.cookie)) return;
+  const auto at = connections_.emplace(event.cookie, make_connection(event)).first;
   Connection& connection = at->second;
   if ((event.flags & PB_OTHER_CREATOR) != 0) {
     connection.uses.push_back({event.time, identify(event.user, event.time), Role::kCreator});
@@ -243,7 +258,10 @@ void Sockets::write_use(uint64_t cookie, const Connection& connection, const Use
 
 void Sockets::use(const pb_socket_event& event) {
   const auto at = connections_.find(event.cookie);
-  if (at == connections_.end()) return;  // its open was refused by the ring; the close names the acceptor
+  if (at == connections_.end()) {
+    early_uses_[event.cookie].push_back(event);
+    return;
+  }
   Connection& connection = at->second;
   const bool accepts = connection.direction == Direction::kIn && !connection.accepted && connection.role == Role::kListener;
   connection.accepted = connection.accepted || accepts;
@@ -260,8 +278,9 @@ void Sockets::close(const pb_socket_event& event) {
   const bool is_new = at == connections_.end();
   if (is_new) {
     if (event.family == 0) return;
-    at = connections_.try_emplace(event.cookie, make_connection(event)).first;
+    at = connections_.emplace(event.cookie, make_connection(event)).first;
     if (event.start != 0) at->second.open_boot_ns = event.start;
+    if (event.opened != 0) at->second.open_boot_ns = event.opened;
     // Its open found the ring full and is made good here; of one older than the programs there is only this end.
     at->second.waits = (event.flags & PB_OLD) == 0;
   }
@@ -304,8 +323,9 @@ void Sockets::write_close(uint64_t cookie, Connection& connection, const pb_sock
 }
 
 void Sockets::fail(const pb_socket_event& event) {
-  const auto [at, is_new] = connections_.try_emplace(event.cookie, make_connection(event));
+  const auto [at, is_new] = connections_.try_emplace(event.cookie);
   if (!is_new) return;
+  at->second = make_connection(event);
   at->second.end = std::make_unique<pb_socket_event>(event);
   at->second.waits = true;
   settle_or_wait(at, event.time);
@@ -328,28 +348,67 @@ void Sockets::write_failed(uint64_t cookie, const Connection& connection, const 
   emit_(record_);
 }
 
-void Sockets::listen(const pb_socket_event& event) {
-  const bool ended = event.type == PB_LISTEN_END;
-  Connection listener = make_connection(event);
-  listener.direction = Direction::kIn;
+Sockets::Listener Sockets::make_listener(const pb_socket_event& event) {
+  Listener listener;
+  listener.about = make_connection(event);
+  listener.about.direction = Direction::kIn;
   // A dual-stack socket has no remote end that could be a mapped one.
-  listener.mapped = false;
-  start_record(Kind::kListen, event.time);
-  put_connection(event.cookie, listener);
+  listener.about.mapped = false;
+  listener.six = event.family == AF_INET6 && listener.about.local.ip.is_v4();
+  listener.owner = event.owner;
+  return listener;
+}
+
+void Sockets::listen(const pb_socket_event& event) {
+  const bool existing = event.type == PB_EXISTING;
+  const auto known = listeners_.find(event.cookie);
+  if (known != listeners_.end()) {
+    // Seen by the snapshot that ended a gap before its own event came; or it stopped unseen and listens again.
+    if (existing || known->second.about.start_boot_ns == event.start) return;
+    forget_listener(event.cookie);
+  }
+  const Listener& listener = listeners_.emplace(event.cookie, make_listener(event)).first->second;
+  listeners_of_port_.emplace(port_key(event.netns, event.local_port), event.cookie);
+  write_listen(event.cookie, listener, event.time, std::nullopt, existing ? "was there when capture began" : "");
+}
+
+void Sockets::listen_end(const pb_socket_event& event) {
+  const Listener listener = make_listener(event);
+  // Its beginning found the ring full.
+  if (!listeners_.contains(event.cookie) && (event.flags & (PB_OLD | PB_OPEN_REPORTED)) == 0)
+    write_listen(event.cookie, listener, event.start, std::nullopt, {});
+  write_listen(event.cookie, listener, event.time, event.time, {});
+  forget_listener(event.cookie);
+}
+
+void Sockets::write_listen(uint64_t cookie, const Listener& listener, uint64_t time_boot_ns, std::optional<uint64_t> end_boot_ns,
+                           std::string_view cause) {
+  start_record(Kind::kListen, time_boot_ns);
+  put_connection(cookie, listener.about);
   record_.remove(Field::kSrcIp);
   record_.remove(Field::kSrcPort);
-  put_who(record_, listener.who);
-  if (listener.who.pid != 0) record_.set(Field::kRole, Role::kListener);
-  if (event.family == AF_INET6 && listener.local.ip.is_v4()) record_.set(Field::kFamily, Family::kInet6);
-  if (event.type == PB_EXISTING) record_.set(Field::kCause, "was there when capture began");
-  if (ended) {
-    if (event.start != 0) record_.set(Field::kStart, clock_.utc(event.start));
-    record_.set(Field::kEnd, clock_.utc(event.time));
-    listeners_.erase(event.cookie);
-  } else if (event.type == PB_EXISTING) {
-    listeners_[event.cookie] = {listener.local, event.netns, event.owner};
+  put_who(record_, listener.about.who);
+  if (listener.about.who.pid != 0) record_.set(Field::kRole, Role::kListener);
+  if (listener.six) record_.set(Field::kFamily, Family::kInet6);
+  if (!cause.empty()) record_.set(Field::kCause, cause);
+  if (end_boot_ns) {
+    if (listener.about.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(listener.about.start_boot_ns));
+    record_.set(Field::kEnd, clock_.utc(*end_boot_ns));
   }
   emit_(record_);
+}
+
+void Sockets::forget_listener(uint64_t cookie) {
+  const auto listener = listeners_.find(cookie);
+  if (listener == listeners_.end()) return;
+  const auto [first, last] =
+      listeners_of_port_.equal_range(port_key(listener->second.about.netns, listener->second.about.local.port));
+  for (auto at = first; at != last; ++at) {
+    if (at->second != cookie) continue;
+    listeners_of_port_.erase(at);
+    break;
+  }
+  listeners_.erase(listener);
 }
 
 void Sockets::existing(const pb_socket_event& event) {
@@ -375,12 +434,35 @@ void Sockets::existing(const pb_socket_event& event) {
   settle_or_wait(at, event.time);
 }
 
+std::optional<uint64_t> Sockets::waiting_since() const {
+  std::optional<uint64_t> oldest;
+  for (const uint64_t cookie : waiting_) {
+    const auto at = connections_.find(cookie);
+    if (at == connections_.end()) continue;
+    const Connection& connection = at->second;
+    const uint64_t since = connection.waits ? connection.open_boot_ns : connection.end ? connection.end->time : UINT64_MAX;
+    if (since != UINT64_MAX) oldest = std::min(oldest.value_or(since), since);
+  }
+  return oldest;
+}
+
+std::vector<uint64_t> Sockets::missing_from(std::span<const uint64_t> alive, uint64_t until_boot_ns) const {
+  std::vector<uint64_t> missing;
+  for (const auto& [cookie, connection] : connections_) {
+    if (connection.waits || connection.end || connection.open_boot_ns >= until_boot_ns) continue;
+    if (!std::ranges::binary_search(alive, cookie)) missing.push_back(cookie);
+  }
+  return missing;
+}
+
 void Sockets::begin_sweep(uint64_t now_boot_ns) {
   sweep_began_ = now_boot_ns;
   for (auto& [cookie, connection] : connections_) connection.swept = false;
+  for (auto& [cookie, listener] : listeners_) listener.swept = false;
 }
 
-void Sockets::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
+uint64_t Sockets::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
+  uint64_t ended = 0;
   for (auto at = connections_.begin(); at != connections_.end();) {
     Connection& connection = at->second;
     // What still waits for its translation has its end, if any, beside it.
@@ -396,7 +478,32 @@ void Sockets::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
     record_.set(Field::kCause, cause);
     emit_(record_);
     at = connections_.erase(at);
+    ++ended;
   }
+  std::vector<uint64_t> silent;
+  for (const auto& [cookie, listener] : listeners_) {
+    if (!listener.swept && listener.about.open_boot_ns < sweep_began_) silent.push_back(cookie);
+  }
+  for (const uint64_t cookie : silent) {
+    write_listen(cookie, listeners_.at(cookie), now_boot_ns, now_boot_ns, cause);
+    forget_listener(cookie);
+  }
+  // Their connections came and went within a loss that is counted: the event itself says all that there is to say.
+  for (auto at = early_uses_.begin(); at != early_uses_.end();) {
+    std::erase_if(at->second, [&](const pb_socket_event& use) { return use.time < sweep_began_ && use.family == 0; });
+    const bool over = at->second.empty() || at->second.back().time < sweep_began_;
+    if (!over) {
+      ++at;
+      continue;
+    }
+    const std::vector<pb_socket_event> uses = std::exchange(at->second, {});
+    at = early_uses_.erase(at);
+    for (const pb_socket_event& use : uses) {
+      const bool accepts = (use.flags & PB_PASSIVE) != 0 && &use == uses.data();
+      write_use(use.cookie, make_connection(use), use, accepts ? Role::kAcceptor : Role::kUser);
+    }
+  }
+  return ended + silent.size();
 }
 
 }  // namespace portbook

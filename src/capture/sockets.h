@@ -5,6 +5,8 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -43,12 +45,20 @@ class Sockets {
   void settle(uint64_t now_boot_ns);
   // Writes every open that waits; before stopping.
   void settle_all();
-  // Between these, apply() of each socket that the sweep found; connections that are gone without having been seen to end are
-  // closed with `cause`. Only those that were open when the sweep began are judged.
+  // Between these, apply() of each socket that the sweep found, and of all events up to its end; connections and listeners that are
+  // gone without having been seen to end are ended with `cause`. Only those that were open when the sweep began are judged.
+  // Returns how many were ended so.
   void begin_sweep(uint64_t now_boot_ns);
-  void end_sweep(uint64_t now_boot_ns, std::string_view cause);
+  uint64_t end_sweep(uint64_t now_boot_ns, std::string_view cause);
+  // Whether a connection of an event's cookie is known and has not ended.
+  [[nodiscard]] bool is_open(uint64_t cookie) const { return connections_.contains(cookie); }
+  // Those among the known connections that were open before `until_boot_ns` and that nothing of `alive`, which is sorted, names:
+  // candidates for having ended unseen.
+  [[nodiscard]] std::vector<uint64_t> missing_from(std::span<const uint64_t> alive, uint64_t until_boot_ns) const;
 
   [[nodiscard]] size_t open_connections() const { return connections_.size(); }
+  // When the oldest thing happened whose record still waits; nothing when none does.
+  [[nodiscard]] std::optional<uint64_t> waiting_since() const;
 
  private:
   // Who used a socket is looked up when the event is applied: later the process may have run another program.
@@ -77,9 +87,10 @@ class Sockets {
     bool swept = true;
   };
   struct Listener {
-    Endpoint local;
-    uint32_t netns;
-    pb_owner owner;
+    Connection about;
+    bool six = false;  // an IPv6 socket that also speaks IPv4
+    pb_owner owner{};
+    bool swept = true;
   };
   using Connections = std::unordered_map<uint64_t, Connection>;
 
@@ -88,6 +99,11 @@ class Sockets {
   void close(const pb_socket_event& event);
   void fail(const pb_socket_event& event);
   void listen(const pb_socket_event& event);
+  void listen_end(const pb_socket_event& event);
+  Listener make_listener(const pb_socket_event& event);
+  void write_listen(uint64_t cookie, const Listener& listener, uint64_t time_boot_ns, std::optional<uint64_t> end_boot_ns,
+                    std::string_view cause);
+  void forget_listener(uint64_t cookie);
   void use(const pb_socket_event& event);
   void existing(const pb_socket_event& event);
   void write_open(uint64_t cookie, Connection& connection);
@@ -113,8 +129,11 @@ class Sockets {
   const NatTable& nat_;
   const Emit emit_;
   Connections connections_;
-  std::deque<uint64_t> waiting_;                      // cookies
-  std::unordered_map<uint64_t, Listener> listeners_;  // by cookie
+  std::deque<uint64_t> waiting_;                                   // cookies
+  std::unordered_map<uint64_t, Listener> listeners_;               // by cookie
+  std::unordered_multimap<uint64_t, uint64_t> listeners_of_port_;  // cookies by namespace and port
+  // Uses of connections that are not known yet: their opening found the ring full.
+  std::unordered_map<uint64_t, std::vector<pb_socket_event>> early_uses_;
   uint64_t sweep_began_ = 0;
   Record record_;
 };

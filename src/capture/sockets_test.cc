@@ -248,6 +248,80 @@ TEST(Sockets, the_sweep_ends_what_is_gone_and_opens_what_is_owed) {
   EXPECT_EQ(world.sockets.open_connections(), 2u);
 }
 
+TEST(Sockets, a_use_before_its_opening_is_told_waits_for_it) {
+  SocketWorld world;
+  pb_socket_event use = make_event(PB_USED, 9, 11'000, PB_PASSIVE);
+  use.owner = kServer;
+  use.user = kWorker;
+  world.sockets.apply(use);
+  EXPECT_TRUE(world.of(Kind::kUsedBy).empty());
+  pb_socket_event open = make_event(PB_OPEN, 9, 10'000, PB_PASSIVE);
+  open.owner = kServer;
+  world.sockets.apply(open);
+  ASSERT_EQ(world.of(Kind::kUsedBy).size(), 1u);
+  EXPECT_EQ(world.of(Kind::kUsedBy)[0]->uint(Field::kPid), 71u);
+  EXPECT_EQ(world.of(Kind::kUsedBy)[0]->uint(Field::kRole), static_cast<uint64_t>(Role::kAcceptor));
+}
+
+TEST(Sockets, a_use_whose_connection_was_lost_is_told_after_the_sweep) {
+  SocketWorld world;
+  pb_socket_event use = make_event(PB_USED, 9, 11'000, PB_PASSIVE);
+  use.user = kWorker;
+  world.sockets.apply(use);
+  world.sockets.begin_sweep(20'000);
+  world.sockets.end_sweep(30'000, "lost");
+  ASSERT_EQ(world.of(Kind::kUsedBy).size(), 1u);
+  EXPECT_TRUE(world.of(Kind::kOpen).empty());
+  EXPECT_EQ(world.sockets.open_connections(), 0u);
+}
+
+TEST(Sockets, an_opening_made_good_has_the_time_at_which_it_happened) {
+  SocketWorld world;
+  pb_socket_event end = make_event(PB_CLOSE, 9, 2 * kNsPerSecond);
+  end.start = 1'000;
+  end.opened = 7'000;
+  world.sockets.apply(end);
+  ASSERT_EQ(world.of(Kind::kOpen).size(), 1u);
+  EXPECT_EQ(world.of(Kind::kOpen)[0]->time(), world.boot_clock.utc(7'000));
+}
+
+TEST(Sockets, a_listener_whose_beginning_waited_is_told_with_its_end) {
+  SocketWorld world;
+  pb_socket_event end = make_event(PB_LISTEN_END, 9, 20'000);
+  end.start = 10'000;
+  world.sockets.apply(end);
+  const auto listens = world.of(Kind::kListen);
+  ASSERT_EQ(listens.size(), 2u);
+  EXPECT_EQ(listens[0]->time(), world.boot_clock.utc(10'000));
+  EXPECT_FALSE(listens[0]->has(Field::kEnd));
+  EXPECT_EQ(listens[1]->uint(Field::kEnd), world.boot_clock.utc(20'000));
+}
+
+TEST(Sockets, a_listener_that_is_gone_unseen_is_ended_by_the_sweep_and_a_live_one_is_not_told_again) {
+  SocketWorld world;
+  pb_socket_event gone = make_event(PB_LISTEN, 1, 10'000, PB_LISTENER | PB_OPEN_REPORTED);
+  pb_socket_event alive = make_event(PB_LISTEN, 2, 10'000, PB_LISTENER | PB_OPEN_REPORTED);
+  world.sockets.apply(gone);
+  world.sockets.apply(alive);
+  world.sockets.begin_sweep(20'000);
+  world.sockets.apply(make_event(PB_ALIVE, 2, 21'000));
+  world.sockets.apply(alive);
+  EXPECT_EQ(world.sockets.end_sweep(30'000, "lost"), 1u);
+  const auto listens = world.of(Kind::kListen);
+  ASSERT_EQ(listens.size(), 3u);
+  EXPECT_EQ(listens[2]->text(Field::kCause), "lost");
+  EXPECT_EQ(listens[2]->id128(Field::kConn), listens[0]->id128(Field::kConn));
+  world.sockets.begin_sweep(40'000);
+  world.sockets.apply(make_event(PB_ALIVE, 2, 41'000));
+  EXPECT_EQ(world.sockets.end_sweep(50'000, "lost"), 0u);
+}
+
+TEST(Sockets, what_an_older_listening_socket_ends_is_told_once) {
+  SocketWorld world;
+  world.sockets.apply(make_event(PB_LISTEN_END, 9, 20'000, PB_OLD));
+  EXPECT_EQ(world.of(Kind::kListen).size(), 1u);
+}
+
 TEST(Sockets, dropping_a_connection_is_a_reset_and_a_finished_one_is_not) {
   pb_socket_event event = make_event(PB_CLOSE, 1, 1);
   event.old_state = TCP_LAST_ACK;

@@ -45,8 +45,10 @@ constexpr auto kFallbacks = std::to_array<std::pair<std::string_view, std::strin
     {{"on_datagram_receive4", "on_datagram_receive"}, {"on_datagram_receive6", "on_datagram_receive"}});
 
 // Iterators over the entries of a map, and which one.
-constexpr auto kMapIterators = std::to_array<std::pair<std::string_view, const char*>>(
-    {{"list_alive", "sockets"}, {"sweep_first_peers", "datagram_sockets"}, {"sweep_map_peers", "peers"}});
+constexpr auto kMapIterators = std::to_array<std::pair<std::string_view, const char*>>({{"list_alive", "sockets"},
+                                                                                        {"list_cookies", "sockets"},
+                                                                                        {"sweep_first_peers", "datagram_sockets"},
+                                                                                        {"sweep_map_peers", "peers"}});
 
 // libbpf says why a program failed only in its log: the kernel's verdict is the last line that is not about bookkeeping.
 thread_local std::string last_complaint;  // NOLINT: libbpf's callback takes no context
@@ -233,12 +235,14 @@ Result<LoadedPrograms> KernelLoader::load(const ProgramOptions& options) {
       [&](sockets_bpf& skeleton) {
         skeleton.rodata->pb_cgroup1_subsystem = subsystem;
         bpf_map__set_max_entries(skeleton.maps.socket_ring, static_cast<uint32_t>(options.socket_ring_bytes));
+        bpf_map__set_max_entries(skeleton.maps.overflow, static_cast<uint32_t>(options.overflow_bytes));
       },
       !mounts.version2.empty(), loaded->missing);
   loaded->datagrams = load_what_works<datagrams_bpf>(
       [&](datagrams_bpf& skeleton) {
         skeleton.rodata->pb_cgroup1_subsystem = subsystem;
         bpf_map__set_max_entries(skeleton.maps.datagram_ring, static_cast<uint32_t>(options.datagram_ring_bytes));
+        bpf_map__set_max_entries(skeleton.maps.datagram_overflow, static_cast<uint32_t>(options.overflow_bytes));
       },
       !mounts.version2.empty(), loaded->missing);
   loaded->processes = load_what_works<processes_bpf>(

@@ -16,6 +16,7 @@ namespace portbook {
 
 struct ProgramOptions {
   size_t socket_ring_bytes = size_t{64} << 20;  // powers of two
+  size_t overflow_bytes = size_t{8} << 20;      // of each of two rings: for what nothing repeats, once the other is full
   size_t process_ring_bytes = size_t{16} << 20;
   size_t datagram_ring_bytes = size_t{16} << 20;
 };

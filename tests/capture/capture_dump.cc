@@ -1,5 +1,5 @@
 // Runs capture without a book and prints each record as a line of JSON; for tests and for looking. Ends when its input does.
-//   capture_dump [SOCKET_RING_BYTES PROCESS_RING_BYTES]
+//   capture_dump [SOCKET_RING_BYTES PROCESS_RING_BYTES [OVERFLOW_BYTES]]
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -39,6 +39,10 @@ int main(int argc, char** argv) {
     const std::string_view process_ring = argv[2];
     std::from_chars(socket_ring.begin(), socket_ring.end(), options.programs.socket_ring_bytes);
     std::from_chars(process_ring.begin(), process_ring.end(), options.programs.process_ring_bytes);
+  }
+  if (argc > 3) {
+    const std::string_view overflow = argv[3];
+    std::from_chars(overflow.begin(), overflow.end(), options.programs.overflow_bytes);
   }
   options.host = "test";
   options.version = "test";

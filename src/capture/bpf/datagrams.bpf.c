@@ -40,13 +40,13 @@ struct {
   __uint(max_entries, 16 << 20);
 } datagram_ring SEC(".maps");
 
-// Ends that found the ring full; emptied by portbook once the ring has room again.
+// What nothing repeats (ends, uses) goes here once the ring is full, so that a flood of beginnings cannot push it out.
 struct {
-  __uint(type, BPF_MAP_TYPE_QUEUE);
-  __uint(max_entries, 16384);
-  __type(value, struct pb_datagram_event);
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 8 << 20);
 } datagram_overflow SEC(".maps");
 
+// For iterators only: they run in one process, one at a time.
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, 1);
@@ -100,6 +100,11 @@ static __always_inline void fill_user(struct pb_datagram_event* event, const str
   if (user == kCreatorUser && socket) event->user = socket->owner;
 }
 
+static __always_inline void submit(struct pb_datagram_event* event) {
+  event->seq = __sync_fetch_and_add(&counters()->seq, 1) + 1;
+  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+}
+
 // Puts an event into the ring; false when it has no room.
 static __always_inline bool report(u8 type, const struct pb_datagram_socket* socket, const struct pb_peer_key* key,
                                    const struct pb_peer* peer, enum pb_user user) {
@@ -107,29 +112,26 @@ static __always_inline bool report(u8 type, const struct pb_datagram_socket* soc
   if (!event) return false;
   fill(event, type, socket, key, peer);
   fill_user(event, socket, user);
-  event->seq = __sync_fetch_and_add(&counters()->seq, 1) + 1;
-  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+  submit(event);
   return true;
 }
 
-// As report(), for facts that no later event repeats: a full ring makes them wait in the overflow queue. What does not fit there
-// either is lost, and takes a number too, so that its absence shows.
-static __always_inline void report_or_keep(u8 type, const struct pb_datagram_socket* socket, const struct pb_peer_key* key,
+// As report(), for facts that no later event repeats. What does not fit into the overflow either is lost: counted first and
+// numbered after, so that whoever reads in the other order finds no number without its reason.
+static __always_inline void report_or_lose(u8 type, const struct pb_datagram_socket* socket, const struct pb_peer_key* key,
                                            const struct pb_peer* peer, enum pb_user user) {
-  struct pb_datagram_event* event;
-  u32 zero = 0;
-  if (report(type, socket, key, peer, user)) return;
-  event = bpf_map_lookup_elem(&datagram_scratch, &zero);
+  struct pb_datagram_event* event = bpf_ringbuf_reserve(&datagram_ring, sizeof *event, 0);
+  if (!event) event = bpf_ringbuf_reserve(&datagram_overflow, sizeof *event, 0);
   if (event) {
     fill(event, type, socket, key, peer);
     fill_user(event, socket, user);
-    if (bpf_map_push_elem(&datagram_overflow, event, 0) == 0) {
-      __sync_fetch_and_add(&counters()->parked, 1);
-      return;
-    }
+    submit(event);
+    return;
   }
-  __sync_fetch_and_add(&counters()->seq, 1);
-  __sync_fetch_and_add(&counters()->lost, 1);
+  // An opening that still waits goes with its end.
+  const u64 facts = type == PB_PEER_CLOSE && peer && !(peer->flags & PB_PEER_REPORTED) ? 2 : 1;
+  __sync_fetch_and_add(&counters()->lost, facts);
+  __sync_fetch_and_add(&counters()->seq, facts);
 }
 
 static __always_inline bool same_key(const struct pb_peer_key* a, const struct pb_peer_key* b) {
@@ -224,7 +226,7 @@ static __always_inline void note_sender(struct pb_datagram_socket* socket, const
     return;
   }
   peer->sender = tgid;
-  report_or_keep(PB_PEER_USED, socket, key, peer, kCurrentUser);
+  report_or_lose(PB_PEER_USED, socket, key, peer, kCurrentUser);
 }
 
 static __always_inline void not_recorded(struct pb_datagram_socket* socket, bool out, u64 packets) {
@@ -323,13 +325,13 @@ static __always_inline int on_bound(struct bpf_sock* context, const struct pb_pe
   if (other) {
     // The maker is told first: the binder takes its place.
     socket->flags |= PB_PEER_OTHER_CREATOR;
-    report_or_keep(PB_BOUND, socket, &key, 0, kCurrentUser);
+    report_or_lose(PB_BOUND, socket, &key, 0, kCurrentUser);
     socket->flags &= ~PB_PEER_OTHER_CREATOR;
     owner_of_current(&socket->owner);
     socket->users[1] = current_tgid();
   } else {
     if (!socket->owner.tgid) owner_of_current(&socket->owner);
-    report_or_keep(PB_BOUND, socket, &key, 0, kNoUser);
+    report_or_lose(PB_BOUND, socket, &key, 0, kNoUser);
   }
   return 1;
 }
@@ -366,12 +368,12 @@ int on_datagram_release(struct bpf_sock* context) {
   if (!socket || socket->flags & PB_SOCKET_GONE) return 1;
   socket->flags |= PB_SOCKET_GONE;
   if (socket->peer.place == kPlaceInUse) {
-    report_or_keep(PB_PEER_CLOSE, socket, &socket->key, &socket->peer, kCurrentUser);
+    report_or_lose(PB_PEER_CLOSE, socket, &socket->key, &socket->peer, kCurrentUser);
     socket->peer.place = kPlaceFree;
   }
   if (socket->inserted || socket->unrecorded_since || socket->flags & PB_SOCKET_BOUND_REPORTED) {
     key.cookie = socket->cookie;
-    report_or_keep(PB_SOCKET_CLOSED, socket, &key, 0, kCurrentUser);
+    report_or_lose(PB_SOCKET_CLOSED, socket, &key, 0, kCurrentUser);
   }
   return 1;
 }
@@ -422,9 +424,9 @@ static __always_inline void note_receiver(struct pb_datagram_socket* socket, con
   }
   socket->users[slot & (PB_USERS_MAX - 1)] = tgid;
   if (socket->peer.place == kPlaceInUse && !socket->inserted) {
-    report_or_keep(PB_PEER_USED, socket, &socket->key, &socket->peer, kCurrentUser);
+    report_or_lose(PB_PEER_USED, socket, &socket->key, &socket->peer, kCurrentUser);
   } else {
-    report_or_keep(PB_PEER_USED, socket, key, 0, kCurrentUser);
+    report_or_lose(PB_PEER_USED, socket, key, 0, kCurrentUser);
   }
 }
 
@@ -491,13 +493,14 @@ int find_datagram_owners(struct bpf_iter__task_file* context) {
   return 0;
 }
 
-static __always_inline void write_event(struct bpf_iter_meta* meta, u8 type, const struct pb_datagram_socket* socket,
+// False when the kernel's buffer has no room: it will ask again for the same thing, all of whose writing is undone.
+static __always_inline bool write_event(struct bpf_iter_meta* meta, u8 type, const struct pb_datagram_socket* socket,
                                         const struct pb_peer_key* key, const struct pb_peer* peer) {
   u32 zero = 0;
   struct pb_datagram_event* event = bpf_map_lookup_elem(&datagram_scratch, &zero);
-  if (!event) return;
+  if (!event) return false;
   fill(event, type, socket, key, peer);
-  bpf_seq_write(meta->seq, event, sizeof *event);
+  return bpf_seq_write(meta->seq, event, sizeof *event) == 0;
 }
 
 // Snapshot, second pass, once per network namespace: the sockets that were there before.
@@ -507,6 +510,7 @@ int list_datagram_sockets(struct bpf_iter__udp* context) {
   struct pb_datagram_socket* socket;
   struct pb_peer_key key = {};
   struct sock* sk;
+  u32 bound = 0;
   if (!udp) return 0;
   sk = &udp->inet.sk;
   if (sk->sk_protocol != IPPROTO_UDP) return 0;
@@ -514,21 +518,28 @@ int list_datagram_sockets(struct bpf_iter__udp* context) {
   if (!socket || !(socket->flags & PB_SOCKET_OLD)) return 0;
   fill_socket_key(&key, sk, socket->cookie);
   if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_BINDPORT_LOCK && !(socket->flags & PB_SOCKET_BOUND_REPORTED)) {
-    socket->flags |= PB_SOCKET_BOUND | PB_SOCKET_BOUND_REPORTED;
-    write_event(context->meta, PB_BOUND_EXISTING, socket, &key, 0);
+    bound = PB_SOCKET_BOUND | PB_SOCKET_BOUND_REPORTED;
+    if (!write_event(context->meta, PB_BOUND_EXISTING, socket, &key, 0)) return 0;
   }
-  if (sk->__sk_common.skc_state != kUdpConnected) return 0;
-  if (__sync_val_compare_and_swap(&socket->peer.place, kPlaceFree, kPlaceWritten) != kPlaceFree) return 0;
+  if (sk->__sk_common.skc_state != kUdpConnected ||
+      __sync_val_compare_and_swap(&socket->peer.place, kPlaceFree, kPlaceWritten) != kPlaceFree) {
+    socket->flags |= bound;
+    return 0;
+  }
   socket->key = key;
   socket->peer.flow = new_flow(bpf_ktime_get_boot_ns());
   socket->peer.first = 0;
   socket->peer.last = bpf_ktime_get_boot_ns();
   socket->peer.netns = socket->netns;
   socket->peer.family = socket->family;
-  socket->peer.flags = PB_PEER_WAS_THERE | PB_PEER_REPORTED | (socket->flags & PB_SOCKET_BOUND ? PB_PEER_IN : 0);
+  socket->peer.flags = PB_PEER_WAS_THERE | PB_PEER_REPORTED | ((socket->flags | bound) & PB_SOCKET_BOUND ? PB_PEER_IN : 0);
   socket->peer.owner = socket->owner;
+  if (!write_event(context->meta, PB_PEER_EXISTING, socket, &key, &socket->peer)) {
+    socket->peer.place = kPlaceFree;
+    return 0;
+  }
+  socket->flags |= bound;
   socket->peer.place = kPlaceInUse;
-  write_event(context->meta, PB_PEER_EXISTING, socket, &key, &socket->peer);
   return 0;
 }
 
@@ -538,26 +549,29 @@ int sweep_first_peers(struct bpf_iter__bpf_sk_storage_map* context) {
   struct pb_datagram_socket* socket = context->value;
   struct sock* sk = context->sk;
   struct pb_peer_key key = {};
+  u64 unrecorded = 0;
+  bool owed = false, idle = false;
   if (!sk || !socket || socket->flags & PB_SOCKET_GONE) return 0;
-  if (socket->unrecorded_since) {
+  unrecorded = socket->unrecorded_since;
+  if (unrecorded) {
     fill_socket_key(&key, sk, socket->cookie);
-    write_event(context->meta, PB_UNRECORDED, socket, &key, 0);
-    socket->unrecorded_since = 0;
-    socket->unrecorded_in = 0;
-    socket->unrecorded_out = 0;
+    if (!write_event(context->meta, PB_UNRECORDED, socket, &key, 0)) return 0;
   }
-  if (socket->peer.place != kPlaceInUse) return 0;
-  if (!(socket->peer.flags & PB_PEER_REPORTED)) {
-    socket->peer.flags |= PB_PEER_REPORTED;
-    write_event(context->meta, PB_PEER_OPEN, socket, &socket->key, &socket->peer);
+  if (socket->peer.place == kPlaceInUse) {
+    owed = !(socket->peer.flags & PB_PEER_REPORTED);
+    if (owed && !write_event(context->meta, PB_PEER_OPEN, socket, &socket->key, &socket->peer)) return 0;
+    idle = socket->peer.last < datagram_sweep.idle_before &&
+           __sync_val_compare_and_swap(&socket->peer.place, kPlaceInUse, kPlaceWritten) == kPlaceInUse;
+    if (idle && !write_event(context->meta, PB_PEER_IDLE, socket, &socket->key, &socket->peer)) {
+      socket->peer.place = kPlaceInUse;
+      return 0;
+    }
+    if (!idle && datagram_sweep.list_alive && !write_event(context->meta, PB_PEER_ALIVE, socket, &socket->key, &socket->peer))
+      return 0;
   }
-  if (socket->peer.last >= datagram_sweep.idle_before) {
-    if (datagram_sweep.list_alive) write_event(context->meta, PB_PEER_ALIVE, socket, &socket->key, &socket->peer);
-    return 0;
-  }
-  if (__sync_val_compare_and_swap(&socket->peer.place, kPlaceInUse, kPlaceWritten) != kPlaceInUse) return 0;
-  write_event(context->meta, PB_PEER_IDLE, socket, &socket->key, &socket->peer);
-  socket->peer.place = kPlaceFree;
+  if (unrecorded) socket->unrecorded_since = socket->unrecorded_in = socket->unrecorded_out = 0;
+  if (owed) socket->peer.flags |= PB_PEER_REPORTED;
+  if (idle) socket->peer.place = kPlaceFree;
   return 0;
 }
 
@@ -566,15 +580,13 @@ SEC("iter/bpf_map_elem")
 int sweep_map_peers(struct bpf_iter__bpf_map_elem* context) {
   struct pb_peer_key* key = context->key;
   struct pb_peer* peer = context->value;
+  bool owed, idle;
   if (!key || !peer) return 0;
-  if (!(peer->flags & PB_PEER_REPORTED)) {
-    peer->flags |= PB_PEER_REPORTED;
-    write_event(context->meta, PB_PEER_OPEN, 0, key, peer);
-  }
-  if (peer->last < datagram_sweep.idle_before) {
-    write_event(context->meta, PB_PEER_IDLE, 0, key, peer);
-  } else if (datagram_sweep.list_alive) {
-    write_event(context->meta, PB_PEER_ALIVE, 0, key, peer);
-  }
+  owed = !(peer->flags & PB_PEER_REPORTED);
+  if (owed && !write_event(context->meta, PB_PEER_OPEN, 0, key, peer)) return 0;
+  idle = peer->last < datagram_sweep.idle_before;
+  if ((idle || datagram_sweep.list_alive) && !write_event(context->meta, idle ? PB_PEER_IDLE : PB_PEER_ALIVE, 0, key, peer))
+    return 0;
+  if (owed) peer->flags |= PB_PEER_REPORTED;
   return 0;
 }

@@ -8,7 +8,9 @@
 
 #define PB_CPUS_MAX 1024 /* a power of two; further CPUs share counters, which stays exact */
 #define PB_COMM_BYTES 16
-#define PB_USERS_MAX 4         /* processes told apart per socket; more are counted, not named */
+#define PB_USERS_MAX 4      /* processes told apart per socket; more are counted, not named */
+#define PB_ATTEMPT_SHIFT 44 /* an event's cookie: the socket's, and above it how many connections the socket had before */
+#define PB_ATTEMPT_MASK 0xfffff
 #define PB_ARGS_BYTES_MAX 8448 /* a little over the field's maximum, so that the record marks its own cut */
 #define PB_PATH_BYTES_MAX 3328 /* longer paths lose their leading folders */
 #define PB_PATH_DEPTH_MAX 40
@@ -44,12 +46,11 @@ enum pb_socket_event_type {
 enum pb_socket_flags {
   PB_PASSIVE = 1u << 0, /* came out of a listener */
   PB_LISTENER = 1u << 1,
-  PB_OPEN_REPORTED = 1u << 2,
+  PB_OPEN_REPORTED = 1u << 2, /* or the listen; without it the beginning is still owed */
   PB_CLOSE_REPORTED = 1u << 3,
-  PB_OLD = 1u << 4, /* was there before the programs were attached */
-  PB_SNAPSHOT_REPORTED = 1u << 5,
+  PB_OLD = 1u << 4,            /* was there before the programs were attached */
   PB_STATE_CALLBACK = 1u << 6, /* sockops tells this socket's end, not the tracepoint */
-  PB_HAS_ACCEPTOR = 1u << 7,   /* of a passive socket: user is set */
+  PB_HAS_ACCEPTOR = 1u << 7,   /* only in events of a passive socket: user is set */
   PB_OTHER_CREATOR = 1u << 8,  /* of an active socket: user is the process that made the socket and did not connect it */
   PB_ESTABLISHED = 1u << 9,
   PB_SYN_COUNTED = 1u << 10,  /* bytes_acked had the SYN in it when the connection was established */
@@ -58,23 +59,31 @@ enum pb_socket_flags {
   PB_CONNECTING = 1u << 13,
 };
 
-/* What a socket carries in its storage; copied from listener to child. */
+/* What a socket carries in its storage; copied from listener to child. Groups are written by different programs at once, and each
+ * only by those named: whoever writes a flag writes the whole word. */
 struct pb_socket {
-  __u64 start; /* connect() or establishment, boot ns */
+  /* With the socket locked. */
+  __u64 start;  /* connect(), listen() or establishment, boot ns */
+  __u64 opened; /* establishment, boot ns; 0: was not seen */
   __u32 flags;
   __u32 attempt; /* how many connections this socket had before */
   __u32 error;   /* reported to the process while it connected */
+  /* By the sweep: the attempt whose beginning it reported, plus one. */
+  __u32 swept;
+  /* By whoever uses the socket, with atomic operations. */
+  __u32 users[PB_USERS_MAX];
+  __u32 acceptor; /* 1: user is being written; 2: it stands */
   __u32 reserved;
   struct pb_owner owner;
   struct pb_owner user;
-  __u32 users[PB_USERS_MAX];
 };
 
 struct pb_socket_event {
-  __u64 seq;    /* per CPU, without a hole but for lost events; 0: made good later, outside the sequence */
+  __u64 seq;    /* per CPU, without a hole but for lost events; 0: from a snapshot or sweep, outside the sequence */
   __u64 time;   /* boot ns */
-  __u64 cookie; /* socket cookie; the socket's earlier connections are counted in the highest byte */
+  __u64 cookie; /* see PB_ATTEMPT_SHIFT */
   __u64 start;
+  __u64 opened;
   __u64 bytes_acked; /* with SYN and FIN; see the flags */
   __u64 bytes_received;
   __u32 packets_out;
@@ -88,8 +97,8 @@ struct pb_socket_event {
   __u16 remote_port;
   __u16 error;
   __u8 type;
-  __u8 family; /* AF_INET or AF_INET6 */
-  __u8 old_state;
+  __u8 family;    /* AF_INET or AF_INET6 */
+  __u8 old_state; /* 0: not known */
   __u8 reserved[5];
   __u8 local[16]; /* network order; AF_INET uses the first four bytes */
   __u8 remote[16];
@@ -215,15 +224,16 @@ struct pb_process_event {
   __u16 exe_bytes;
   __u16 cwd_bytes;
   __u16 args_bytes;
-  __u16 reserved[3];
+  __u16 reserved;
+  __u32 exec_id; /* counts the programs that this process and its ancestors before it ran; 0: the kernel does not say */
   struct pb_owner owner;
 };
 
 /* Counters that portbook reads through the program's mapped memory, without a system call. */
 struct pb_cpu_counters {
   __u64 seq;     /* the last number given out */
-  __u64 parked;  /* events that found the ring full and wait: opens with their socket, others in the overflow queue */
-  __u64 lost;    /* events that found the ring and the overflow full */
+  __u64 parked;  /* beginnings that found the ring full and wait with their socket */
+  __u64 lost;    /* facts that nothing will tell any more; counted before their numbers are given out */
   __u64 unnamed; /* uses of a socket beyond PB_USERS_MAX processes */
   __u64 padding[4];
 };

@@ -223,6 +223,7 @@ struct task_struct {
   const struct cred* cred;
   kuid_t loginuid;
   unsigned int sessionid;
+  u32 self_exec_id;
   struct mm_struct* mm;
   struct fs_struct* fs;
   struct signal_struct* signal;

@@ -41,10 +41,11 @@ static __always_inline struct pb_cpu_counters* counters(void) {
   return &process_counters[bpf_get_smp_processor_id() & (PB_CPUS_MAX - 1)];
 }
 
+// Counted before numbered: whoever reads the numbers first and the losses after finds no number without its reason.
 static __always_inline void lose(void) {
   struct pb_cpu_counters* counter = counters();
-  __sync_fetch_and_add(&counter->seq, 1);
   __sync_fetch_and_add(&counter->lost, 1);
+  __sync_fetch_and_add(&counter->seq, 1);
 }
 
 static __always_inline void fill_head(struct pb_process_event* event, u8 type) {
@@ -59,6 +60,7 @@ static __always_inline void fill_task(struct pb_process_event* event, struct tas
   owner_of(task, &event->owner);
   event->parent_tgid = parent->tgid;
   event->parent_start = BPF_CORE_READ(parent, group_leader, start_boottime);
+  if (bpf_core_field_exists(task->self_exec_id)) event->exec_id = task->self_exec_id + 1;
 }
 
 static __always_inline void report_task(u8 type, struct task_struct* task) {

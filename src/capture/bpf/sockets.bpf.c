@@ -29,13 +29,13 @@ struct {
   __uint(max_entries, 64 << 20);
 } socket_ring SEC(".maps");
 
-// Ends that found the ring full; emptied by portbook once the ring has room again.
+// What nothing repeats (ends, uses) goes here once the ring is full, so that a flood of beginnings cannot push it out.
 struct {
-  __uint(type, BPF_MAP_TYPE_QUEUE);
-  __uint(max_entries, 16384);
-  __type(value, struct pb_socket_event);
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 8 << 20);
 } overflow SEC(".maps");
 
+// For iterators only: they run in one process, one at a time.
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, 1);
@@ -90,10 +90,19 @@ static __always_inline void fill_measures(struct pb_socket_event* event, struct 
   event->error = sk->sk_err;
   // What an ICMP error says while the socket is locked.
   if (!event->error && event->type == PB_FAILED) event->error = sk->sk_err_soft;
-  if (old == TCP_FIN_WAIT2 ||
-      ((old == TCP_FIN_WAIT1 || old == TCP_CLOSING_STATE || old == TCP_LAST_ACK) && tcp->snd_una == tcp->write_seq))
+  if (old == TCP_FIN_WAIT2 || ((old == TCP_FIN_WAIT1 || old == TCP_CLOSING_STATE || old == TCP_LAST_ACK ||
+                                (old == 0 && sk->sk_shutdown & SEND_SHUTDOWN && !sk->sk_err)) &&
+                               tcp->snd_una == tcp->write_seq))
     event->flags |= PB_FIN_ACKED;
   if (sk->__sk_common.skc_flags & 1ul << SOCK_DONE_BIT) event->flags |= PB_FIN_RECEIVED;
+}
+
+static __always_inline bool is_beginning_owed(const struct pb_socket* socket) {
+  return !(socket->flags & PB_OPEN_REPORTED) && socket->swept != socket->attempt + 1;
+}
+
+static __always_inline u64 numbered_cookie(u64 cookie, u32 attempt) {
+  return cookie | (u64)(attempt & PB_ATTEMPT_MASK) << PB_ATTEMPT_SHIFT;
 }
 
 static __always_inline void fill(struct pb_socket_event* event, u8 type, u8 old_state, u64 cookie, struct tcp_sock* tcp,
@@ -105,14 +114,17 @@ static __always_inline void fill(struct pb_socket_event* event, u8 type, u8 old_
   event->cpu = bpf_get_smp_processor_id() & (PB_CPUS_MAX - 1);
   __builtin_memset(event->reserved, 0, sizeof event->reserved);
   if (socket) {
-    event->cookie = cookie | (u64)(socket->attempt & 0xff) << 56;
+    event->cookie = numbered_cookie(cookie, socket->attempt);
     event->start = socket->start;
+    event->opened = socket->opened;
     event->flags = socket->flags;
+    if (socket->acceptor == 2) event->flags |= PB_HAS_ACCEPTOR;
+    if (!is_beginning_owed(socket)) event->flags |= PB_OPEN_REPORTED;
     event->owner = socket->owner;
     event->user = socket->user;
   } else {
     event->cookie = cookie;
-    event->start = 0;
+    event->start = event->opened = 0;
     event->flags = PB_OLD;
     __builtin_memset(&event->owner, 0, sizeof event->owner);
     __builtin_memset(&event->user, 0, sizeof event->user);
@@ -132,69 +144,80 @@ static __always_inline void fill(struct pb_socket_event* event, u8 type, u8 old_
   }
 }
 
-// Puts an event into the ring; false when it has no room. Lost events take a number too, so that their absence shows.
-static __always_inline bool report(u8 type, u8 old_state, u64 cookie, struct tcp_sock* tcp, struct pb_socket* socket) {
-  struct pb_socket_event* event = bpf_ringbuf_reserve(&socket_ring, sizeof *event, 0);
-  if (!event) return false;
-  fill(event, type, old_state, cookie, tcp, socket);
+// The number is given out when the event has its place: all numbers up to one that was read are in the ring, or were counted as
+// lost.
+static __always_inline void submit(struct pb_socket_event* event) {
   event->seq = __sync_fetch_and_add(&counters()->seq, 1) + 1;
   bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
-  return true;
 }
 
-static __always_inline void lose(void) {
+// Counted before numbered: whoever reads the numbers first and the losses after finds no number without its reason.
+static __always_inline void lose(u64 facts) {
   struct pb_cpu_counters* counter = counters();
-  __sync_fetch_and_add(&counter->seq, 1);
-  __sync_fetch_and_add(&counter->lost, 1);
+  __sync_fetch_and_add(&counter->lost, facts);
+  __sync_fetch_and_add(&counter->seq, facts);
 }
 
-// As report(), for facts that no later event repeats: a full ring makes them wait in the overflow queue.
-static __always_inline void report_or_keep(u8 type, u8 old_state, u64 cookie, struct tcp_sock* tcp, struct pb_socket* socket) {
-  struct pb_socket_event* event;
-  u32 zero = 0;
-  if (report(type, old_state, cookie, tcp, socket)) return;
-  event = bpf_map_lookup_elem(&scratch, &zero);
-  if (event) {
-    fill(event, type, old_state, cookie, tcp, socket);
-    if (bpf_map_push_elem(&overflow, event, 0) == 0) {
-      __sync_fetch_and_add(&counters()->parked, 1);
-      return;
-    }
+// A beginning: where the ring has no room it stays with its socket, and the sweep or a later event makes it good.
+static __always_inline void report_or_park(u8 type, u64 cookie, struct tcp_sock* tcp, struct pb_socket* socket) {
+  struct pb_socket_event* event = bpf_ringbuf_reserve(&socket_ring, sizeof *event, 0);
+  if (!event) {
+    __sync_fetch_and_add(&counters()->parked, 1);
+    return;
   }
-  lose();
+  socket->flags |= PB_OPEN_REPORTED;
+  fill(event, type, 0, cookie, tcp, socket);
+  submit(event);
+}
+
+// A fact that no later event repeats. `facts`: how many are lost with it. `by_current`: the user is the current process.
+static __always_inline void report_or_lose(u8 type, u8 old_state, u64 cookie, struct tcp_sock* tcp, struct pb_socket* socket,
+                                           u64 facts, bool by_current) {
+  struct pb_socket_event* event = bpf_ringbuf_reserve(&socket_ring, sizeof *event, 0);
+  if (!event) event = bpf_ringbuf_reserve(&overflow, sizeof *event, 0);
+  if (!event) {
+    lose(facts);
+    return;
+  }
+  fill(event, type, old_state, cookie, tcp, socket);
+  if (by_current) owner_of_current(&event->user);
+  submit(event);
 }
 
 static __always_inline void established(u64 cookie, struct tcp_sock* tcp, struct pb_socket* socket) {
   socket->flags |= PB_ESTABLISHED;
   socket->flags &= ~PB_CONNECTING;
+  socket->opened = bpf_ktime_get_boot_ns();
   if (tcp->bytes_acked) socket->flags |= PB_SYN_COUNTED;
-  socket->flags |= PB_OPEN_REPORTED;
-  if (!report(PB_OPEN, 0, cookie, tcp, socket)) {
-    // Stays with the socket: the sweep or the close makes it good.
-    socket->flags &= ~PB_OPEN_REPORTED;
-    __sync_fetch_and_add(&counters()->parked, 1);
-  }
+  report_or_park(PB_OPEN, cookie, tcp, socket);
 }
 
 static __always_inline void ended(u8 old_state, u64 cookie, struct tcp_sock* tcp, struct pb_socket* socket) {
+  u64 facts = 1;
+  u8 type = 0;
   if (!socket) {
-    if (old_state != TCP_SYN_SENT && old_state != TCP_SYN_RECV && old_state != TCP_CLOSE_STATE)
-      report_or_keep(old_state == TCP_LISTEN_STATE ? PB_LISTEN_END : PB_CLOSE, old_state, cookie, tcp, 0);
+    // Older than the programs, or its storage could not be made.
+    if (old_state == TCP_SYN_RECV || old_state == TCP_CLOSE_STATE) return;
+    type = old_state == TCP_LISTEN_STATE ? PB_LISTEN_END : old_state == TCP_SYN_SENT ? PB_FAILED : PB_CLOSE;
+  } else if (socket->flags & PB_CLOSE_REPORTED) {
     return;
-  }
-  if (socket->flags & PB_CLOSE_REPORTED) return;
-  if (old_state == TCP_LISTEN_STATE) {
+  } else if (old_state == TCP_LISTEN_STATE) {
+    type = PB_LISTEN_END;
+    if (is_beginning_owed(socket)) facts = 2;
     socket->flags &= ~PB_LISTENER;
-    report_or_keep(PB_LISTEN_END, old_state, cookie, tcp, socket);
   } else if (socket->flags & PB_CONNECTING || old_state == TCP_SYN_SENT) {
+    type = PB_FAILED;
     socket->flags |= PB_CLOSE_REPORTED;
     socket->flags &= ~PB_CONNECTING;
-    report_or_keep(PB_FAILED, old_state, cookie, tcp, socket);
-  } else if (socket->flags & (PB_ESTABLISHED | PB_OLD)) {
+  } else if (socket->flags & PB_ESTABLISHED || (socket->flags & PB_OLD && old_state != TCP_SYN_RECV)) {
+    type = PB_CLOSE;
+    if (is_beginning_owed(socket) && !(socket->flags & PB_OLD)) facts = 2;
     socket->flags |= PB_CLOSE_REPORTED;
     socket->flags &= ~PB_ESTABLISHED;
-    report_or_keep(PB_CLOSE, old_state, cookie, tcp, socket);
+  } else {
+    return;
   }
+  report_or_lose(type, old_state, cookie, tcp, socket, facts, false);
 }
 
 SEC("cgroup/sock_create")
@@ -218,7 +241,9 @@ static __always_inline void on_connect(struct bpf_sock_ops* context, struct bpf_
   if (socket->flags & (PB_CLOSE_REPORTED | PB_CONNECTING)) socket->attempt++;
   socket->flags = PB_CONNECTING | follow_states(context);
   socket->start = bpf_ktime_get_boot_ns();
+  socket->opened = 0;
   socket->error = 0;
+  socket->acceptor = 0;
   __builtin_memset(socket->users, 0, sizeof socket->users);
   if (socket->owner.tgid && socket->owner.tgid != current_tgid()) {
     socket->user = socket->owner;
@@ -232,7 +257,7 @@ static __always_inline void on_connect(struct bpf_sock_ops* context, struct bpf_
 static __always_inline void on_active(struct bpf_sock_ops* context, struct bpf_sock* sk, u64 cookie, struct tcp_sock* tcp) {
   struct pb_socket* socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
   if (!socket) {
-    lose();
+    lose(1);
     return;
   }
   // A connect() under way when the programs were attached has no start.
@@ -247,11 +272,13 @@ static __always_inline void on_passive(struct bpf_sock_ops* context, struct bpf_
   // The current task is whoever the softirq interrupted: only the listener's storage, cloned into this socket, says whose it is.
   struct pb_socket* socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
   if (!socket) {
-    lose();
+    lose(1);
     return;
   }
   socket->flags = PB_PASSIVE | follow_states(context);
   socket->attempt = 0;
+  socket->swept = 0;
+  socket->acceptor = 0;
   socket->start = bpf_ktime_get_boot_ns();
   __builtin_memset(&socket->user, 0, sizeof socket->user);
   __builtin_memset(socket->users, 0, sizeof socket->users);
@@ -261,14 +288,16 @@ static __always_inline void on_passive(struct bpf_sock_ops* context, struct bpf_
 static __always_inline void on_listen(struct bpf_sock_ops* context, struct bpf_sock* sk, u64 cookie, struct tcp_sock* tcp) {
   struct pb_socket* socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
   if (!socket) {
-    lose();
+    lose(1);
     return;
   }
   if (socket->flags & PB_LISTENER) return;  // listen() again only changes the backlog
   owner_of_current(&socket->owner);
+  if (socket->flags & PB_CLOSE_REPORTED) socket->attempt++;
   socket->flags = PB_LISTENER | follow_states(context);
+  socket->swept = 0;
   socket->start = bpf_ktime_get_boot_ns();
-  report_or_keep(PB_LISTEN, 0, cookie, tcp, socket);
+  report_or_park(PB_LISTEN, cookie, tcp, socket);
 }
 
 SEC("sockops")
@@ -335,46 +364,40 @@ int BPF_PROG(on_error, const struct sock* sk) {
   return 0;
 }
 
-// The last net: a socket that was reported open and is destroyed without an end.
+// The last net, also for ends that the kernel did not tell on_state: it runs no program within itself, so one that an interrupt
+// brings just then is passed over.
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(on_destroy, struct sock* sk) {
   struct pb_socket* socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
   struct tcp_sock* tcp;
-  if (!socket || !(socket->flags & PB_ESTABLISHED)) return 0;
+  if (!socket || !(socket->flags & (PB_ESTABLISHED | PB_CONNECTING))) return 0;
   tcp = bpf_skc_to_tcp_sock(sk);
-  if (tcp) ended(TCP_ESTABLISHED, bpf_get_socket_cookie(sk), tcp, socket);
+  if (tcp) ended(0, bpf_get_socket_cookie(sk), tcp, socket);
   return 0;
 }
 
-static __always_inline bool is_known_user(struct pb_socket* socket, u32 tgid, int* free_slot) {
-  *free_slot = -1;
-  for (int i = PB_USERS_MAX - 1; i >= 0; --i) {
-    if (socket->users[i] == tgid) return 1;
-    if (socket->users[i] == 0) *free_slot = i;
-  }
-  return 0;
-}
-
-// Called in the context of a process that sends, receives or closes: names it once.
+// Called in the context of a process that sends, receives or closes: names it once. The socket is not locked.
 static __always_inline void used(struct pb_socket* socket, u64 cookie, struct tcp_sock* tcp) {
   u32 tgid = current_tgid();
-  int slot;
-  if (is_known_user(socket, tgid, &slot)) return;
-  if (slot < 0) {
-    __sync_fetch_and_add(&counters()->unnamed, 1);
-    return;
+  bool is_new = false;
+  bool full = true;
+  for (int i = 0; i < PB_USERS_MAX; ++i) {
+    u32 held = socket->users[i];
+    if (!held) held = __sync_val_compare_and_swap(&socket->users[i], 0, tgid);
+    if (held == tgid) return;
+    if (held) continue;
+    is_new = true;
+    full = false;
+    break;
   }
-  socket->users[slot & (PB_USERS_MAX - 1)] = tgid;
-  if (socket->flags & PB_PASSIVE && !(socket->flags & PB_HAS_ACCEPTOR)) {
+  if (full) __sync_fetch_and_add(&counters()->unnamed, 1);
+  if (!is_new) return;
+  if (socket->flags & PB_PASSIVE && __sync_val_compare_and_swap(&socket->acceptor, 0, 1) == 0) {
     owner_of_current(&socket->user);
-    socket->flags |= PB_HAS_ACCEPTOR;
-    if (socket->user.tgid != socket->owner.tgid) report_or_keep(PB_USED, 0, cookie, tcp, socket);
-  } else {
-    struct pb_owner first = socket->user;
-    owner_of_current(&socket->user);
-    report_or_keep(PB_USED, 0, cookie, tcp, socket);
-    socket->user = first;
+    socket->acceptor = 2;
+    if (tgid == socket->owner.tgid) return;
   }
+  report_or_lose(PB_USED, 0, cookie, tcp, socket, 1, true);
 }
 
 static __always_inline int on_use(struct sock* sk) {
@@ -404,16 +427,17 @@ int on_release(struct bpf_sock* context) {
   struct pb_socket* socket;
   if (context->type != SOCK_STREAM || context->protocol != IPPROTO_TCP) return 1;
   socket = bpf_sk_storage_get(&sockets, context, 0, 0);
-  if (!socket || !(socket->flags & PB_PASSIVE) || socket->flags & (PB_HAS_ACCEPTOR | PB_CLOSE_REPORTED)) return 1;
+  if (!socket || !(socket->flags & PB_PASSIVE) || socket->flags & PB_CLOSE_REPORTED || socket->acceptor) return 1;
   used(socket, bpf_get_socket_cookie(context), 0);
   return 1;
 }
 
-// Snapshot, first pass: whose are the sockets that were there before.
+// Snapshot, first pass: whose are the sockets that are not known.
 SEC("iter/task_file")
 int find_owners(struct bpf_iter__task_file* context) {
   struct task_struct* task = context->task;
   struct file* file = context->file;
+  struct pb_socket made = {.flags = PB_OLD};
   struct socket* sock;
   struct sock* sk;
   struct pb_socket* socket;
@@ -422,49 +446,43 @@ int find_owners(struct bpf_iter__task_file* context) {
   if (!sock) return 0;
   sk = sock->sk;
   if (!sk || !is_tcp(sk)) return 0;
-  socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-  if (!socket) {
-    socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-    if (!socket) return 0;
-    socket->flags = PB_OLD;
-  }
-  if (socket->flags & PB_OLD && socket->owner.tgid == 0) {
+  socket = bpf_sk_storage_get(&sockets, sk, &made, BPF_SK_STORAGE_GET_F_CREATE);
+  if (socket && socket->flags & PB_OLD && socket->owner.tgid == 0) {
     owner_of(task, &socket->owner);
     socket->users[0] = socket->owner.tgid;
   }
   return 0;
 }
 
-// Snapshot, second pass, once per network namespace: the sockets that were there before.
+// Snapshot, second pass, once per network namespace: the sockets whose beginning no program saw. They are locked here.
 SEC("iter/tcp")
 int list_sockets(struct bpf_iter__tcp* context) {
   struct sock_common* common = context->sk_common;
+  struct pb_socket made = {.flags = PB_OLD};
   struct pb_socket_event* event;
   struct pb_socket* socket;
   struct tcp_sock* tcp;
-  u32 zero = 0;
+  u32 zero = 0, known;
   u8 state;
   if (!common) return 0;
   tcp = bpf_skc_to_tcp_sock(common);
   if (!tcp) return 0;  // TIME_WAIT and half-open requests are no sockets yet or any more
   state = common->skc_state;
   if (state == TCP_CLOSE_STATE || state == TCP_SYN_SENT || state == TCP_SYN_RECV) return 0;
-  socket = bpf_sk_storage_get(&sockets, tcp, 0, 0);
-  if (!socket) {
-    socket = bpf_sk_storage_get(&sockets, tcp, 0, BPF_SK_STORAGE_GET_F_CREATE);
-    if (!socket) return 0;
-    socket->flags = PB_OLD;
-  }
-  if (!(socket->flags & PB_OLD) || socket->flags & PB_SNAPSHOT_REPORTED) return 0;
+  socket = bpf_sk_storage_get(&sockets, tcp, &made, BPF_SK_STORAGE_GET_F_CREATE);
+  known = state == TCP_LISTEN_STATE ? PB_LISTENER : PB_ESTABLISHED;
+  if (!socket || socket->flags & (known | PB_CLOSE_REPORTED)) return 0;
   event = bpf_map_lookup_elem(&scratch, &zero);
   if (!event) return 0;
-  socket->flags |= PB_SNAPSHOT_REPORTED | (state == TCP_LISTEN_STATE ? PB_LISTENER : PB_ESTABLISHED | PB_OPEN_REPORTED);
   fill(event, PB_EXISTING, state, bpf_get_socket_cookie(tcp), tcp, socket);
-  bpf_seq_write(context->meta->seq, event, sizeof *event);
+  event->flags = (event->flags & ~(PB_LISTENER | PB_CONNECTING)) | PB_OLD | known;
+  // Without room the kernel asks again for the same socket.
+  if (bpf_seq_write(context->meta->seq, event, sizeof *event)) return 0;
+  socket->flags = (socket->flags & ~(PB_LISTENER | PB_CONNECTING)) | PB_OLD | PB_OPEN_REPORTED | known;
   return 0;
 }
 
-// After a loss and every few minutes: which connections are alive, and those whose opening is still owed.
+// After a loss and every few minutes: which connections and listeners are alive, and those whose beginning is still owed.
 SEC("iter/bpf_sk_storage_map")
 int list_alive(struct bpf_iter__bpf_sk_storage_map* context) {
   struct pb_socket* socket = context->value;
@@ -473,13 +491,31 @@ int list_alive(struct bpf_iter__bpf_sk_storage_map* context) {
   struct tcp_sock* tcp;
   u32 zero = 0;
   bool owed;
-  if (!sk || !socket || !(socket->flags & PB_ESTABLISHED)) return 0;
+  u8 type;
+  if (!sk || !socket || !(socket->flags & (PB_ESTABLISHED | PB_LISTENER))) return 0;
   tcp = bpf_skc_to_tcp_sock(sk);
   event = bpf_map_lookup_elem(&scratch, &zero);
   if (!tcp || !event) return 0;
-  owed = !(socket->flags & PB_OPEN_REPORTED);
-  socket->flags |= PB_OPEN_REPORTED;
-  fill(event, owed ? PB_OPEN : PB_ALIVE, 0, bpf_get_socket_cookie(sk), tcp, socket);
-  bpf_seq_write(context->meta->seq, event, sizeof *event);
+  // A child that its listener's storage was copied into, and that is not established yet.
+  if (socket->flags & PB_LISTENER && sk->__sk_common.skc_state != TCP_LISTEN_STATE) return 0;
+  owed = is_beginning_owed(socket);
+  type = !owed ? PB_ALIVE : socket->flags & PB_LISTENER ? PB_LISTEN : PB_OPEN;
+  fill(event, type, 0, bpf_get_socket_cookie(sk), tcp, socket);
+  if (owed) event->time = type == PB_LISTEN ? event->start : event->opened;
+  // Without room the kernel asks again for the same socket.
+  if (bpf_seq_write(context->meta->seq, event, sizeof *event)) return 0;
+  if (owed) socket->swept = socket->attempt + 1;
+  return 0;
+}
+
+// The same question, asked every minute: only the numbers of the connections that are alive.
+SEC("iter/bpf_sk_storage_map")
+int list_cookies(struct bpf_iter__bpf_sk_storage_map* context) {
+  struct pb_socket* socket = context->value;
+  struct sock* sk = context->sk;
+  u64 cookie;
+  if (!sk || !socket || !(socket->flags & PB_ESTABLISHED)) return 0;
+  cookie = numbered_cookie(bpf_get_socket_cookie(sk), socket->attempt);
+  bpf_seq_write(context->meta->seq, &cookie, sizeof cookie);
   return 0;
 }
