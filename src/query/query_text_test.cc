@@ -1,7 +1,4 @@
 // Runs tests/query/*.test: records, questions over them, and what is expected, as text. docs/query.md shows the form.
-//
-// The records stand in blocks of three rows without any index: a key finds every row, so what the questions find does not depend on
-// the store's look-ups, and every question crosses blocks.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -9,7 +6,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "query/plain_view_test.h"
 #include "query/search.h"
+#include "query/trace.h"
 #include "query/who.h"
 #include "record/json.h"
 
@@ -17,47 +16,6 @@ namespace portbook {
 namespace {
 
 constexpr TimeNs kNow = 1'795'356'000'000'000'000;  // 2026-11-22T14:00:00Z
-constexpr size_t kRowsPerBlock = 3;
-
-class PlainBlock final : public Block {
- public:
-  explicit PlainBlock(uint64_t first) : first_(first), columns_(std::make_shared<Columns>()) {}
-  void append(const Record& record) {
-    columns_->append(record);
-    columns_->publish();
-    min_ = std::min(min_, record.time());
-    max_ = std::max(max_, record.time());
-  }
-  uint64_t first_index() const override { return first_; }
-  TimeNs time_min() const override { return min_; }
-  TimeNs time_max() const override { return max_; }
-  Result<std::shared_ptr<const Columns>> columns() override { return columns_; }
-  Status rows_with(RowKey, uint32_t row_end, std::vector<uint32_t>& rows) override {
-    for (uint32_t row = 0; row < row_end; ++row) rows.push_back(row);
-    return {};
-  }
-  uint32_t rows() const { return columns_->rows(); }
-
- private:
-  uint64_t first_;
-  std::shared_ptr<Columns> columns_;
-  TimeNs min_ = UINT64_MAX;
-  TimeNs max_ = 0;
-};
-
-View view_of(const std::vector<Record>& records) {
-  std::vector<BlockRef> refs;
-  std::shared_ptr<PlainBlock> block;
-  for (size_t i = 0; i < records.size(); ++i) {
-    if (i % kRowsPerBlock == 0) {
-      block = std::make_shared<PlainBlock>(i);
-      refs.push_back({block, 0});
-    }
-    block->append(records[i]);
-    refs.back().rows = block->rows();
-  }
-  return {records.size(), std::move(refs)};
-}
 
 // The ids of all rows, in pages of `page` rows, each found from the cursor of the one before.
 std::string search_ids(const View& view, const std::string& text, size_t page) {
@@ -129,12 +87,34 @@ std::string who_text(const View& view, const std::string& text) {
   return out;
 }
 
+// "sentence | proven connection 6>8 7,9 | …": the edges by their connections' main records, and the records that they rest on.
+std::string trace_text(const View& view, const std::string& text) {
+  const auto question = read_trace_question({text, "", "", "", "", ""}, kNow);
+  if (!question) return question.error().message;
+  Coverage coverage;
+  const auto answer = trace(view, coverage, *question, kNow);
+  if (!answer) return answer.error().message;
+  std::vector<std::string> edges;
+  for (const TraceEdge& edge : answer->edges) {
+    edges.push_back(fmt::format(" | {} {} {}>{} {}",
+                                edge.certainty == Hop::Class::kProven   ? "proven"
+                                : edge.certainty == Hop::Class::kStated ? "stated"
+                                                                        : "possible",
+                                edge.kind == TraceEdge::Kind::kConnection ? "connection" : "process",
+                                answer->nodes[edge.from].connection.main, answer->nodes[edge.to].connection.main,
+                                fmt::join(edge.records, ",")));
+  }
+  std::ranges::sort(edges);
+  return answer->sentence + fmt::format("{}", fmt::join(edges, ""));
+}
+
 std::string answer_to(const View& view, const std::string& line) {
   const size_t blank = line.find(' ');
   const std::string command = line.substr(0, blank);
   const std::string rest = blank == std::string::npos ? "" : line.substr(blank + 1);
   if (command == "row") return row_text(view, rest);
   if (command == "who") return who_text(view, rest);
+  if (command == "trace") return trace_text(view, rest);
   if (command != "search") return "there is no " + command;
   const std::string ids = search_ids(view, rest, 1000);
   EXPECT_EQ(search_ids(view, rest, 1), ids) << "pages of one row differ from one page: " << rest;

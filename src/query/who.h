@@ -58,6 +58,7 @@ struct Candidate {
   uint64_t distance_ns = 0;  // from the asked moment to the interval; 0 when it covers it without any widening
   std::string reason;
   std::string state;
+  std::optional<Id128> conn;  // of the socket; absent where only a lease is known
   std::optional<Endpoint> internal;
   std::optional<Endpoint> external;
   std::optional<Endpoint> peer;

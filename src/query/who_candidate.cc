@@ -65,6 +65,7 @@ void WhoSearch::add_socket(const Id128& conn, const std::optional<Lease>& lease)
   }
   if (main == nullptr) return;
   Candidate candidate;
+  candidate.conn = conn;
   read_ends(main->record, lease, candidate);
   for (const Indexed& one : records) {
     candidate.records.push_back(one.index);

@@ -12,8 +12,8 @@ void WhoSearch::settle_completeness() {
   for (const Candidate& candidate : answer_.candidates) error = std::max(error, candidate.clock_error_ns.value_or(0));
   for (const Source& source : coverage_.sources()) error = std::max(error, source.clock_error_ns.value_or(0));
   error = std::min<uint64_t>(error, kNsPerSecond);
-  // An asked window wider than the error is part of the question: whoever is said to be nobody must be so all through it. What of it lies
-  // ahead of the present was not asked.
+  // An asked window wider than the error is part of the question: whoever is said to be nobody must be so all through it. What of
+  // it lies ahead of the present was not asked.
   const uint64_t before = std::max(error, question_.window_ns.value_or(0));
   const TimeNs from = low_ - std::min(low_, before);
   const TimeNs settled = now_ > kArrivalNs ? now_ - kArrivalNs : 0;

@@ -183,26 +183,4 @@ HttpResponse answer_tail(ApiContext& api, const HttpRequest& request, std::strin
   return response;
 }
 
-HttpResponse answer_who(ApiContext& api, const HttpRequest& request, std::string_view) {
-  const auto began = std::chrono::steady_clock::now();
-  const auto param = [&](std::string_view name) { return std::string(request.param(name).value_or("")); };
-  const auto question = read_who_question(
-      {param("q"), param("endpoint"), param("at"), param("peer"), param("host"), param("window")}, request.received);
-  if (!question) return error_response(question.error());
-  const TimeNs now = api.clock.now();
-  // What the kernel saw a moment ago may still be on its way: an answer about it that is asked for at once could not be whole.
-  const TimeNs whole_from = question->at + question->precision_ns + kArrivalNs;
-  if (whole_from > now && whole_from - now <= kArrivalNs + question->precision_ns && param("settle") != "no" &&
-      question->at <= request.received) {
-    HttpResponse later;
-    later.ask_again = std::chrono::milliseconds(std::min<uint64_t>(whole_from - now, kArrivalNs) / kNsPerMs + 1);
-    if (now - request.received < kArrivalNs) return later;
-  }
-  const auto answer = who(api.book.view(), api.coverage, *question, now);
-  if (!answer) return error_response(answer.error());
-  api.reading_log.note(request.caller, "who", question->text);
-  const auto took = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
-  return json_response(to_json(*answer, static_cast<uint64_t>(took.count())) + "\n");
-}
-
 }  // namespace portbook

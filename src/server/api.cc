@@ -26,6 +26,7 @@ constexpr auto kRoutes = std::to_array<Route>({
     {"/api/v1/search", kSearchParams, answer_search},
     {"/api/v1/tail", kTailParams, answer_tail},
     {"/api/v1/who", kWhoParams, answer_who},
+    {"/api/v1/trace", kWhoParams, answer_trace},
     {"/api/v1/records/{id}/proof", kNoParams, answer_proof},
     {"/api/v1/records/{id}", kNoParams, answer_record},
     {"/api/v1/checkpoint", kNoParams, answer_checkpoint},

@@ -87,6 +87,7 @@ Result<uint64_t> number_param(const HttpRequest& request, std::string_view name,
 HttpResponse answer_search(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_tail(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_who(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_trace(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_record(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_proof(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_checkpoint(ApiContext& api, const HttpRequest& request, std::string_view part);

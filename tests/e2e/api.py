@@ -88,6 +88,9 @@ def check_refusals(port):
         (413, "/api/v1/who", {"q": "x" * 20000}, {}),
         (414, "/api/v1/who", {"q": "x" * 30000}, {}),
         (404, "/api/v1/records/99999999", {}, {}),
+        (400, "/api/v1/trace", {"q": "nonsense"}, {}),
+        (404, "/api/v1/trace", {"q": "#99999999"}, {}),
+        (404, "/api/v1/trace", {"q": "0"}, {}),
         (400, "/api/v1/records/abc", {}, {}),
         (404, "/api/v1/nothing", {}, {}),
         (404, "/log/tile/0/x999/999", {}, {}),
@@ -231,7 +234,7 @@ def check_command_line(data, folder, port):
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1, wrong.stderr
     head = subprocess.run(f"{harness.PORTBOOK} search --json --data {data} | head -n 1", shell=True, capture_output=True, text=True)
     assert head.stdout.count("\n") <= 1 and "rror" not in head.stderr, head.stderr
-    for command in ("up", "who", "search", "tail", "stats", "fields", "prove", "verify", "export", "doctor"):
+    for command in ("up", "who", "trace", "search", "tail", "stats", "fields", "prove", "verify", "export", "doctor"):
         text = run(command, "--help").stdout
         assert text.count("portbook " + command) >= 2, f"{command} --help lacks two examples"
 

@@ -1,0 +1,55 @@
+// Views over records in blocks of three rows without any index: a key finds every row, so what questions find over them does not
+// depend on the store's look-ups, and every question crosses blocks.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "store/view.h"
+
+namespace portbook {
+
+inline constexpr size_t kRowsPerBlock = 3;
+
+class PlainBlock final : public Block {
+ public:
+  explicit PlainBlock(uint64_t first) : first_(first), columns_(std::make_shared<Columns>()) {}
+  void append(const Record& record) {
+    columns_->append(record);
+    columns_->publish();
+    min_ = std::min(min_, record.time());
+    max_ = std::max(max_, record.time());
+  }
+  uint64_t first_index() const override { return first_; }
+  TimeNs time_min() const override { return min_; }
+  TimeNs time_max() const override { return max_; }
+  Result<std::shared_ptr<const Columns>> columns() override { return columns_; }
+  Status rows_with(RowKey, uint32_t row_end, std::vector<uint32_t>& rows) override {
+    for (uint32_t row = 0; row < row_end; ++row) rows.push_back(row);
+    return {};
+  }
+  uint32_t rows() const { return columns_->rows(); }
+
+ private:
+  uint64_t first_;
+  std::shared_ptr<Columns> columns_;
+  TimeNs min_ = UINT64_MAX;
+  TimeNs max_ = 0;
+};
+
+inline View view_of(const std::vector<Record>& records) {
+  std::vector<BlockRef> refs;
+  std::shared_ptr<PlainBlock> block;
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (i % kRowsPerBlock == 0) {
+      block = std::make_shared<PlainBlock>(i);
+      refs.push_back({block, 0});
+    }
+    block->append(records[i]);
+    refs.back().rows = block->rows();
+  }
+  return {records.size(), std::move(refs)};
+}
+
+}  // namespace portbook

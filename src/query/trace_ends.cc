@@ -1,0 +1,160 @@
+#include "query/trace_ends.h"
+
+#include <algorithm>
+#include <ranges>
+#include <set>
+
+namespace portbook {
+
+namespace {
+
+constexpr uint64_t kUnstatedErrorNs = kNsPerSecond;
+
+// The tuple as it stands on some stretch of the way, and the leases that led there.
+struct Stretch {
+  Endpoint src;
+  Endpoint dst;
+  std::vector<Lease> leases;
+  bool by_record = false;
+};
+
+uint64_t error_of(const ConnectionFact& one, const ConnectionFact& other) {
+  if (one.host == other.host) return 0;
+  return one.clock_error_ns.value_or(kUnstatedErrorNs) + other.clock_error_ns.value_or(kUnstatedErrorNs);
+}
+
+bool meets(const Lease& lease, const ConnectionFact& connection) {
+  const uint64_t slack =
+      kHandshakeNs + lease.clock_error_ns.value_or(kUnstatedErrorNs) + connection.clock_error_ns.value_or(kUnstatedErrorNs);
+  const TimeNs from = connection.seen - std::min(connection.seen, slack);
+  const TimeNs to = connection.last() > UINT64_MAX - slack ? UINT64_MAX : connection.last() + slack;
+  return lease.start.value_or(lease.seen) <= to && lease.end.value_or(UINT64_MAX) >= from;
+}
+
+// 127.0.0.1 exists on every host and in every namespace.
+bool same_place(const ConnectionFact& one, const ConnectionFact& other) {
+  if (!one.tuple.src.ip.is_loopback() && !one.tuple.dst.ip.is_loopback()) return true;
+  return one.host == other.host && (!one.netns || !other.netns || *one.netns == *other.netns);
+}
+
+bool same_proto(uint64_t one, uint64_t other) {
+  return one == 0 || other == 0 || one == other;
+}
+
+// The different conns of the rows that name `endpoint` and that `wanted` takes.
+std::vector<Id128> conns_at(Joins& joins, const Endpoint& endpoint, bool& bounded, auto wanted) {
+  std::vector<Id128> conns;
+  std::set<Id128> known;
+  size_t looked_at = 0;
+  const Status status = joins.view().for_each_with(endpoint_key(endpoint), [&](uint64_t, const Columns& columns, uint32_t row) {
+    if (columns.has(row, Field::kConn) && wanted(columns, row) && known.insert(columns.id128(row, Field::kConn)).second)
+      conns.push_back(columns.id128(row, Field::kConn));
+    return ++looked_at < kEndRowsMax;
+  });
+  bounded = bounded || !status || looked_at >= kEndRowsMax;
+  return conns;
+}
+
+bool is_nat(const Columns& columns, uint32_t row) {
+  return columns.has(row, Field::kVantage) && columns.uint(row, Field::kVantage) == static_cast<uint64_t>(Vantage::kNat);
+}
+
+std::vector<Lease> leases_at(Joins& joins, const Endpoint& endpoint, const ConnectionFact& of, bool& bounded) {
+  std::vector<Lease> found;
+  for (const Id128& conn : conns_at(joins, endpoint, bounded, is_nat)) {
+    auto lease = lease_of(joins.records_of(conn));
+    if (lease && (lease->external || lease->server) && meets(*lease, of)) found.push_back(std::move(*lease));
+  }
+  return found;
+}
+
+void add_stretch(Stretch stretch, std::vector<Stretch>& stretches) {
+  const bool known = std::ranges::any_of(
+      stretches, [&](const Stretch& one) { return one.src == stretch.src && one.dst == stretch.dst && !one.by_record; });
+  if (!known) stretches.push_back(std::move(stretch));
+}
+
+// All tuples that the connection may have had on its way, by the leases; `forward` from the client, else back from the server.
+std::vector<Stretch> stretches_of(Joins& joins, const ConnectionFact& of, bool forward, bool& bounded) {
+  std::vector<Stretch> stretches = {{of.tuple.src, of.tuple.dst, {}, false}};
+  for (size_t i = 0; i < stretches.size(); ++i) {
+    const Stretch here = stretches[i];
+    if (here.leases.size() >= kTranslationsMax) {
+      bounded = true;
+      continue;
+    }
+    for (Lease& lease : leases_at(joins, here.src, of, bounded)) {
+      const Endpoint after_src = lease.external.value_or(lease.internal);
+      const Endpoint after_dst = lease.server.value_or(lease.asked_for);
+      Stretch next{forward ? after_src : lease.internal, forward ? after_dst : lease.asked_for, here.leases, false};
+      const bool fits =
+          forward ? lease.internal == here.src && lease.asked_for == here.dst : after_src == here.src && after_dst == here.dst;
+      if (!fits) continue;
+      next.leases.insert(forward ? next.leases.end() : next.leases.begin(), std::move(lease));
+      add_stretch(std::move(next), stretches);
+    }
+  }
+  if (forward && (of.external || of.server)) {
+    Stretch own{of.external.value_or(of.tuple.src), of.server.value_or(of.tuple.dst), {}, true};
+    const bool known = std::ranges::any_of(stretches, [&](const Stretch& one) { return one.src == own.src && one.dst == own.dst; });
+    if (!known) stretches.push_back(std::move(own));
+  }
+  return stretches;
+}
+
+// A tuple that is used again has ended before: what lacks its end ended when the next one of its host and namespace began.
+void end_at_successor(std::vector<OtherEnd>& ends) {
+  for (OtherEnd& one : ends) {
+    for (const OtherEnd& next : ends) {
+      const bool successor = next.connection.host == one.connection.host && next.connection.netns == one.connection.netns &&
+                             next.connection.tuple.src == one.connection.tuple.src &&
+                             next.connection.tuple.dst == one.connection.tuple.dst && next.connection.seen > one.connection.seen;
+      if (!one.connection.end && successor) one.connection.end = next.connection.seen;
+    }
+  }
+}
+
+std::vector<OtherEnd> other_ends(Joins& joins, const ConnectionFact& of, bool forward, bool& bounded) {
+  if (of.failed) return {};
+  std::vector<OtherEnd> found;
+  // The longest way first: a lease says more than the socket's own record.
+  for (const Stretch& stretch : stretches_of(joins, of, forward, bounded) | std::views::reverse) {
+    const auto socket = [](const Columns& columns, uint32_t row) { return !is_nat(columns, row); };
+    for (const Id128& conn : conns_at(joins, stretch.src, bounded, socket)) {
+      if (conn == of.conn) continue;
+      auto fact = connection_fact(joins, conn);
+      if (!fact || fact->inbound != forward || fact->failed || !same_proto(fact->tuple.proto, of.tuple.proto)) continue;
+      const bool by_tuple = fact->tuple.src == stretch.src && fact->tuple.dst == stretch.dst;
+      const bool by_record = !forward && fact->external.value_or(fact->tuple.src) == stretch.src &&
+                             fact->server.value_or(fact->tuple.dst) == stretch.dst;
+      if ((!by_tuple && !by_record) || !same_place(of, *fact)) continue;
+      if (std::ranges::any_of(found, [&](const OtherEnd& one) { return one.connection.conn == conn; })) continue;
+      found.push_back({std::move(*fact), stretch.leases, stretch.by_record || !by_tuple});
+    }
+  }
+  end_at_successor(found);
+  std::erase_if(found, [&](const OtherEnd& one) { return !may_coincide(of, one.connection); });
+  return found;
+}
+
+}  // namespace
+
+bool may_coincide(const ConnectionFact& one, const ConnectionFact& other) {
+  const uint64_t slack = error_of(one, other) + kHandshakeNs;
+  if (one.start && other.start) {
+    const uint64_t apart = *one.start > *other.start ? *one.start - *other.start : *other.start - *one.start;
+    return apart <= slack;
+  }
+  const auto widened = [&](TimeNs end) { return end > UINT64_MAX - slack ? UINT64_MAX : end + slack; };
+  return one.seen <= widened(other.last()) && other.seen <= widened(one.last());
+}
+
+std::vector<OtherEnd> ends_that_accepted(Joins& joins, const ConnectionFact& of, bool& bounded) {
+  return other_ends(joins, of, true, bounded);
+}
+
+std::vector<OtherEnd> ends_that_opened(Joins& joins, const ConnectionFact& of, bool& bounded) {
+  return other_ends(joins, of, false, bounded);
+}
+
+}  // namespace portbook
