@@ -142,11 +142,10 @@ Sockets::Connection Sockets::make_connection(const pb_socket_event& event) {
   }
   connection.who = identify(*owner, event.time);
   if (const auto early = early_uses_.find(event.cookie); early != early_uses_.end()) {
-    connection.uses = std::move(early->second);
-    for (pb_socket_event& use : connection.uses) {
+    for (const pb_socket_event& use : early->second) {
       const bool accepts = passive && !connection.accepted;
       connection.accepted = connection.accepted || accepts;
-      use.flags = accepts ? PB_HAS_ACCEPTOR : 0;
+      connection.uses.push_back({use.time, identify(use.user, use.time), accepts ? Role::kAcceptor : Role::kUser});
     }
     early_uses_.erase(early);
   }
@@ -500,7 +499,8 @@ uint64_t Sockets::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
     at = early_uses_.erase(at);
     for (const pb_socket_event& use : uses) {
       const bool accepts = (use.flags & PB_PASSIVE) != 0 && &use == uses.data();
-      write_use(use.cookie, make_connection(use), use, accepts ? Role::kAcceptor : Role::kUser);
+      write_use(use.cookie, make_connection(use),
+                {use.time, identify(use.user, use.time), accepts ? Role::kAcceptor : Role::kUser});
     }
   }
   return ended + silent.size();
