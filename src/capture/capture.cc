@@ -157,10 +157,10 @@ class RunningCapture final : public Capture {
          "The ends of connections older than portbook are found by the sweep, minutes late.",
          false},
         {"Who accepted",
-         {"on_send", "on_receive", "on_release"},
-         "bpf tracepoints sock_send_length, sock_recv_length",
+         {"on_send", "on_receive", "on_peer4", "on_peer6", "on_release"},
+         "bpf tracepoints sock_send_length, sock_recv_length (before Linux 6.3: fentry), cgroup/getpeername, sock_release",
          "The process that really uses an accepted socket.",
-         "Inbound connections name the listening process; which worker accepted is known only from the close.",
+         "Who accepts without asking for the peer's address is known only from the close; until then the listener is named.",
          false},
         {"UDP",
          {"on_datagram_out", "on_datagram_in"},
@@ -196,7 +196,7 @@ class RunningCapture final : public Capture {
     for (const Need& need : needs) {
       std::vector<std::string> reasons;
       for (const char* program : need.programs) {
-        if (programs_->attached(program)) continue;
+        if (programs_->attached(program) || programs_->attached(std::string(program) + "_entry")) continue;
         const auto missing = std::ranges::find(programs_->missing(), program, &MissingProgram::name);
         reasons.push_back(fmt::format("{}: {}", program, missing == programs_->missing().end() ? "not loaded" : missing->reason));
       }

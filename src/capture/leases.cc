@@ -4,6 +4,9 @@ namespace portbook {
 
 namespace {
 
+// Before Linux 6.14 the kernel says only at its end when an entry began.
+constexpr std::string_view kNotTold = "began before this; the kernel says when only at its end";
+
 bool is_followed(const ConntrackMessage& message) {
   return message.tracked.proto == Proto::kTcp || message.tracked.proto == Proto::kUdp;
 }
@@ -44,6 +47,7 @@ void Leases::enter(const ConntrackMessage& message, TimeNs now, bool dumped) {
   Entry& entry = at->second;
   entry.dump = dump_;
   entry.start = message.start != 0 ? message.start : message.event != 0 ? message.event : now;
+  entry.start_told = message.start != 0 || message.event != 0;
   const bool existing = dumped && initial_;
   entry.start_known = !existing || message.start != 0;
   nat_.add(netns_, message.tracked);
@@ -108,14 +112,19 @@ void Leases::write(Kind kind, const Key& key, const Entry& entry, TimeNs time) {
   record_.set(Field::kNetns, uint64_t{netns_});
   if (key.zone != 0) record_.set(Field::kZone, uint64_t{key.zone});
   record_.set(Field::kConntrackId, uint64_t{key.id});
-  if (entry.start_known && entry.start != time) record_.set(Field::kStart, entry.start);
+  if (entry.start_known && entry.start_told && entry.start != time) record_.set(Field::kStart, entry.start);
+  if (kind == Kind::kNatOpen && !entry.start_told) record_.set(Field::kCause, kNotTold);
   clock_.put_quality(record_);
   if (kind != Kind::kNatClose) emit_(record_);
 }
 
 void Leases::write_close(const Key& key, const Entry& entry, TimeNs time, const ConntrackMessage* message, std::string_view cause) {
   write(Kind::kNatClose, key, entry, time);
-  if (entry.start_known) record_.set(Field::kStart, entry.start);
+  if (message != nullptr && message->start != 0) {
+    record_.set(Field::kStart, message->start);
+  } else if (entry.start_known && entry.start_told) {
+    record_.set(Field::kStart, entry.start);
+  }
   if (cause.empty()) record_.set(Field::kEnd, time);
   if (!cause.empty()) record_.set(Field::kCause, cause);
   if (message != nullptr && message->original) {

@@ -43,8 +43,9 @@ class Leases {
     size_t operator()(const Key& key) const { return key.id * 0x9e3779b97f4a7c15 ^ key.tracked.original.src.port; }
   };
   struct Entry {
-    TimeNs start = 0;
+    TimeNs start = 0;  // as the kernel told it, or when it was heard of
     bool start_known = true;
+    bool start_told = true;
     uint32_t dump = 0;  // the last one that showed it, or that was over when it came
   };
   void enter(const ConntrackMessage& message, TimeNs now, bool dumped);

@@ -38,6 +38,33 @@ std::string text(const Record& record, Field ip, Field port) {
   return endpoint ? to_text(*endpoint) : "";
 }
 
+TEST(Leases, a_start_that_the_kernel_tells_only_at_the_end_is_not_claimed_before) {
+  LeaseWorld world;
+  ConntrackMessage message = masqueraded();
+  message.start = message.event = 0;
+  world.leases.apply(message, kNow);
+  message.ended = true;
+  message.start = kNow - 9;
+  world.leases.apply(message, kNow + 200);
+  ASSERT_EQ(world.records.size(), 2u);
+  EXPECT_EQ(world.records[0].time(), kNow);
+  EXPECT_FALSE(world.records[0].has(Field::kStart));
+  EXPECT_TRUE(world.records[0].has(Field::kCause));
+  EXPECT_EQ(world.records[1].uint(Field::kStart), kNow - 9);
+  EXPECT_EQ(world.records[0].id128(Field::kConn), world.records[1].id128(Field::kConn));
+}
+
+TEST(Leases, a_start_that_the_kernel_never_tells_stays_unknown) {
+  LeaseWorld world;
+  ConntrackMessage message = masqueraded();
+  message.start = message.event = 0;
+  world.leases.apply(message, kNow);
+  message.ended = true;
+  world.leases.apply(message, kNow + 200);
+  ASSERT_EQ(world.records.size(), 2u);
+  EXPECT_FALSE(world.records[1].has(Field::kStart));
+}
+
 TEST(Leases, a_translation_is_one_lease_from_its_start_to_its_end) {
   LeaseWorld world;
   world.leases.apply(masqueraded(), kNow);

@@ -227,9 +227,6 @@ void NetworkWatcher::dump_addresses(Namespace& watched) {
 }
 
 Status NetworkWatcher::open_sockets(Namespace& watched) {
-  const auto missing = operations_.set_conntrack_settings(watched.netns);
-  if (!missing.has_value()) return std::unexpected(missing.error());
-  for (const std::string& name : *missing) settings_missing_ = name + " cannot be set";
   auto route = operations_.open_netlink(watched.netns, NetlinkKind::kRoute, kRouteReceiveBytes);
   if (route.has_value()) watched.route.emplace(std::move(*route));
   auto conntrack = operations_.open_netlink(watched.netns, NetlinkKind::kConntrack, kConntrackReceiveBytes);
@@ -253,6 +250,13 @@ void NetworkWatcher::watch(uint32_t netns) {
   if (watched->conntrack) {
     nat_.set_coverage(netns, NatTable::Coverage::kNoConntrack);
     dump_conntrack(*watched, true);
+    // Not before: where connection tracking is a module, the question loads it, and brings the settings.
+    const auto missing = operations_.set_conntrack_settings(netns);
+    if (!missing.has_value()) {
+      settings_missing_ = missing.error().message;
+    } else if (!missing->empty()) {
+      settings_missing_ = missing->back() + " cannot be set";
+    }
   }
   if (watched->route) dump_addresses(*watched);
   namespaces_.emplace(netns, std::move(watched));

@@ -96,6 +96,9 @@ bool needs_cgroup(const bpf_program* program) {
   return section.starts_with("cgroup") || section == "sockops";
 }
 
+// A program that is not loaded by default stands in for the one whose name it extends, where the kernel lacks that.
+constexpr std::string_view kStandIn = "_entry";
+
 // Loads a skeleton as a whole, or, where the kernel refuses that, with only the programs that it accepts one by one.
 template <typename Skeleton>
 SkeletonPtr<Skeleton> load_what_works(const std::function<void(Skeleton&)>& configure, bool with_cgroup,
@@ -109,6 +112,7 @@ SkeletonPtr<Skeleton> load_what_works(const std::function<void(Skeleton&)>& conf
     return skeleton;
   };
   std::vector<std::string> names;
+  std::vector<std::string> stand_ins;
   {
     SkeletonPtr<Skeleton> skeleton(Skeleton::open());
     if (!skeleton) {
@@ -117,7 +121,9 @@ SkeletonPtr<Skeleton> load_what_works(const std::function<void(Skeleton&)>& conf
     }
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, skeleton->obj) {
-      if (needs_cgroup(program) && !with_cgroup) {
+      if (!bpf_program__autoload(program)) {
+        stand_ins.emplace_back(bpf_program__name(program));
+      } else if (needs_cgroup(program) && !with_cgroup) {
         missing.push_back({bpf_program__name(program), "cgroup2 is not mounted"});
       } else {
         names.emplace_back(bpf_program__name(program));
@@ -129,16 +135,25 @@ SkeletonPtr<Skeleton> load_what_works(const std::function<void(Skeleton&)>& conf
   SkeletonPtr<Skeleton> whole = open_with(wanted);
   if (whole && Skeleton::load(whole.get()) == 0) return whole;
   // Feature lists lie: only a real load tells.
-  std::vector<std::string> accepted;
-  for (const std::string& name : names) {
+  auto refusal_of = [&](const std::string& name) {
     last_complaint.clear();
     SkeletonPtr<Skeleton> alone = open_with([&](const char* candidate) { return name == candidate; });
-    const int error = alone ? -Skeleton::load(alone.get()) : errno;
+    return alone ? -Skeleton::load(alone.get()) : errno;
+  };
+  std::vector<std::string> accepted;
+  for (const std::string& name : names) {
+    const int error = refusal_of(name);
     if (error == 0) {
       accepted.push_back(name);
     } else {
       missing.push_back({name, reason_of(error)});
     }
+  }
+  for (const std::string& name : stand_ins) {
+    const auto lacking = std::ranges::find(missing, name.substr(0, name.size() - kStandIn.size()), &MissingProgram::name);
+    if (lacking == missing.end() || refusal_of(name) != 0) continue;
+    missing.erase(lacking);
+    accepted.push_back(name);
   }
   names = accepted;
   if (names.empty()) return nullptr;

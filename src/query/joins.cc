@@ -28,7 +28,8 @@ bool overlaps(const Lease& lease, TimeNs from, TimeNs to) {
 void merge_lease_record(const Record& record, Lease& lease) {
   if (const auto external = record.endpoint(Field::kSrcNatIp, Field::kSrcNatPort)) lease.external = external;
   if (const auto server = record.endpoint(Field::kDstNatIp, Field::kDstNatPort)) lease.server = server;
-  if (record.kind() == Kind::kNatOpen) lease.start = record.time();
+  // With a cause it began at an unknown moment before.
+  if (record.kind() == Kind::kNatOpen && !record.has(Field::kCause)) lease.start = record.time();
   if (record.has(Field::kStart)) lease.start = record.uint(Field::kStart);
   if (record.kind() == Kind::kNatClose) lease.end = record.uint_or(Field::kEnd, record.time());
   if (record.has(Field::kClockError)) {

@@ -37,7 +37,7 @@ struct Lease {
   Endpoint asked_for;                // destination before translation
   std::optional<Endpoint> external;  // absent where only the destination was translated
   std::optional<Endpoint> server;    // real destination, where it was translated
-  std::optional<TimeNs> start;       // absent for a lease that was there before capture
+  std::optional<TimeNs> start;       // absent for a lease that was there before capture, or whose start is told at its end
   TimeNs seen = 0;                   // when it is first known to have been there
   std::optional<TimeNs> end;
   std::optional<uint64_t> clock_error_ns;

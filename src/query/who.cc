@@ -15,6 +15,8 @@ namespace portbook {
 
 namespace {
 
+constexpr uint64_t kHeardLateMaxNs = kNsPerSecond;  // how long before it is heard of a lease may have begun
+
 constexpr uint64_t kUnsynchronisedWindowNs = kNsPerSecond;
 
 bool matches_peer(const Endpoint& asked, const std::optional<Endpoint>& peer) {
@@ -180,7 +182,8 @@ std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
   for (const Sighting& one : sightings) {
     if (one.lease || found.size() >= kLeasesMax) continue;
     const uint64_t slack = lease.clock_error_ns.value_or(0) + kNsPerMs;
-    if (one.start > lease.end.value_or(UINT64_MAX - slack) + slack || one.end + std::min(slack, UINT64_MAX - one.end) < lease.seen)
+    const uint64_t begun = lease.start ? lease.seen : lease.seen - std::min(lease.seen, kHeardLateMaxNs);
+    if (one.start > lease.end.value_or(UINT64_MAX - slack) + slack || one.end + std::min(slack, UINT64_MAX - one.end) < begun)
       continue;
     for (const Indexed& record : joins_.records_of(one.conn)) {
       const auto tuple = tuple_of(record.record);

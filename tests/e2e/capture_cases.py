@@ -157,6 +157,32 @@ def case_changing_hands():
     listener.close()
 
 
+def case_accepted_and_idle():
+    """Who accepted is known before it uses or closes the socket, from its question for the peer's address."""
+    listener, port = listening()
+    has_accepted, says = os.pipe()
+    worker = None
+    try:
+        with Dump() as dump:
+            client = socket.create_connection(("127.0.0.1", port))
+            client_port = client.getsockname()[1]
+            worker = os.fork()
+            if worker == 0:
+                os.close(dump.process.stdin.fileno())
+                accepted = listener.accept()
+                os.write(says, b"x")
+                signal.pause()
+            os.read(has_accepted, 1)
+    finally:
+        os.kill(worker, signal.SIGKILL)
+        os.waitpid(worker, 0)
+    uses = dump.of("used_by", src_port=client_port, direction="in")
+    assert [(use["pid"], use["role"]) for use in uses] == [(worker, "acceptor")], uses
+    assert not dump.of("close", src_port=client_port, direction="in")
+    client.close()
+    listener.close()
+
+
 def case_one_socket_connects_twice():
     listener, port = listening()
     with Dump() as dump:

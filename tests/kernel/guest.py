@@ -29,7 +29,7 @@ TESTS = [
     ("capture_truth", 600, [PYTHON, E2E / "truth.py", "--via", "dump"]),
     ("truth", 600, [PYTHON, E2E / "truth.py", "--via", "book"]),
     ("capture_cases", 600, [PYTHON, E2E / "capture_cases.py"]),
-    ("who", 300, [PYTHON, E2E / "who.py"]),
+    ("who", 300, ["/usr/bin/env", "TRUTH_PROCESSES=10", PYTHON, E2E / "who.py"]),
     ("ends", 300, [PYTHON, E2E / "ends.py"]),
     ("degraded", 300, [PYTHON, E2E / "degraded.py"]),
 ]

@@ -421,14 +421,52 @@ int BPF_PROG(on_receive, struct sock* sk, int result, int flags) {
   return on_use(sk);
 }
 
+// The same before Linux 6.3, where the kernel lends trampolines; loaded only in place of on_send and on_receive.
+SEC("?fentry/tcp_sendmsg")
+int BPF_PROG(on_send_entry, struct sock* sk) {
+  return on_use(sk);
+}
+
+SEC("?fentry/tcp_recvmsg")
+int BPF_PROG(on_receive_entry, struct sock* sk) {
+  return on_use(sk);
+}
+
+static __always_inline bool lacks_acceptor(struct pb_socket* socket) {
+  return socket && socket->flags & PB_PASSIVE && !(socket->flags & PB_CLOSE_REPORTED) && !socket->acceptor;
+}
+
+// accept() with an address to fill asks for the peer's name, in the context of the process that accepts; so does getpeername(). A
+// listener's own process may accept for a child that it forks, which is to be named.
+static __always_inline int on_peer(struct bpf_sock_addr* context) {
+  struct bpf_sock* sk = context->sk;
+  struct pb_socket* socket;
+  struct tcp_sock* tcp;
+  if (!sk || context->protocol != IPPROTO_TCP) return 1;
+  socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+  if (!lacks_acceptor(socket) || socket->owner.tgid == current_tgid()) return 1;
+  tcp = bpf_skc_to_tcp_sock(sk);
+  if (tcp) used(socket, bpf_get_socket_cookie(context), tcp);
+  return 1;
+}
+
+SEC("cgroup/getpeername4")
+int on_peer4(struct bpf_sock_addr* context) {
+  return on_peer(context);
+}
+
+SEC("cgroup/getpeername6")
+int on_peer6(struct bpf_sock_addr* context) {
+  return on_peer(context);
+}
+
 // An accepted socket that nobody sent or received on: who closes it accepted it.
 SEC("cgroup/sock_release")
 int on_release(struct bpf_sock* context) {
   struct pb_socket* socket;
   if (context->type != SOCK_STREAM || context->protocol != IPPROTO_TCP) return 1;
   socket = bpf_sk_storage_get(&sockets, context, 0, 0);
-  if (!socket || !(socket->flags & PB_PASSIVE) || socket->flags & PB_CLOSE_REPORTED || socket->acceptor) return 1;
-  used(socket, bpf_get_socket_cookie(context), 0);
+  if (lacks_acceptor(socket)) used(socket, bpf_get_socket_cookie(context), 0);
   return 1;
 }
 
