@@ -70,7 +70,7 @@ class RunningCapture final : public Capture {
     network_->start();
     load_programs(mounts);
     Stream& sockets = open_stream("socket", "tcp udp process", programs_ ? "bpf sockops cgroup_skb tracepoints" : "nothing");
-    reader_ = std::make_unique<Reader>(ReaderOptions{host_boot, options_.with_cmdline, mounts}, *operations_, programs_.get(), nat_,
+    reader_ = std::make_unique<Reader>(ReaderOptions{host_boot, options_.with_cmdline, options_.udp_idle_ns, mounts}, *operations_, programs_.get(), nat_,
                                        sockets, clock_);
     for (const std::string& missing : reader_->take_snapshot())
       add_report({"What was there before", CaptureState::kWarn, "bpf iterators", missing});

@@ -28,7 +28,8 @@ struct CaptureOptions {
   // a time. Called from capture's own sending thread.
   using Done = std::function<void(const Status&)>;
   std::function<void(Batch batch, Done done)> sink;
-  bool with_cmdline = true;  // false: arguments are never read into records
+  bool with_cmdline = true;                  // false: arguments are never read into records
+  uint64_t udp_idle_ns = 60 * kNsPerSecond;  // a UDP peer is closed after so long without a packet
   ProgramOptions programs;
   // What needs privilege; null: done in this process, with its own rights.
   std::unique_ptr<Operations> operations;

@@ -12,6 +12,10 @@ namespace portbook {
 
 namespace {
 
+bool is_named(const std::vector<uint32_t>& named, uint32_t tgid) {
+  return std::ranges::find(named, tgid) != named.end();
+}
+
 // As for TCP: an open waits this long for its translation, its end, the last chance to tell it, longer.
 constexpr uint64_t kOpenWaitNs = 20 * kNsPerMs;
 constexpr uint64_t kCloseWaitNs = 200 * kNsPerMs;
@@ -79,6 +83,7 @@ Datagrams::Flow Datagrams::make_flow(const pb_datagram_event& event) {
   flow.start_boot_ns = event.start;
   flow.open_boot_ns = event.start != 0 ? event.start : event.time;
   flow.who = identify(event.owner, flow.open_boot_ns);
+  flow.named = {event.owner.tgid};
   return flow;
 }
 
@@ -95,7 +100,10 @@ Datagrams::Flows::iterator Datagrams::enter(const pb_datagram_event& event) {
 void Datagrams::open(const pb_datagram_event& event) {
   if (flows_.contains(event.flow)) return;
   const auto at = enter(event);
-  if ((event.flags & PB_PEER_OTHER_CREATOR) != 0 && event.user.tgid != 0) at->second.uses.push_back(event);
+  if ((event.flags & PB_PEER_OTHER_CREATOR) != 0 && event.user.tgid != 0) {
+    at->second.uses.push_back(event);
+    at->second.named.push_back(event.user.tgid);
+  }
   settle_or_wait(at, event.time);
 }
 
@@ -121,6 +129,7 @@ bool Datagrams::try_settle(Flows::iterator at, uint64_t now_boot_ns) {
     flow.nat = nat_.ask(flow.netns, Proto::kUdp, flow.direction, local, remote, final);
     if (!flow.nat) return false;
   }
+  if (!flow.in_map) write_closer(number, flow, *flow.end);
   write_close(number, flow, *flow.end);
   erase(at);
   return true;
@@ -193,6 +202,7 @@ void Datagrams::use(const pb_datagram_event& event) {
   const auto at = flows_.find(event.flow);
   if (event.flow != 0 && at == flows_.end()) return;  // its open was refused by the ring
   if (event.flow != 0) {
+    at->second.named.push_back(event.user.tgid);
     if (at->second.waits) {
       at->second.uses.push_back(event);
     } else {
@@ -206,6 +216,7 @@ void Datagrams::use(const pb_datagram_event& event) {
   put_conn(record_, host_boot_, event.key.cookie);
   record_.set(Field::kDirection, Direction::kIn);
   const auto socket = sockets_.find(event.key.cookie);
+  if (socket != sockets_.end()) socket->second.named.push_back(event.user.tgid);
   if (socket != sockets_.end() && socket->second.bound) {
     record_.set(Field::kDstIp, Field::kDstPort, socket->second.local);
   } else if (const Endpoint local = local_end_of(event.key); !local.ip.is_unspecified()) {
@@ -227,16 +238,21 @@ void Datagrams::bound(const pb_datagram_event& event) {
   socket.local = local_end_of(event.key);
   socket.netns = event.netns;
   socket.family = event.family;
+  socket.named = {event.owner.tgid, socket.owner.tgid};
   socket.bound_boot_ns = event.type == PB_BOUND ? event.time : 0;
   write_listen(event.key.cookie, socket, event.time);
   if (event.type == PB_BOUND_EXISTING) record_.set(Field::kCause, "was there when capture began");
   emit_(record_);
   if (!bound_by_other) return;
-  const Who creator = identify(event.owner, event.time);
-  write_listen(event.key.cookie, socket, event.time);
+  write_socket_use(event.key.cookie, socket, event.owner, event.time, Role::kCreator);
+}
+
+void Datagrams::write_socket_use(uint64_t cookie, const Socket& socket, const pb_owner& user, uint64_t time_boot_ns, Role role) {
+  const Who who = identify(user, time_boot_ns);
+  write_listen(cookie, socket, time_boot_ns);
   record_.set(Field::kKind, Kind::kUsedBy);
-  put_who(record_, creator);
-  record_.set(Field::kRole, Role::kCreator);
+  put_who(record_, who);
+  record_.set(Field::kRole, role);
   emit_(record_);
 }
 
@@ -258,6 +274,8 @@ void Datagrams::socket_closed(const pb_datagram_event& event) {
   }
   if (at->second.ended > 0 || !numbers.empty()) kernel_.set_peers_ended(event.key.cookie, 0);
   if (at->second.bound) {
+    if (event.user.tgid != 0 && at->second.owner.tgid != 0 && !is_named(at->second.named, event.user.tgid))
+      write_socket_use(event.key.cookie, at->second, event.user, event.time, Role::kCloser);
     write_listen(event.key.cookie, at->second, event.time);
     if (at->second.bound_boot_ns != 0) record_.set(Field::kStart, clock_.utc(at->second.bound_boot_ns));
     record_.set(Field::kEnd, clock_.utc(event.time));
@@ -318,6 +336,11 @@ void Datagrams::write_use(uint64_t number, const Flow& flow, const pb_datagram_e
   put_who(record_, who);
   record_.set(Field::kRole, role);
   emit_(record_);
+}
+
+void Datagrams::write_closer(uint64_t number, const Flow& flow, const pb_datagram_event& event) {
+  if (event.user.tgid == 0 || flow.who.pid == 0 || is_named(flow.named, event.user.tgid)) return;
+  write_use(number, flow, event, Role::kCloser);
 }
 
 void Datagrams::write_close(uint64_t number, const Flow& flow, const pb_datagram_event& event) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <vector>
 
 #include "capture/boot_clock.h"
 #include "capture/bpf/events.h"
@@ -17,9 +18,8 @@
 
 namespace portbook {
 
-// A peer that was silent for so long is closed; a packet later opens it anew.
-inline constexpr uint64_t kPeerIdleNs = 60 * kNsPerSecond;
-// The same while a socket, or all of them together, have used three quarters of the peers that they may have.
+// A silent peer is closed after so long while a socket, or all of them together, have used three quarters of the peers that they
+// may have; else after CaptureOptions::udp_idle_ns.
 inline constexpr uint64_t kPeerIdleCrowdedNs = 2 * kNsPerSecond;
 
 // The map of peers in the kernel, from which portbook takes what has ended.
@@ -64,8 +64,8 @@ class Datagrams {
     bool waits = false;  // its open record is not written yet
     bool swept = true;
     uint32_t netns = 0;
-    uint32_t closer = 0;         // told already
-    uint64_t start_boot_ns = 0;  // 0: not known
+    std::vector<uint32_t> named;  // processes that were told of
+    uint64_t start_boot_ns = 0;   // 0: not known
     uint64_t open_boot_ns = 0;
     Who who;
     std::optional<NatAnswer> nat;
@@ -80,6 +80,7 @@ class Datagrams {
     bool bound = false;
     uint64_t bound_boot_ns = 0;  // 0: not known
     uint64_t ended = 0;          // peers taken out of the kernel's map
+    std::vector<uint32_t> named;
     std::unordered_set<uint64_t> in_map;
   };
   using Flows = std::unordered_map<uint64_t, Flow>;
@@ -101,8 +102,11 @@ class Datagrams {
 
   void write_open(uint64_t number, Flow& flow);
   void write_use(uint64_t number, const Flow& flow, const pb_datagram_event& event, Role role);
+  // Names who closed, where that is none of those told of so far.
+  void write_closer(uint64_t number, const Flow& flow, const pb_datagram_event& event);
   void write_close(uint64_t number, const Flow& flow, const pb_datagram_event& event);
   void write_listen(uint64_t cookie, const Socket& socket, uint64_t time_boot_ns);
+  void write_socket_use(uint64_t cookie, const Socket& socket, const pb_owner& user, uint64_t time_boot_ns, Role role);
   Record& start_record(Kind kind, uint64_t time_boot_ns);
   void put_flow(uint64_t number, const Flow& flow);
   Who identify(const pb_owner& owner, uint64_t at_boot_ns);

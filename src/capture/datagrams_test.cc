@@ -122,7 +122,7 @@ TEST(Datagrams, an_icmp_error_is_the_outcome) {
 TEST(Datagrams, a_silent_peer_is_closed_and_the_close_says_so) {
   DatagramWorld world;
   world.datagrams.apply(make_event(PB_PEER_OPEN, 77, 10'000));
-  pb_datagram_event idle = make_event(PB_PEER_IDLE, 77, 10'000 + kPeerIdleNs);
+  pb_datagram_event idle = make_event(PB_PEER_IDLE, 77, 10'000 + 60 * kNsPerSecond);
   idle.last = 10'000;
   world.datagrams.apply(idle);
   const Record& close = *world.of(Kind::kClose)[0];

@@ -56,6 +56,7 @@ Reader::Reader(const ReaderOptions& options, Operations& operations, KernelProgr
                Clock& clock)
     : operations_(operations),
       programs_(programs),
+      peer_idle_ns_(options.peer_idle_ns),
       stream_(stream),
       clock_(clock),
       boot_clock_(clock),
@@ -291,8 +292,8 @@ void Reader::sweep() {
 void Reader::sweep_datagrams(bool all) {
   const uint64_t now = clock_.boot_ns();
   const bool crowded = datagrams_->crowded();
-  next_idle_sweep_ = crowded ? now : now + kIdleSweepEveryNs;
-  const uint64_t idle_ns = crowded ? kPeerIdleCrowdedNs : kPeerIdleNs;
+  next_idle_sweep_ = crowded ? now : now + std::min(kIdleSweepEveryNs, peer_idle_ns_ / 2);
+  const uint64_t idle_ns = crowded ? std::min(kPeerIdleCrowdedNs, peer_idle_ns_) : peer_idle_ns_;
   std::vector<pb_datagram_event> found;
   if (all) watch(EventKind::kDatagram).sweep_begins();
   if (all) datagrams_->begin_sweep(now);

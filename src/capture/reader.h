@@ -23,6 +23,7 @@ namespace portbook {
 struct ReaderOptions {
   uint64_t host_boot = 0;
   bool with_cmdline = true;
+  uint64_t peer_idle_ns = 0;
   CgroupMounts cgroups;
 };
 
@@ -76,6 +77,7 @@ class Reader {
 
   Operations& operations_;
   KernelPrograms* const programs_;
+  const uint64_t peer_idle_ns_;
   Stream& stream_;
   Clock& clock_;
   BootClock boot_clock_;

@@ -1,11 +1,12 @@
 // Runs capture without a book and prints each record as a line of JSON; for tests and for looking. Ends when its input does.
-//   capture_dump [SOCKET_RING_BYTES PROCESS_RING_BYTES [OVERFLOW_BYTES]]
+//   capture_dump [SOCKET_RING_BYTES PROCESS_RING_BYTES [OVERFLOW_BYTES]]; CAPTURE_DUMP_UDP_IDLE_MS closes silent UDP peers sooner
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <string_view>
 
 #include "capture/capture.h"
@@ -43,6 +44,11 @@ int main(int argc, char** argv) {
   if (argc > 3) {
     const std::string_view overflow = argv[3];
     std::from_chars(overflow.begin(), overflow.end(), options.programs.overflow_bytes);
+  }
+  if (const char* idle_ms = std::getenv("CAPTURE_DUMP_UDP_IDLE_MS")) {
+    uint64_t milliseconds = 0;
+    std::from_chars(idle_ms, idle_ms + std::strlen(idle_ms), milliseconds);
+    options.udp_idle_ns = milliseconds * portbook::kNsPerMs;
   }
   options.host = "test";
   options.version = "test";

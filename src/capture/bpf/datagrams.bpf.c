@@ -517,7 +517,7 @@ int list_datagram_sockets(struct bpf_iter__udp* context) {
   socket = bpf_sk_storage_get(&datagram_sockets, udp, 0, 0);
   if (!socket || !(socket->flags & PB_SOCKET_OLD)) return 0;
   fill_socket_key(&key, sk, socket->cookie);
-  if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_BINDPORT_LOCK && !(socket->flags & PB_SOCKET_BOUND_REPORTED)) {
+  if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOCK_BOUND_LOCKS && !(socket->flags & PB_SOCKET_BOUND_REPORTED)) {
     bound = PB_SOCKET_BOUND | PB_SOCKET_BOUND_REPORTED;
     if (!write_event(context->meta, PB_BOUND_EXISTING, socket, &key, 0)) return 0;
   }
@@ -526,13 +526,14 @@ int list_datagram_sockets(struct bpf_iter__udp* context) {
     socket->flags |= bound;
     return 0;
   }
+  // Who sent first is not to be known; a process connects to whom it wants to reach.
   socket->key = key;
   socket->peer.flow = new_flow(bpf_ktime_get_boot_ns());
   socket->peer.first = 0;
   socket->peer.last = bpf_ktime_get_boot_ns();
   socket->peer.netns = socket->netns;
   socket->peer.family = socket->family;
-  socket->peer.flags = PB_PEER_WAS_THERE | PB_PEER_REPORTED | ((socket->flags | bound) & PB_SOCKET_BOUND ? PB_PEER_IN : 0);
+  socket->peer.flags = PB_PEER_WAS_THERE | PB_PEER_REPORTED;
   socket->peer.owner = socket->owner;
   if (!write_event(context->meta, PB_PEER_EXISTING, socket, &key, &socket->peer)) {
     socket->peer.place = kPlaceFree;

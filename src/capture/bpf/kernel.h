@@ -29,7 +29,7 @@ typedef __u8 u8;
 #define IPPROTO_UDP 17
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
-#define SOCK_BINDPORT_LOCK 8 /* sk_userlocks: bind() was called */
+#define SOCK_BOUND_LOCKS 12 /* sk_userlocks: bind() with an address or a port */
 #define SEND_SHUTDOWN 2
 #define SOCK_DONE_BIT 1 /* enum sock_flags */
 

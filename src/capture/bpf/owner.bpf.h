@@ -8,12 +8,12 @@
 const volatile int pb_cgroup1_subsystem = -1;
 
 static __always_inline u64 cgroup1_id(struct css_set* groups) {
-  struct cgroup_subsys_state* state = 0;
-  int index = pb_cgroup1_subsystem;
+  struct cgroup_subsys_state* state;
+  const int index = pb_cgroup1_subsystem;
   if (index < 0 || index > 15) return 0;
-  bpf_probe_read_kernel(&state, sizeof state,
-                        (void*)groups + bpf_core_field_offset(struct css_set, subsys) + index * sizeof(void*));
-  return state ? BPF_CORE_READ(state, cgroup, kn, id) : 0;
+  // The index is a constant when the program is loaded, so that this is a plain load for the kernel too.
+  state = *(struct cgroup_subsys_state**)((void*)groups + bpf_core_field_offset(struct css_set, subsys) + index * sizeof(void*));
+  return state->cgroup->kn->id;
 }
 
 // Direct loads, not reads by helper calls: this runs for every connection.
