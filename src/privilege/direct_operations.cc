@@ -97,6 +97,7 @@ class DirectOperations final : public Operations {
     return holders_.find(inodes);
   }
   Result<FileDescriptor> open_runtime_file(std::string_view path) override { return open_listed_runtime_file(path); }
+  std::string carried_out_by() override { return {}; }
   [[nodiscard]] bool lost() const override { return false; }
 
  private:

@@ -14,9 +14,10 @@
 
 namespace portbook {
 
+// Sizes of rings: powers of two.
 struct ProgramOptions {
-  size_t socket_ring_bytes = size_t{64} << 20;  // powers of two
-  size_t overflow_bytes = size_t{8} << 20;      // of each of two rings: for what nothing repeats, once the other is full
+  size_t socket_ring_bytes = size_t{64} << 20;
+  size_t overflow_bytes = size_t{8} << 20;  // of each of two rings: for what nothing repeats, once the other is full
   size_t process_ring_bytes = size_t{16} << 20;
   size_t datagram_ring_bytes = size_t{16} << 20;
 };
@@ -131,6 +132,8 @@ class Operations {
   // Errors: kBadInput (another path), kNotFound, kDenied, kIo.
   virtual Result<FileDescriptor> open_runtime_file(std::string_view path) = 0;
 
+  // Who carries these operations out and what it was confined to, in words; empty: this process itself.
+  virtual std::string carried_out_by() = 0;
   // True once whoever carries these operations out is gone: the programs are detached and every call fails with kUnavailable.
   [[nodiscard]] virtual bool lost() const = 0;
 };

@@ -1,5 +1,6 @@
 // Runs capture without a book and prints each record as a line of JSON; for tests and for looking. Ends when its input does.
 //   capture_dump [SOCKET_RING_BYTES PROCESS_RING_BYTES [OVERFLOW_BYTES]]; CAPTURE_DUMP_UDP_IDLE_MS closes silent UDP peers sooner
+// With CAPTURE_DUMP_APART it does so as the agent: without any privilege, with a helper beside it.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -10,6 +11,8 @@
 #include <string_view>
 
 #include "capture/capture.h"
+#include "privilege/confine.h"
+#include "privilege/helper.h"
 #include "record/cbor.h"
 #include "record/json.h"
 
@@ -31,6 +34,25 @@ void print(const portbook::Batch& batch) {
   std::fflush(stdout);
 }
 
+// Forks the helper and becomes a process that may do no more than the agent may.
+std::unique_ptr<portbook::Operations> go_apart() {
+  auto helper = portbook::start_helper();
+  auto user = portbook::agent_user();
+  if (!helper.has_value() || !user.has_value()) std::exit(1);
+  portbook::ConfineOptions options;
+  options.part = portbook::Part::kAgent;
+  options.user = *user;
+  const auto confined = portbook::confine(options);
+  if (!confined.has_value()) {
+    fmt::print(stderr, "{}\n", confined.error().message);
+    std::exit(1);
+  }
+  fmt::print(stderr, "agent: {}\n", confined->to_text());
+  auto operations = portbook::make_remote_operations(std::move(helper->socket));
+  fmt::print(stderr, "privilege: {}\n", operations->carried_out_by());
+  return operations;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -50,6 +72,7 @@ int main(int argc, char** argv) {
     std::from_chars(idle_ms, idle_ms + std::strlen(idle_ms), milliseconds);
     options.udp_idle_ns = milliseconds * portbook::kNsPerMs;
   }
+  if (std::getenv("CAPTURE_DUMP_APART") != nullptr) options.operations = go_apart();
   options.host = "test";
   options.version = "test";
   const bool quiet = std::getenv("CAPTURE_DUMP_QUIET") != nullptr;

@@ -1,0 +1,150 @@
+#include "privilege/confine.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <pwd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <csignal>
+#include <cstring>
+#include <span>
+
+#include "base/hash.h"
+#include "privilege/capabilities.h"
+#include "privilege/cgroup_mounts.h"
+#include "privilege/landlock.h"
+
+namespace portbook {
+
+namespace {
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PORTBOOK_HAS_ADDRESS_SANITIZER
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(PORTBOOK_HAS_ADDRESS_SANITIZER)
+constexpr bool kIsSanitized = true;  // its runtime looks at itself by means that no part of portbook needs
+#else
+constexpr bool kIsSanitized = false;
+#endif
+
+constexpr uint32_t kUserThatNobodyIs = 4294967294;
+
+struct NamedCapability {
+  int number;
+  const char* name;
+};
+
+// Found by leaving each out: tests/e2e/privileges.py does it again.
+constexpr std::array kHelperCapabilities = {
+    NamedCapability{CAP_BPF, "bpf"},                          // load programs
+    NamedCapability{CAP_PERFMON, "perfmon"},                  // that read the kernel's memory
+    NamedCapability{CAP_NET_ADMIN, "net_admin"},              // attach to cgroups; conntrack, its settings, receive buffers
+    NamedCapability{CAP_SYS_ADMIN, "sys_admin"},              // setns()
+    NamedCapability{CAP_SYS_PTRACE, "sys_ptrace"},            // /proc/PID/exe, cwd, ns of others
+    NamedCapability{CAP_DAC_READ_SEARCH, "dac_read_search"},  // container runtimes' folders
+};
+
+std::span<const NamedCapability> capabilities_of(Part part) {
+  if (part == Part::kHelper) return kHelperCapabilities;
+  return {};
+}
+
+// What libraries read at any time: names of users and groups, the number of CPUs.
+std::vector<std::string> system_files(Part part) {
+  std::vector<std::string> paths = {
+      "/sys/devices/system/cpu", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom", "/var/lib/sss", "/run/nscd",
+      "/run/systemd/userdb"};
+  if (geteuid() == 0) {
+    // Root's number may read all of /etc. A file that is replaced is out of reach until the next start: names become numbers.
+    for (const char* file : {"/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/localtime"}) paths.emplace_back(file);
+  } else {
+    paths.emplace_back("/etc");
+  }
+  if (part != Part::kAgent) return paths;
+  paths.emplace_back("/proc");
+  const CgroupMounts mounts = read_cgroup_mounts();
+  for (const std::string& mount : {mounts.version2, mounts.version1}) {
+    if (!mount.empty()) paths.push_back(mount);
+  }
+  return paths;
+}
+
+// Libraries that load code when they are first used do so now.
+void warm_up() {
+  std::array<char, 16 * 1024> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  getpwuid_r(kUserThatNobodyIs, &entry, buffer.data(), buffer.size(), &found);
+  sha256({});
+}
+
+std::string name_of_user(const ConfineOptions& options) {
+  if (options.user && geteuid() == options.user->uid) return options.user->name;
+  return geteuid() == 0 ? "root's number" : fmt::format("uid {}", geteuid());
+}
+
+}  // namespace
+
+std::string Confinement::to_text() const {
+  return fmt::format("{}, {} capabilities, no new privileges, {}, {}", user, capabilities.empty() ? "no" : capabilities,
+                     landlock == 0 ? "no landlock" : fmt::format("landlock {}", landlock),
+                     filter ? "filtered system calls" : "no filter of system calls");
+}
+
+Result<Confinement> confine(const ConfineOptions& options) {
+  warm_up();
+  Confinement result;
+  std::vector<int> kept;
+  std::vector<std::string> names;
+  for (const NamedCapability& one : capabilities_of(options.part)) {
+    kept.push_back(one.number);
+    names.emplace_back(one.name);
+  }
+  if (geteuid() != 0) {
+    kept.clear();
+    names.clear();
+  }
+  if (auto status = give_up_privileges(options.user, kept); !status) return std::unexpected(status.error());
+  result.user = name_of_user(options);
+  result.capabilities = fmt::format("{}", fmt::join(names, " "));
+  // A process under Landlock may not look at processes outside, which is the helper's work.
+  if (options.part != Part::kHelper) {
+    LandlockRules rules;
+    rules.readable = system_files(options.part);
+    for (const auto& path : options.readable) rules.readable.push_back(path.string());
+    for (const auto& path : options.writable) rules.writable.push_back(path.string());
+    const auto version = restrict_files(rules);
+    if (!version) return std::unexpected(version.error());
+    result.landlock = *version;
+    if (*version == 0) result.lacking.emplace_back("this kernel has no landlock: only permissions keep it from others' files");
+  }
+  if (kIsSanitized) {
+    result.lacking.emplace_back("this build has sanitizers: its system calls are not filtered");
+    return result;
+  }
+  const Status filtered = restrict_system_calls(options.part);
+  if (!filtered.has_value() && filtered.error().code != ErrorCode::kUnavailable) return std::unexpected(filtered.error());
+  result.filter = filtered.has_value();
+  if (!result.filter) result.lacking.push_back(filtered.error().message);
+  return result;
+}
+
+std::string describe_end(std::string_view name, int wait_status) {
+  if (WIFEXITED(wait_status))
+    return WEXITSTATUS(wait_status) == 0 ? std::string() : fmt::format("{} ended with code {}", name, WEXITSTATUS(wait_status));
+  if (!WIFSIGNALED(wait_status)) return {};
+  if (WTERMSIG(wait_status) == SIGSYS) {
+    return fmt::format(
+        "{} was ended by the kernel: it made a system call that this part of portbook never makes (SIGSYS). The kernel's log has "
+        "its "
+        "number: journalctl -k --grep type=1326",
+        name);
+  }
+  return fmt::format("{} was ended by signal {} ({})", name, WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));
+}
+
+}  // namespace portbook

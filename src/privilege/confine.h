@@ -1,0 +1,44 @@
+// Takes from a process of portbook what its part does not need, before it reads anything from outside. Nothing of it can be undone.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "privilege/system_call_filter.h"
+#include "privilege/users.h"
+
+namespace portbook {
+
+struct ConfineOptions {
+  Part part = Part::kBook;
+  std::optional<UserIdentity> user;             // to become, when root; none: who it is
+  std::vector<std::filesystem::path> writable;  // folders of its own; they must exist
+  std::vector<std::filesystem::path> readable;  // beyond what its part needs anyway
+};
+
+// What is in force.
+struct Confinement {
+  std::string user;                  // "uid 61183", "root's number", "portbook"
+  std::string capabilities;          // "none", "bpf, perfmon"
+  int landlock = 0;                  // version; 0: none
+  bool filter = false;               // of system calls
+  std::vector<std::string> lacking;  // what this kernel or build does not have, one sentence each
+
+  // "uid 61183, no capabilities, no new privileges, landlock 7, filtered system calls".
+  [[nodiscard]] std::string to_text() const;
+};
+
+// Before the process has threads; descriptors that are open stay open. Landlock and the filter are left out where the kernel has
+// none, and the filter in builds with sanitizers; the rest succeeds or nothing may go on. Errors: kDenied, kIo, kUnavailable, with
+// one sentence.
+Result<Confinement> confine(const ConfineOptions& options);
+
+// How a child ended, for its log: from wait()'s status. "agent: ended by the kernel: it made a system call that its part of
+// portbook is not allowed (SIGSYS; …)". Empty when it ended by itself with 0.
+std::string describe_end(std::string_view name, int wait_status);
+
+}  // namespace portbook
