@@ -42,6 +42,8 @@ using Run = std::function<int()>;
 void add_up(CLI::App& program, Run& run);
 void add_who(CLI::App& program, Run& run);
 void add_trace(CLI::App& program, Run& run);
+void add_map(CLI::App& program, Run& run);
+void add_coverage(CLI::App& program, Run& run);
 void add_search(CLI::App& program, Run& run);
 void add_tail(CLI::App& program, Run& run);
 void add_stats(CLI::App& program, Run& run);

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "query/coverage_report.h"
+#include "query/map.h"
 #include "query/plain_view_test.h"
 #include "query/search.h"
 #include "query/trace.h"
@@ -108,12 +110,47 @@ std::string trace_text(const View& view, const std::string& text) {
   return answer->sentence + fmt::format("{}", fmt::join(edges, ""));
 }
 
+// "nginx on web-7 > 198.51.100.9 443/tcp 3 1 failed 0 open 10 out 20 in | …"
+std::string map_text(const View& view, const std::string& text) {
+  auto filter = parse_filter(text, kNow);
+  if (!filter) return filter.error().message;
+  const auto map = service_map(view, std::move(*filter), std::chrono::seconds(5));
+  if (!map) return map.error().message;
+  std::string out;
+  for (const ServiceLink& link : map->links) {
+    out += fmt::format("{}{} > {} {} {} {} failed {} open {} out {} in", out.empty() ? "" : " | ", to_text(link.from),
+                       to_text(link.to), link.port, link.count, link.failed, link.open, link.bytes_out, link.bytes_in);
+  }
+  return out;
+}
+
+// "7 connections: 7 7 6 5 | external 1 0 | #6 both_ports | …", the four counts in the order of Quality.
+std::string coverage_text(const View& view, const std::string& text) {
+  auto filter = parse_filter(text, kNow);
+  if (!filter) return filter.error().message;
+  Coverage coverage;
+  const auto report = coverage_report(view, coverage, std::move(*filter), text, kNow, std::chrono::seconds(5));
+  if (!report) return report.error().message;
+  std::string out = fmt::format("{} connections: {} | external {} {}", report->connections, fmt::join(report->with, " "),
+                                report->external_known, report->external_same);
+  for (const auto& [reason, count] : report->external_unknown) out += fmt::format(" {} {}", reason, count);
+  for (const Exception& one : report->exceptions) {
+    out += fmt::format(" | #{}", one.record);
+    for (const Quality quality : one.lacks) out += fmt::format(" {}", to_text(quality));
+  }
+  const std::string html = to_html(*report, "book");
+  EXPECT_EQ(html.contains(fmt::format("Exceptions ({})", report->exceptions_total)), true);
+  return out;
+}
+
 std::string answer_to(const View& view, const std::string& line) {
   const size_t blank = line.find(' ');
   const std::string command = line.substr(0, blank);
   const std::string rest = blank == std::string::npos ? "" : line.substr(blank + 1);
   if (command == "row") return row_text(view, rest);
   if (command == "who") return who_text(view, rest);
+  if (command == "map") return map_text(view, rest);
+  if (command == "coverage") return coverage_text(view, rest);
   if (command == "trace") return trace_text(view, rest);
   if (command != "search") return "there is no " + command;
   const std::string ids = search_ids(view, rest, 1000);

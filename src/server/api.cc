@@ -20,6 +20,7 @@ constexpr auto kConsistencyParams = std::to_array<std::string_view>({"from"});
 constexpr auto kValuesParams = std::to_array<std::string_view>({"field", "prefix", "q", "limit"});
 constexpr auto kHistogramParams = std::to_array<std::string_view>({"q", "from", "to", "buckets"});
 constexpr auto kFacetsParams = std::to_array<std::string_view>({"q"});
+constexpr auto kReportParams = std::to_array<std::string_view>({"q", "format"});
 constexpr auto kStatsParams = std::to_array<std::string_view>({"q", "by", "limit"});
 
 constexpr auto kRoutes = std::to_array<Route>({
@@ -39,6 +40,8 @@ constexpr auto kRoutes = std::to_array<Route>({
     {"/api/v1/histogram", kHistogramParams, answer_histogram},
     {"/api/v1/facets", kFacetsParams, answer_facets},
     {"/api/v1/stats", kStatsParams, answer_stats},
+    {"/api/v1/map", kReportParams, answer_map},
+    {"/api/v1/coverage", kReportParams, answer_coverage},
     {"/log/{rest…}", kNoParams, answer_log_file},
     {"/metrics", kNoParams, answer_metrics},
     {"/healthz", kNoParams, answer_healthz},

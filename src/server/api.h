@@ -88,6 +88,8 @@ HttpResponse answer_search(ApiContext& api, const HttpRequest& request, std::str
 HttpResponse answer_tail(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_who(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_trace(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_map(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_coverage(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_record(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_proof(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_checkpoint(ApiContext& api, const HttpRequest& request, std::string_view part);

@@ -220,6 +220,12 @@ def check_command_line(data, folder, port):
     assert "add records:all" in run("search", "kind:open", data=data).stderr
     assert run("stats", "--by", "proto", "--csv", data=data).stdout.startswith("proto,count,")
     assert run("search", "--csv", "--columns", "id,internal", data=data).stdout.startswith("id,internal\n")
+    assert run("map", "--csv", data=data).stdout.startswith("from,to,port,count,")
+    assert "both addresses" in run("coverage", "--since", "1h", data=data).stdout
+    for report in ("map", "coverage"):
+        page = run(report, "--html", data=data).stdout
+        assert page.startswith("<!doctype html>") and page.endswith("</html>\n") and "<script" not in page and "src=" not in page, page[:200]
+        assert run(report, "records:all", data=data, check=False).returncode == 2
     assert run("fields", "--json").returncode == 0
     assert run("search", "--server", f"http://127.0.0.1:{port}", "--json").returncode == 0
     no_book = run("search", data=folder / "none", check=False)
@@ -234,7 +240,7 @@ def check_command_line(data, folder, port):
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1, wrong.stderr
     head = subprocess.run(f"{harness.PORTBOOK} search --json --data {data} | head -n 1", shell=True, capture_output=True, text=True)
     assert head.stdout.count("\n") <= 1 and "rror" not in head.stderr, head.stderr
-    for command in ("up", "who", "trace", "search", "tail", "stats", "fields", "prove", "verify", "export", "doctor"):
+    for command in ("up", "who", "trace", "map", "coverage", "search", "tail", "stats", "fields", "prove", "verify", "export", "doctor"):
         text = run(command, "--help").stdout
         assert text.count("portbook " + command) >= 2, f"{command} --help lacks two examples"
 

@@ -1,0 +1,198 @@
+// portbook map and portbook coverage: who talks to whom, and what of it the book can vouch for.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/table.h"
+#include "query/moment.h"
+
+namespace portbook {
+
+namespace {
+
+using simdjson::dom::element;
+
+struct Options {
+  BookPlace place;
+  bool json = false;
+  bool html = false;
+  bool csv = false;
+  std::string since;
+  std::string until;
+  std::vector<std::string> filter;
+};
+
+// The filter with the bounds in time before it.
+std::string filter_of(const Options& options) {
+  std::string filter;
+  if (!options.since.empty()) filter += fmt::format("since:{} ", options.since);
+  if (!options.until.empty()) filter += fmt::format("until:{} ", options.until);
+  if (filter.empty()) return fmt::format("{}", fmt::join(options.filter, " "));
+  return options.filter.empty() ? filter.substr(0, filter.size() - 1)
+                                : fmt::format("{}({})", filter, fmt::join(options.filter, " "));
+}
+
+// Asks, and prints what needs no reading; the parsed answer for the rest. The parser must outlive it.
+struct Asked {
+  simdjson::dom::parser parser;
+  simdjson::padded_string text;
+  element answer;
+};
+Result<bool> ask(const Options& options, std::string_view path, Asked& asked) {
+  auto client = options.place.connect();
+  if (!client) return std::unexpected(client.error());
+  const auto answer = client->get(path, {{"q", filter_of(options)}, {"format", options.html ? "html" : ""}});
+  if (!answer) return std::unexpected(answer.error());
+  if (options.html || options.json) {
+    fmt::print("{}", *answer);
+    return false;
+  }
+  asked.text = simdjson::padded_string(*answer);
+  if (asked.parser.parse(asked.text).get(asked.answer) != simdjson::SUCCESS)
+    return fail(ErrorCode::kIo, "the book's answer is not JSON");
+  return true;
+}
+
+std::string service_text(element link, std::string_view side) {
+  element service;
+  if (link[side].get(service) != simdjson::SUCCESS) return {};
+  const std::string host = member(service, "host");
+  return host.empty() ? member(service, "name") : fmt::format("{} on {}", member(service, "name"), host);
+}
+
+int map(const Options& options) {
+  Asked asked;
+  const auto read = ask(options, "/api/v1/map", asked);
+  if (!read) return report(read.error());
+  if (!*read) return 0;
+  simdjson::dom::array links;
+  if (asked.answer["links"].get(links) != simdjson::SUCCESS) return report({ErrorCode::kIo, "the book's answer is not a map"});
+  const std::vector<std::string> header = {"from", "to", "port", "count", "failed", "open", "bytes_out", "bytes_in"};
+  Table table(header);
+  if (options.csv) print_csv(header);
+  for (const element link : links) {
+    std::vector<std::string> cells = {service_text(link, "from"), service_text(link, "to")};
+    for (size_t i = 2; i < header.size(); ++i) cells.push_back(member(link, header[i]));
+    options.csv ? print_csv(cells) : table.add(std::move(cells));
+  }
+  if (!options.csv)
+    table.print([](std::string_view column, std::string_view) { return column == "port" ? Ink::kInternal : Ink::kPlain; });
+  if (member(asked.answer, "cut") == "true") fmt::print(stderr, "A limit was met: only the newest connections are in this map.\n");
+  return 0;
+}
+
+std::string in_words(std::string name) {
+  for (char& c : name) {
+    if (c == '_') c = ' ';
+  }
+  return name;
+}
+
+std::optional<TimeNs> time_of(element object, std::string_view name) {
+  const auto time = parse_time(member(object, name), 0);
+  return time ? std::optional(time->time) : std::nullopt;
+}
+
+void print_gaps(element completeness) {
+  simdjson::dom::array missing;
+  if (completeness["missing"].get(missing) != simdjson::SUCCESS || missing.size() == 0) return;
+  fmt::print("\nGaps\n");
+  Table table({"source", "when", "cause", "record"});
+  for (const element gap : missing) {
+    table.add({member(gap, "source"), interval_text(time_of(gap, "from"), time_of(gap, "to"), "from the beginning", "not ended"),
+               member(gap, "cause"), "#" + member(gap, "record")});
+  }
+  table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
+}
+
+void print_exceptions(element answer) {
+  constexpr size_t kShown = 50;
+  simdjson::dom::array exceptions;
+  if (answer["exceptions"].get(exceptions) != simdjson::SUCCESS || exceptions.size() == 0) return;
+  fmt::print("\nExceptions\n");
+  Table table({"record", "began", "connection", "lacks"});
+  size_t shown = 0;
+  for (const element one : exceptions) {
+    if (++shown > kShown) break;
+    std::string lacks;
+    simdjson::dom::array names;
+    if (one["lacks"].get(names) == simdjson::SUCCESS) {
+      for (const element name : names) lacks += fmt::format("{}{}", lacks.empty() ? "" : ", ", in_words(name.get_c_str().value()));
+    }
+    table.add({"#" + member(one, "record"), short_time(member(one, "start")), member(one, "connection"), lacks});
+  }
+  table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
+  if (exceptions.size() > kShown)
+    fmt::print("{} of {} are shown; --json and --html list them.\n", kShown, member(answer, "exceptions_total"));
+}
+
+int coverage(const Options& options) {
+  Asked asked;
+  const auto read = ask(options, "/api/v1/coverage", asked);
+  if (!read) return report(read.error());
+  if (!*read) return 0;
+  element completeness;
+  simdjson::dom::array shares;
+  if (asked.answer["completeness"].get(completeness) != simdjson::SUCCESS ||
+      asked.answer["shares"].get(shares) != simdjson::SUCCESS)
+    return report({ErrorCode::kIo, "the book's answer is not a report"});
+  fmt::print("{} connections. {}\n\n", member(asked.answer, "connections"), member(completeness, "sentence"));
+  Table table({"have", "count", "share"});
+  for (const element share : shares) table.add({in_words(member(share, "what")), member(share, "count"), member(share, "share")});
+  table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
+  element external;
+  if (asked.answer["external"].get(external) == simdjson::SUCCESS) {
+    fmt::print("\nExternal ports of outbound connections: {} known, {} not translated", member(external, "known"),
+               member(external, "same"));
+    simdjson::dom::object reasons;
+    if (external["unknown"].get(reasons) == simdjson::SUCCESS) {
+      for (const auto reason : reasons)
+        fmt::print(", {} unknown ({})", simdjson::minify(reason.value), in_words(std::string(reason.key)));
+    }
+    fmt::print("\n");
+  }
+  print_gaps(completeness);
+  print_exceptions(asked.answer);
+  if (member(asked.answer, "cut") == "true") fmt::print(stderr, "A limit was met: only the newest connections were looked at.\n");
+  return 0;
+}
+
+CLI::Option* add_common(CLI::App& command, Options& options) {
+  command.add_option("filter", options.filter, "Filter, as for search");
+  command.add_option("--since", options.since, "Only connections that began since then: 30d, or a time");
+  command.add_option("--until", options.until, "Only connections that began before then");
+  auto* json = command.add_flag("--json", options.json, "The whole answer as JSON");
+  command.add_flag("--html", options.html, "A page to print, whole in itself")->excludes(json);
+  add_place_options(command, options.place);
+  return json;
+}
+
+}  // namespace
+
+void add_map(CLI::App& program, Run& run) {
+  auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
+  auto* command = program.add_subcommand("map", "Who talks to whom, by program and container");
+  auto* json = add_common(*command, *options);
+  command->add_flag("--csv", options->csv, "Comma-separated values with a header")->excludes(json);
+  command->footer(
+      "Examples:\n"
+      "  portbook map --since 1h\n"
+      "  portbook map --html 'dst.port:5432' > databases.html\n"
+      "A connection whose both ends are in the book counts once. bytes_out go from the one that connected.");
+  command->callback([options, &run] { run = [options] { return map(*options); }; });
+}
+
+void add_coverage(CLI::App& program, Run& run) {
+  auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
+  auto* command =
+      program.add_subcommand("coverage", "The audit report: what share of connections is known whole, and every exception");
+  add_common(*command, *options);
+  command->footer(
+      "Examples:\n"
+      "  portbook coverage --since 30d\n"
+      "  portbook coverage --since 2026-11-01 --until 2026-12-01 --html > november.html");
+  command->callback([options, &run] { run = [options] { return coverage(*options); }; });
+}
+
+}  // namespace portbook
