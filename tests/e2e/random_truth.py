@@ -23,6 +23,7 @@ import time
 import harness
 import scripts
 import truth
+import truth_of_datagrams
 from truth import rules, sh
 from truth_of_sockets import Truth, compare
 
@@ -55,17 +56,17 @@ def network():
               chain pre {{ type nat hook prerouting priority dstnat;
                 ip daddr {scripts.ROUTER_DNAT["4"]} dnat ip to {server4}; ip6 daddr {scripts.ROUTER_DNAT["6"]} dnat ip6 to {server6}; }}
               chain post {{ type nat hook postrouting priority srcnat;
-                oifname "down2" tcp dport {{ {scripts.KEEPING}, {scripts.PASSING}, {scripts.DUAL}, {scripts.SILENT} }} masquerade
-                oifname "down2" tcp dport {{ {scripts.RANDOM}, {scripts.SELF}, {scripts.SHUTTING} }} masquerade fully-random; }}
-              chain forward {{ type filter hook forward priority 0; tcp dport {scripts.UNREACHABLE} reject with icmpx type host-unreachable; }}
+                oifname "down2" meta l4proto {{ tcp, udp }} th dport {{ {scripts.KEEPING}, {scripts.PASSING}, {scripts.DUAL}, {scripts.SILENT} }} masquerade
+                oifname "down2" meta l4proto {{ tcp, udp }} th dport {{ {scripts.RANDOM}, {scripts.SELF}, {scripts.SHUTTING} }} masquerade fully-random; }}
+              chain forward {{ type filter hook forward priority 0; meta l4proto {{ tcp, udp }} th dport {scripts.UNREACHABLE} reject with icmpx type host-unreachable; }}
             }}""")
         rules(names["a"], f"""
             table inet t {{
               chain out {{ type nat hook output priority -100;
                 ip daddr {scripts.OWN_DNAT["4"]} dnat ip to {server4}; ip6 daddr {scripts.OWN_DNAT["6"]} dnat ip6 to {server6}; }}
-              chain post {{ type nat hook postrouting priority srcnat; tcp dport {scripts.OWN} masquerade fully-random; }}
+              chain post {{ type nat hook postrouting priority srcnat; meta l4proto {{ tcp, udp }} th dport {scripts.OWN} masquerade fully-random; }}
             }}""")
-        rules(names["s"], f"table inet t {{ chain in {{ type filter hook input priority 0; tcp dport {scripts.SILENT} drop; }}; }}")
+        rules(names["s"], f"table inet t {{ chain in {{ type filter hook input priority 0; meta l4proto {{ tcp, udp }} th dport {scripts.SILENT} drop; }}; }}")
         yield names
     finally:
         for name in names.values():
@@ -112,8 +113,11 @@ def serve(names, folder, path):
                ("s", 3, "header", ["::", str(scripts.DUAL)]), ("a", 3, "header", ["127.0.0.1", str(scripts.LOCAL), "::1", str(scripts.LOCAL)])]
     for end, workers, manner, ends in servers:
         subprocess.Popen(["ip", "netns", "exec", names[end], PEER, "serve", str(path), str(folder), str(workers), manner, *ends])
-    listeners = sum(len(ends) // 2 for *_, ends in servers)
-    harness.wait_for(lambda: path.read_text().count('"op":"listen"') == listeners, "the servers to listen")
+    datagrams = [(2, both(scripts.KEEPING, scripts.RANDOM, scripts.OWN, scripts.PLAIN)), (0, both(scripts.SELF)), (2, ["::", str(scripts.DUAL)])]
+    for workers, ends in datagrams:
+        subprocess.Popen(["ip", "netns", "exec", names["s"], PEER, "datagrams", str(path), str(folder), str(workers), *ends])
+    sockets = sum(len(ends) // 2 for *_, ends in servers + datagrams)
+    harness.wait_for(lambda: path.read_text().count('"op":"listen"') + path.read_text().count('"op":"bound"') == sockets, "the servers to listen")
 
 
 def run_clients(names, folder, path, plans):
@@ -129,11 +133,24 @@ def run_clients(names, folder, path, plans):
             raise AssertionError("a program of the test itself failed")
 
 
-def stop_servers(names):
-    for end in "sa":
-        for pid in subprocess.run(["ip", "netns", "pids", names[end]], capture_output=True, text=True).stdout.split():
+def servers_of(name):
+    pids = map(int, subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split())
+    found = []
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError):
             if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "script_peer":
-                os.kill(int(pid), signal.SIGKILL)
+                found.append(pid)
+    return found
+
+
+def stop_servers(names):
+    """Kills them; returns the clock before and after."""
+    before = time.time_ns()
+    for end in "sa":
+        for pid in servers_of(names[end]):
+            os.kill(pid, signal.SIGKILL)
+    harness.wait_for(lambda: not any(servers_of(names[end]) for end in "sa"), "the servers to end")
+    return before, time.time_ns()
 
 
 def all_records(recorder, told, seconds=30):
@@ -163,7 +180,7 @@ def main():
             began = time.monotonic()
             serve(names, folder, path)
             run_clients(names, folder, path, plans)
-            stop_servers(names)
+            stopped = stop_servers(names)
             print(f"traffic took {time.monotonic() - began:.1f} s", flush=True)
             listed = {end: sh("ip", "netns", "exec", names[end], "conntrack", "-L", "-o", "id") for end in "ra"}
             # Ends every lease at once instead of after two minutes.
@@ -171,9 +188,9 @@ def main():
                 sh("ip", "netns", "exec", names[end], "conntrack", "-F")
             for tracker in trackers.values():
                 tracker.stop()
-            told = Truth(path, {end: tracker.path for end, tracker in trackers.items()}, listed, namespaces, plans)
+            told = Truth(path, {end: tracker.path for end, tracker in trackers.items()}, listed, namespaces, plans, stopped)
             records = all_records(recorder, told)
-        good = compare(told, records)
+        good = compare(told, records, truth_of_datagrams.compare)
         print(f"took {time.monotonic() - began:.1f} s with the comparison")
     return 0 if good else 1
 

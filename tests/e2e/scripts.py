@@ -62,15 +62,14 @@ class Writer:
         self.port += 1
         return f"bind {ip if kind < 0.9 else {'4': '0.0.0.0'}.get(family, '::')} {self.port};"
 
-    def good_place(self, family):
-        """Address and port of somebody who answers."""
-        version = "6" if family == "6" else "4"
+    def places(self, version):
+        """Addresses and ports of those who answer."""
         places = [(SERVER[version], port) for port in (KEEPING, RANDOM, PLAIN, SELF, PASSING, IDLE, SHUTTING, DUAL)]
         places += [(ROUTER_DNAT[version], port) for port in (KEEPING, RANDOM, PLAIN)]
         if self.name == "a":
             places += [(SERVER[version], OWN), (SERVER[version], OWN), (OWN_DNAT[version], PLAIN)]
             places.append(("::1" if version == "6" else "127.0.0.1", LOCAL))
-        return self.chance.choice(places)
+        return places
 
     def tail(self, passed):
         """What both ends do once they are connected, and which of them resets. `passed`: in a process that must not end."""
@@ -112,7 +111,7 @@ class Writer:
 
     def connection(self):
         family = self.family()
-        ip, port = self.good_place(family)
+        ip, port = self.chance.choice(self.places("6" if family == "6" else "4"))
         sharing = self.chance.choice([None] * 4 + ["fork keep", "fork leave", "pass", "pass before", "fork keep before"])
         passed = sharing in ("pass", "pass before")
         if port in (IDLE, SHUTTING):
@@ -140,6 +139,41 @@ class Writer:
             return f"fork leave;exec {self.chance.randrange(PROGRAMS)} keep;{text}"
         return f"fork leave;{text}" if must or kind < 0.5 else text
 
+    def packets(self, place, waits=True):
+        """A few packets to that place ("-" when connected), each answer taken."""
+        parts = []
+        for _ in range(self.chance.choice([1, 1, 2, 5])):
+            answer = self.chance.choice([0, 1, 100, 1400]) if waits else 0
+            parts.append(f"to {place} {self.chance.choice([0, 1, 100, 1300])} {answer}" + (";from" if answer else ""))
+        return ";".join(parts)
+
+    def datagrams(self):
+        """A UDP socket: connected to one peer, or with packets to several."""
+        family = self.family()
+        ends = ["close", "close", "close", "kill", "exit", f"exec {self.chance.randrange(PROGRAMS)} cloexec", f"exec {self.chance.randrange(PROGRAMS)} keep;close"]
+        end = self.chance.choice(ends)
+        source = self.source(family, False).replace(" late", "")
+        start = f"{sock(family).removesuffix(';')} udp;{source}"
+        places = [(ip, port) for ip, port in self.places("6" if family == "6" else "4") if port in (KEEPING, RANDOM, OWN, PLAIN, SELF, DUAL)]
+        version = "6" if family == "6" else "4"
+        kind = self.chance.random()
+        if kind < 0.08:
+            text = f"{start}conn {written(family, SERVER[version])} {CLOSED};to - 0 9 0;readable 100;from;{end}"  # the kernel limits how often it says so
+        elif kind < 0.12:
+            text = f"{start}conn {written(family, SERVER[version])} {UNREACHABLE};to - 0 9 0;{end}"
+        elif kind < 0.16:
+            text = f"{start}to {written(family, SERVER[version])} {self.chance.choice([CLOSED, SILENT])} 9 0;{end}"
+        elif kind < 0.5:
+            ip, port = self.chance.choice(places)
+            sharing = self.chance.choice([""] * 3 + ["fork keep;", "fork leave;", "pass;"]) if end == "close" else ""
+            text = f"{start}conn {written(family, ip)} {port};{self.packets('- 0')};{sharing}{self.packets('- 0')};{end}"
+        else:
+            chosen = self.chance.sample(places, self.chance.choice([1, 1, 2, 3]))
+            parts = [self.packets(f"{written(family, ip)} {port}") for ip, port in chosen]
+            sharing = self.chance.choice([""] * 3 + ["fork keep;", "fork leave;", "pass;"]) if end == "close" else ""
+            text = f"{start}{sharing}{';'.join(parts)};{end}"
+        return Plan(self.process(text, self.ends_process(text)))
+
     def failure(self):
         family = self.family()
         version = "6" if family == "6" else "4"
@@ -165,7 +199,8 @@ class Writer:
 
 
 def write(name, count, chance: random.Random):
-    """`count` plans for the clients of namespace `name`; one in ten fails to connect, eight run out of time."""
+    """`count` plans for the clients of namespace `name`; three in ten are UDP, one in ten fails to connect, eight run out of time."""
     writer = Writer(name, chance)
-    plans = [writer.failure() if chance.random() < 0.1 else writer.connection() for _ in range(count - 8)]
+    kinds = chance.choices([writer.datagrams, writer.failure, writer.connection], [30, 10, 60], k=count - 8)
+    plans = [kind() for kind in kinds]
     return plans + [writer.timeout() for _ in range(8)]

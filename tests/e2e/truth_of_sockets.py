@@ -8,6 +8,7 @@ import time
 
 import scripts
 
+TCP, UDP = 6, 17
 MS = 1_000_000
 COOKIE_MASK = (1 << 44) - 1   # of a conn's second half; above it is which connection of the socket
 CLOCK_SLACK = 50_000         # ns: the record's time comes from boot time and the offset of that moment
@@ -38,7 +39,7 @@ class Translation:
     """The beginning or the end of a conntrack entry."""
 
     def __init__(self, event):
-        self.event, self.id, self.raw = event["event"], event["id"], event
+        self.event, self.proto, self.id, self.raw = event["event"], event["proto"], event["id"], event
         (self.asked_by, self.asked_for), (self.answered_by, self.external) = [[tuple(end) for end in event[name]] for name in ("original", "reply")]
         self.time = event["time"] or (event["start"] if self.event == "new" else event["stop"])
 
@@ -60,9 +61,10 @@ class Attempt:
 
 
 class Truth:
-    def __init__(self, path, trackers, listed, namespaces, plans):
-        """`path`: what the programs wrote; `trackers`: of conntrack_events.py, by namespace; `listed`: of `conntrack -L` at the end."""
-        self.listed, self.plans, self.namespaces = listed, plans, namespaces
+    def __init__(self, path, trackers, listed, namespaces, plans, stopped):
+        """`path`: what the programs wrote; `trackers`: of conntrack_events.py, by namespace; `listed`: of `conntrack -L` at the end; `stopped`:
+        between which moments the servers were killed."""
+        self.listed, self.plans, self.namespaces, self.stopped = listed, plans, namespaces, stopped
         self.end_of_netns = {inode: end for end, inode in namespaces.items()}
         self.boot_offset = time.clock_gettime_ns(time.CLOCK_REALTIME) - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
         lines = [json.loads(line) for line in path.read_text().splitlines()]
@@ -75,7 +77,7 @@ class Truth:
                 self.deaths[line["pid"]] = line["after"]
             elif line["op"] == "accept":
                 self.accepts[line["cookie"]] = line
-            elif line["op"] == "listen":
+            elif line["op"] in ("listen", "bound"):
                 self.listens[line["cookie"]] = line
             else:
                 self.calls[line.get("closed") or line["cookie"]].append(line)
@@ -89,6 +91,8 @@ class Truth:
         calls = self.calls[cookie]
         starts = [at for at, call in enumerate(calls) if call["op"] == "conn"]
         maker = next((call for call in calls if call["op"] == "sock"), None)
+        if maker is None or "udp" in maker:
+            return
         for number, at in enumerate(starts):
             until = starts[number + 1] if number + 1 < len(starts) else len(calls)
             yield Attempt(calls[at], calls[at + 1 : until], maker, self.plans[calls[at]["n"]][1])
@@ -109,21 +113,21 @@ class Truth:
         """The earliest that is not before the moment: a tuple may be used again later."""
         return min((one for one in candidates if time_of(one) >= moment), key=time_of, default=None)
 
-    def entry_of(self, begun, conn):
+    def entry_of(self, begun, conn, late=0):
         """The youngest of these entries that began before the call was over and was still there when it began; conntrack keeps an entry
         for a while after a connection, and a next one of the same tuple may go on with it."""
-        one = max((one for one in begun if one.time <= conn["after"]), key=lambda one: one.time, default=None)
+        one = max((one for one in begun if one.time <= conn["after"] + late), key=lambda one: one.time, default=None)
         return None if one is None or self.ends.get((one.id, one.time), conn["before"]) < conn["before"] else one
 
     def join(self):
         """Finds each attempt's translations and the socket that the server accepted, by the tuples alone."""
-        tracked = collections.defaultdict(list)
+        tracked = self.tracked = collections.defaultdict(list)
         self.ends = {}  # of the entry with that id and beginning
         for end, translations in self.translations.items():
             living = {}
             for one in translations:
                 if one.event == "new":
-                    tracked[end, one.asked_by, one.asked_for].append(one)
+                    tracked[end, one.proto, one.asked_by, one.asked_for].append(one)
                     living[one.id] = one
                 elif one.id in living:
                     self.ends[one.id, living.pop(one.id).time] = one.time
@@ -133,7 +137,7 @@ class Truth:
         for attempt in self.attempts:
             ends, begun = (attempt.local, attempt.asked), attempt.conn["before"]
             for end, name in ((self.end_of(attempt.conn), "own"), ("r", "routed")):
-                one = self.entry_of(tracked.get((end, *ends), ()), attempt.conn)
+                one = self.entry_of(tracked.get((end, TCP, *ends), ()), attempt.conn)
                 setattr(attempt, name, one)
                 if one:
                     ends = one.external, one.answered_by
@@ -145,7 +149,8 @@ class Truth:
         found = collections.Counter(record["kind"] for record in records if record.get("netns") in self.end_of_netns)
         good = sum(not attempt.failed for attempt in self.attempts)
         leases = sum(one.event == "new" and one.translated for ones in self.translations.values() for one in ones)
-        return found["close"] >= 2 * good and found["failed"] >= len(self.attempts) - good and found["nat_close"] >= leases
+        flows = {record["conn"] for record in records if record["kind"] == "open" and record["proto"] == "udp" and record.get("netns") in self.end_of_netns}
+        return found["close"] >= 2 * good + len(flows) and found["failed"] >= len(self.attempts) - good and found["nat_close"] >= leases
 
 
 class Comparison:
@@ -157,7 +162,7 @@ class Comparison:
         self.all = records
         self.of_socket = collections.defaultdict(list)
         for record in self.records:
-            if record["vantage"] == "socket" and "conn" in record:
+            if record["vantage"] == "socket" and "conn" in record and (record["proto"] == "tcp" or record["kind"] in ("listen", "used_by")):
                 self.of_socket[int(record["conn"][16:], 16) & COOKIE_MASK].append(record)
         self.processes = {(record["pid"], record["process_start"]) for record in records if record["kind"] == "process"}
         self.left = {id(record) for record in self.records if record["vantage"] == "socket"}
@@ -177,6 +182,19 @@ class Comparison:
                  and conns.index(record["conn"]) == index]
         self.left.difference_update(map(id, found))
         return sorted(found, key=lambda record: record["time"])
+
+    def accept_listen(self, found, line, *story):
+        """A listener has its beginning and its end."""
+        found = sorted(found, key=lambda record: "end" in record)
+        if not self.check(["end" in record for record in found] == [False, True], "a listener has its beginning and its end", *found, line, *story):
+            return
+        for record in found:
+            self.check((record.get("dst.ip"), record.get("dst.port")) == plain(line["local"]), "listen: address and port", record, line, *story)
+            # Whoever began it, as what runs when the record is written: joining by time says the same.
+            last = nanoseconds(record["time"]) + SETTLE_SLACK if "end" in record else line["after"]  # an exec may be what ends it
+            self.owner(record, line["pid"], line["before"], last, "listen", line, *story)
+        self.check(found[0].get("process_start") == found[1].get("process_start"), "listen: the same process at its end", *found, line, *story)
+        self.within(found[0], "time", line["before"], line["after"], "listen", line, *story)
 
     def within(self, record, field, first, last, what, *story):
         moment = nanoseconds(record[field])
@@ -219,7 +237,7 @@ class Comparison:
         """used_by: each process but `skip` that sent or received while the connection was there, once, in order."""
         wanted = {}
         for call in calls:
-            if call["op"] in ("send", "recv", "eof") and call["pid"] not in skip:
+            if call["op"] in ("accept", "send", "recv", "eof") and call["pid"] not in skip:
                 wanted.setdefault(call["pid"], call)
         found = collections.Counter(record["pid"] for record in records)
         for pid, call in wanted.items():
@@ -330,7 +348,6 @@ def compare_server(c, attempt, story):
     covered = c.truth.end_of(listener) in c.truth.translations
     opens, closes, uses = (c.take(cookie, kind, "in") for kind in ("open", "close", "used_by"))
     c.check(len(opens) == 1, "exactly one open, in", *opens, *story)
-    users = [call for call in calls if call["op"] in ("send", "recv", "eof")]
     end = compare_closes(c, closes, "in", attempt, calls, attempt.calls, "close in", story)
     for record in opens + closes:
         what = record["kind"] + " in"
@@ -340,31 +357,21 @@ def compare_server(c, attempt, story):
         c.within(record, "time", conn["before"], accepted["after"], "open in", *story)
         c.owner(record, listener["pid"], listener["before"], listener["after"], "open in", *story)
         c.check(record["role"] == "listener", "open in: role", record, *story)
-    if not users:
-        users = [call for call in calls if call["op"] == "close"][-1:]  # nobody sent or received: who closes it accepted it
-    first = users[0] if users else None
-    skip = {listener["pid"]} if first and first["pid"] == listener["pid"] else set()
-    unclear = first is None or end is not None and first["after"] > end and attempt.plan.resets == "client"
+    # Who takes it from the listener accepts it, unless that is the listener itself.
+    alone = accepted["pid"] == listener["pid"]
+    over = end is not None and end < accepted["before"]  # by then the kernel had ended it
     for record in closes:
-        if first and not unclear:
-            c.owner(record, first["pid"], first["before"], max(first["after"], end or 0), "close in", *story)
-            c.check(record["role"] == "acceptor", "close in: role", record, *story)
-    if first and first["op"] == "close":
-        wanted = [first["pid"]] if first["pid"] not in skip else []
-        c.check([record["pid"] for record in uses] == wanted or unclear and not uses, "in: who closed it unused accepted it", f"should be {wanted}", *uses, *story)
-    else:
-        c.uses(cookie, uses, calls, skip, "acceptor", end, "in", *story)
+        if over:
+            c.owner(record, listener["pid"], listener["before"], listener["after"], "close in", *story)
+        elif end is None or end > accepted["after"]:
+            c.owner(record, accepted["pid"], accepted["before"], end or accepted["after"], "close in", *story)
+            c.check(record["role"] in (("listener", "acceptor") if alone else ("acceptor",)), "close in: role", record, *story)
+    c.uses(cookie, uses, [accepted, *calls], {listener["pid"]} if alone else set(), "acceptor", end, "in", *story)
 
 
 def compare_listeners(c):
     for cookie, line in c.truth.listens.items():
-        found = sorted(c.take(cookie, "listen", "in"), key=lambda record: "end" in record)
-        if not c.check(["end" in record for record in found] == [False, True], "a listener has its beginning and its end", *found, line):
-            continue
-        for record in found:
-            c.check((record["dst.ip"], record["dst.port"]) == plain(line["local"]), "listen: address and port", record, line)
-            c.owner(record, line["pid"], line["before"], line["after"], "listen", line)
-        c.within(found[0], "time", line["before"], line["after"], "listen", line)
+        c.accept_listen(c.take(cookie, "listen", "in"), line)
 
 
 def compare_leases(c):
@@ -387,6 +394,7 @@ def compare_leases(c):
             of_lease[kind, netns, one.id].remove(record)
             moment = nanoseconds(record["time"])
             c.check(moment == one.time, f"{kind}: time", record, one.raw)
+            c.check(record["proto"] == {TCP: "tcp", UDP: "udp"}[one.proto], f"{kind}: protocol", record, one.raw)
             if kind == "nat_open":
                 conns[netns, one.id, lease_tuple(record)] = record["conn"]
             else:
@@ -412,8 +420,8 @@ def compare_joined(c, attempt, story):
     c.check((plain(attempt.accepted["peer"]), plain(attempt.accepted["local"])) == (attempt.external, attempt.real), "the test itself: conntrack and getpeername agree", *story)
 
 
-def compare(truth, records):
-    """Prints what differs, the first of each kind with its whole story; True when nothing does."""
+def compare(truth, records, further):
+    """`further`: compares what is not TCP. Prints what differs, the first of each kind with its whole story; True when nothing does."""
     c = Comparison(truth, records)
     index_of = collections.Counter()
     accepted = collections.Counter()
@@ -436,6 +444,7 @@ def compare(truth, records):
     c.check(set(accepted) == set(truth.accepts), "the test itself: each accepted socket has a client", *[truth.accepts[one] for one in list(set(truth.accepts) - set(accepted))[:3]])
     compare_listeners(c)
     compare_leases(c)
+    further(c)
     beyond = [record for record in c.records if id(record) in c.left]
     c.check(not beyond, "no record beyond what was done", *beyond[:3])
     c.check(c.late <= NAT_LATE_SHARE_MAX * c.opens, "few opens miss their translation", f"{c.late} of {c.opens}")

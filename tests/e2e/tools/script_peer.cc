@@ -1,203 +1,49 @@
 // The programs of the randomised truth test. Each runs scripts of socket calls and writes for every call what it knows of it as a
 // line of JSON: the socket's cookie, its own pid, CLOCK_REALTIME before and after, errno, getsockname and getpeername.
-//   script_peer run OUT SCRIPTS WORKERS FOLDER                   runs SCRIPTS, lines of "NUMBER SCRIPT"; FOLDER has programs to
-//   exec script_peer serve OUT FOLDER WORKERS MANNER IP PORT [IP PORT]…
-//       WORKERS 0: the listener accepts itself. MANNER header: the client's first bytes are the script to run; pass: likewise, by
-//       another process that gets the descriptor at once; idle: nothing is expected, "eof;close" is run; shut: "close".
-//   script_peer go OUT FOLDER NUMBER FD PARTNER SCRIPT           goes on with SCRIPT after an exec
+//
+// - script_peer run OUT SCRIPTS WORKERS FOLDER: runs SCRIPTS, lines of "NUMBER SCRIPT"; FOLDER has programs to exec
+// - script_peer serve OUT FOLDER WORKERS MANNER IP PORT [IP PORT]…: WORKERS 0: the listener accepts itself. MANNER header: the
+//   client's first bytes are the script to run; pass: likewise, by another process that gets the descriptor at once; idle: nothing
+//   is expected, "eof;close" is run; shut: "close"
+// - script_peer datagrams OUT FOLDER WORKERS IP PORT [IP PORT]…: UDP; answers with as many bytes as a packet asks for
+// - script_peer go OUT FOLDER NUMBER FD PARTNER SCRIPT: goes on with SCRIPT after an exec
+//
 // Calls in a script are parted by ';', their words by ' '; a script within a script has ',' and '~' for them:
-//   sock 4|6                a TCP socket
-//   bind IP PORT [late]     late: IP_BIND_ADDRESS_NO_PORT
-//   conn IP PORT [MS]       with MS: non-blocking, given up after so long
-//   syncnt N                TCP_SYNCNT
-//   hdr SCRIPT, send N, recv N, eof, readable, shut wr|rdwr, linger, close, disconnect
-//   user UID                setuid
-//   fork keep|leave         a child does the rest; the parent keeps its descriptor until the child has ended, or closes it before
-//   pass                    another process gets the descriptor (SCM_RIGHTS) and does the rest
-//   exec N keep|cloexec     program N of FOLDER does the rest, or only sees its descriptor closed
-//   serve                   runs the script that stands in the header that is read now
-//   kill, exit              end of the process, with open descriptors
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
-#include <linux/sock_diag.h>
-#include <netinet/in.h>
+//
+// - sock 4|6 [udp]
+// - bind IP PORT [late], late: IP_BIND_ADDRESS_NO_PORT
+// - conn IP PORT [MS], with MS: non-blocking, given up after so long
+// - to IP|- PORT N REPLY: sends a packet with N bytes of filling to the address or the connected peer, and asks for REPLY bytes
+// - from: receives a packet
+// - syncnt N: TCP_SYNCNT
+// - hdr SCRIPT, send N, recv N, eof, readable [MS], shut wr|rdwr, linger, close, disconnect
+// - user UID: setuid
+// - fork keep|leave: a child does the rest; the parent keeps its descriptor until the child has ended, or closes it before
+// - pass: another process gets the descriptor (SCM_RIGHTS) and does the rest
+// - exec N keep|cloexec: program N of FOLDER does the rest, or only sees its descriptor closed
+// - serve: runs the script that stands in the header that is read now
+// - kill, exit: end of the process, with open descriptors
+
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
-#include <charconv>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <fstream>
-#include <string>
-#include <string_view>
-#include <vector>
+
+#include "peer_datagrams.h"
+#include "peer_notes.h"
+
+using namespace peer;  // NOLINT: the program's own words
 
 namespace {
 
 constexpr int kHeaderBytes = 512;
 
-std::string out_path;
 std::string folder;
-int out = -1;
 int partner = -1;  // takes descriptors and scripts
-
-[[noreturn]] void die(const std::string& what) {
-  std::perror(("script_peer: " + what).c_str());
-  std::exit(1);
-}
-
-template <typename T = int>
-T number(std::string_view text) {
-  T value = 0;
-  if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc{}) die("number " + std::string(text));
-  return value;
-}
-
-std::vector<std::string> split(std::string_view text, char by) {
-  std::vector<std::string> parts;
-  while (!text.empty()) {
-    const size_t at = std::min(text.find(by), text.size());
-    parts.emplace_back(text.substr(0, at));
-    text.remove_prefix(std::min(at + 1, text.size()));
-  }
-  return parts;
-}
-
-uint64_t now() {
-  timespec time{};
-  clock_gettime(CLOCK_REALTIME, &time);
-  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
-}
-
-// One write, so that lines of many processes never mix.
-void say(const std::string& fields) {
-  const std::string line = "{" + fields + "}\n";
-  if (write(out, line.data(), line.size()) != static_cast<ssize_t>(line.size())) die("write");
-}
-
-std::string item(const char* name, uint64_t value) {
-  return ",\"" + std::string(name) + "\":" + std::to_string(value);
-}
-
-// Field 22 of /proc/self/stat.
-uint64_t start_ticks() {
-  std::array<char, 4096> text{};
-  const int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-  if (fd < 0 || read(fd, text.data(), text.size() - 1) <= 0) die("/proc/self/stat");
-  close(fd);
-  const char* at = std::strrchr(text.data(), ')') + 1;
-  for (int field = 3; field < 22; ++field) at = std::strchr(at + 1, ' ');
-  return number<uint64_t>(at + 1);
-}
-
-void say_who_i_am() {
-  std::array<char, 4096> exe{};
-  struct stat netns{};
-  if (readlink("/proc/self/exe", exe.data(), exe.size() - 1) < 0 || stat("/proc/self/ns/net", &netns) != 0) die("/proc/self");
-  say("\"op\":\"me\"" + item("pid", getpid()) + item("ppid", getppid()) + item("ticks", start_ticks()) + item("uid", getuid()) +
-      item("netns", netns.st_ino) + item("after", now()) + ",\"exe\":\"" + exe.data() + "\"");
-}
-
-struct Address {
-  sockaddr_storage raw{};
-  socklen_t length = sizeof(sockaddr_storage);
-  sockaddr* get() { return reinterpret_cast<sockaddr*>(&raw); }
-};
-
-Address make_address(const std::string& ip, int port) {
-  Address address;
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.raw);
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.raw);
-  if (inet_pton(AF_INET, ip.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(static_cast<uint16_t>(port));
-    address.length = sizeof *v4;
-  } else if (inet_pton(AF_INET6, ip.c_str(), &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(static_cast<uint16_t>(port));
-    address.length = sizeof *v6;
-  } else {
-    die("address " + ip);
-  }
-  return address;
-}
-
-std::string json_end(const char* name, int family, const void* ip, uint16_t port) {
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  inet_ntop(family, ip, text.data(), text.size());
-  return ",\"" + std::string(name) + "\":[\"" + text.data() + "\"," + std::to_string(ntohs(port)) + "]";
-}
-
-std::string json_address(const char* name, const Address& address) {
-  if (address.raw.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address.raw);
-    return json_end(name, AF_INET, &v4.sin_addr, v4.sin_port);
-  }
-  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address.raw);
-  return json_end(name, AF_INET6, &v6.sin6_addr, v6.sin6_port);
-}
-
-uint64_t cookie_of(int fd) {
-  uint64_t cookie = 0;
-  socklen_t length = sizeof cookie;
-  if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) != 0) die("SO_COOKIE");
-  return cookie;
-}
-
-// Copies the address to `ip` and returns the port, both in network order.
-uint16_t put_end(const Address& address, void* ip) {
-  if (address.raw.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address.raw);
-    std::memcpy(ip, &v4.sin_addr, 4);
-    return v4.sin_port;
-  }
-  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address.raw);
-  std::memcpy(ip, &v6.sin6_addr, 16);
-  return v6.sin6_port;
-}
-
-// What the kernel's sock_diag says of the socket with that cookie: ends, user, state.
-std::string diagnose(int fd) {
-  static const int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-  Address local;
-  Address remote;
-  if (getsockname(fd, local.get(), &local.length) != 0 || getpeername(fd, remote.get(), &remote.length) != 0) return "";
-  struct {
-    nlmsghdr header;
-    inet_diag_req_v2 request;
-  } ask{};
-  ask.header = {sizeof ask, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 0, 0};
-  ask.request.sdiag_family = static_cast<uint8_t>(local.raw.ss_family);
-  ask.request.sdiag_protocol = IPPROTO_TCP;
-  ask.request.idiag_states = ~0U;
-  inet_diag_sockid& id = ask.request.id;
-  id.idiag_sport = put_end(local, id.idiag_src);
-  id.idiag_dport = put_end(remote, id.idiag_dst);
-  const uint64_t cookie = cookie_of(fd);
-  id.idiag_cookie[0] = static_cast<uint32_t>(cookie);
-  id.idiag_cookie[1] = static_cast<uint32_t>(cookie >> 32);
-  alignas(8) std::array<char, 4096> answer{};
-  if (send(netlink, &ask, sizeof ask, 0) < 0 || recv(netlink, answer.data(), answer.size(), 0) <= 0) die("sock_diag");
-  const auto* header = reinterpret_cast<const nlmsghdr*>(answer.data());
-  if (header->nlmsg_type != SOCK_DIAG_BY_FAMILY) return "";  // gone in the meantime
-  const auto* found = static_cast<const inet_diag_msg*>(NLMSG_DATA(header));
-  return ",\"diag\":{\"uid\":" + std::to_string(found->idiag_uid) + item("state", found->idiag_state) +
-         json_end("local", found->idiag_family, found->id.idiag_src, found->id.idiag_sport) +
-         json_end("peer", found->idiag_family, found->id.idiag_dst, found->id.idiag_dport) + "}";
-}
 
 void serve_header(int fd);
 
@@ -236,9 +82,10 @@ class Script {
     const std::string& name = words[0];
     const uint64_t before = now();
     if (name == "sock") {
-      fd_ = socket(words[1] == "4" ? AF_INET : AF_INET6, SOCK_STREAM, 0);
+      const bool datagrams = words.size() > 2;
+      fd_ = socket(words[1] == "4" ? AF_INET : AF_INET6, datagrams ? SOCK_DGRAM : SOCK_STREAM, 0);
       if (fd_ < 0) die("socket");
-      note("sock", before, 0);
+      note("sock", before, 0, datagrams ? ",\"udp\":1" : "");
     } else if (name == "bind") {
       bind_to(words, before);
     } else if (name == "conn") {
@@ -256,9 +103,18 @@ class Script {
       receive(number<size_t>(words[1]), "recv");
     } else if (name == "eof") {
       receive(SIZE_MAX, "eof");
+    } else if (name == "to") {
+      const std::string text = number_ + ";" + words[4] + ";" + std::string(number<size_t>(words[3]), 'x');
+      Address to = words[1] == "-" ? Address() : make_address(words[1], number(words[2]));
+      const ssize_t sent = sendto(fd_, text.data(), text.size(), MSG_NOSIGNAL, words[1] == "-" ? nullptr : to.get(),
+                                  words[1] == "-" ? 0 : to.length);
+      const int error = sent < 0 ? errno : 0;
+      note("to", before, error, item("bytes", text.size()) + local() + (words[1] == "-" ? "" : json_address("peer", to)));
+    } else if (name == "from") {
+      receive_datagram();
     } else if (name == "readable") {
       pollfd wait{fd_, POLLIN, 0};
-      poll(&wait, 1, 20'000);
+      poll(&wait, 1, words.size() > 1 ? number(words[1]) : 20'000);
     } else if (name == "shut") {
       note("shut", before, shutdown(fd_, words[1] == "wr" ? SHUT_WR : SHUT_RDWR) == 0 ? 0 : errno);
     } else if (name == "syncnt") {
@@ -344,6 +200,18 @@ class Script {
       total += static_cast<size_t>(got);
     }
     note(operation, before, error, item("bytes", total));
+  }
+
+  // Waits for one; not for long, for translation may drop one.
+  void receive_datagram() {
+    pollfd wait{fd_, POLLIN, 0};
+    poll(&wait, 1, 500);
+    std::array<char, 65536> buffer{};
+    Address from;
+    const uint64_t before = now();
+    const ssize_t got = recvfrom(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT, from.get(), &from.length);
+    note("from", before, got < 0 ? errno : 0,
+         got < 0 ? "" : item("bytes", static_cast<uint64_t>(got)) + json_address("peer", from));
   }
 
   void close_socket() {
@@ -557,6 +425,7 @@ int main(int argc, char** argv) {
     return run(argv[3], number(argv[4]));
   }
   folder = argv[3];
+  if (mode == "datagrams") return serve_datagrams(number(argv[4]), argv + 5, argc - 5);
   if (mode == "serve") return serve(number(argv[4]), argv[5], argv + 6, argc - 6);
   if (mode == "go" && argc == 8) {
     say_who_i_am();
