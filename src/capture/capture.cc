@@ -69,9 +69,10 @@ class RunningCapture final : public Capture {
     network_ = std::make_unique<NetworkWatcher>(*operations_, host_boot, nat_, leases, addresses, clock_);
     network_->start();
     load_programs(mounts);
+    report_privileges();
     Stream& sockets = open_stream("socket", "tcp udp process", programs_ ? "bpf sockops cgroup_skb tracepoints" : "nothing");
-    reader_ = std::make_unique<Reader>(ReaderOptions{host_boot, options_.with_cmdline, options_.udp_idle_ns, mounts}, *operations_, programs_.get(), nat_,
-                                       sockets, clock_);
+    reader_ = std::make_unique<Reader>(ReaderOptions{host_boot, options_.with_cmdline, options_.udp_idle_ns, mounts}, *operations_,
+                                       programs_.get(), nat_, sockets, clock_);
     for (const std::string& missing : reader_->take_snapshot())
       add_report({"What was there before", CaptureState::kWarn, "bpf iterators", missing});
     reader_->start();
@@ -92,7 +93,10 @@ class RunningCapture final : public Capture {
   [[nodiscard]] CaptureReport report() const override {
     const std::lock_guard lock(report_mutex_);
     CaptureReport report = report_;
-    if (reader_->programs_detached())
+    if (operations_->lost()) {
+      report.push_back({"Privileges", CaptureState::kOff, "helper",
+                        "The privileged helper is gone: nothing is captured until capture is started again."});
+    } else if (reader_->programs_detached())
       report.push_back({"Kernel programs", CaptureState::kWarn, "bpf", "Somebody detached a program; restart portbook."});
     for (Capability& capability : network_->report()) report.push_back(std::move(capability));
     const bool synchronised = reader_->clock_synchronised();
@@ -101,6 +105,8 @@ class RunningCapture final : public Capture {
          synchronised ? "Synchronised." : "The clock is not synchronised: times carry no error bound. Run an NTP client."});
     return report;
   }
+
+  [[nodiscard]] bool lost() const override { return operations_->lost(); }
 
   [[nodiscard]] CaptureStatistics statistics() const override {
     CaptureStatistics statistics;
@@ -214,6 +220,18 @@ class RunningCapture final : public Capture {
     add_report({"Never seen", CaptureState::kOff, "",
                 "Raw and packet sockets, XDP, ICMP; connects that fail before a packet leaves (no route); inbound handshakes "
                 "that are never finished."});
+  }
+
+  // Who reads and parses, and who has the rights that this needs.
+  void report_privileges() {
+    const std::string helper = operations_->carried_out_by();
+    if (helper.empty() || options_.confined.empty()) {
+      add_report({"Privileges", CaptureState::kWarn, "",
+                  "Capture reads and parses in a process that keeps all the rights it was started with."});
+    } else {
+      add_report({"Privileges", CaptureState::kOk, "helper, seccomp, landlock",
+                  fmt::format("Capture runs as {}; beside it {}.", options_.confined, helper)});
+    }
   }
 
   Record book_record(Kind kind, std::string_view about) {

@@ -33,6 +33,7 @@ struct CaptureOptions {
   ProgramOptions programs;
   // What needs privilege; null: done in this process, with its own rights.
   std::unique_ptr<Operations> operations;
+  std::string confined;  // what this process was confined to, in words, for the report; empty: not
 };
 
 // Thread-safe. Runs its own threads until stop() or destruction.
@@ -51,6 +52,8 @@ class Capture {
   // What is captured by what means, and what is not and why. A copy; the state may change while capture runs.
   [[nodiscard]] virtual CaptureReport report() const = 0;
   [[nodiscard]] virtual CaptureStatistics statistics() const = 0;
+  // Whoever carried out what needs privilege is gone, and the programs with it: stop, and start anew.
+  [[nodiscard]] virtual bool lost() const = 0;
 };
 
 }  // namespace portbook

@@ -339,6 +339,11 @@ void Reader::second() {
   processes_.forget_old(now);
   process_count_.store(processes_.count(), std::memory_order_relaxed);
   if (programs_ == nullptr) return;
+  // Its end detaches the programs.
+  if (operations_.lost() && !detached_.exchange(true)) {
+    write_gap({0, now - 2 * kNsPerSecond, now}, "the privileged helper is gone; nothing is captured until capture begins anew",
+              false);
+  }
   // What a sweep finds must have somewhere to go.
   if (!stream_.crowded()) sweep_what_is_due(now);
   if (now >= next_check_) {

@@ -35,7 +35,7 @@ void print(const portbook::Batch& batch) {
 }
 
 // Forks the helper and becomes a process that may do no more than the agent may.
-std::unique_ptr<portbook::Operations> go_apart() {
+std::unique_ptr<portbook::Operations> go_apart(std::string& confined_to) {
   auto helper = portbook::start_helper();
   auto user = portbook::agent_user();
   if (!helper.has_value() || !user.has_value()) std::exit(1);
@@ -47,10 +47,9 @@ std::unique_ptr<portbook::Operations> go_apart() {
     fmt::print(stderr, "{}\n", confined.error().message);
     std::exit(1);
   }
-  fmt::print(stderr, "agent: {}\n", confined->to_text());
-  auto operations = portbook::make_remote_operations(std::move(helper->socket));
-  fmt::print(stderr, "privilege: {}\n", operations->carried_out_by());
-  return operations;
+  confined_to = confined->to_text();
+  fmt::print(stderr, "helper {}\n", helper->pid);
+  return portbook::make_remote_operations(std::move(helper->socket));
 }
 
 }  // namespace
@@ -72,7 +71,7 @@ int main(int argc, char** argv) {
     std::from_chars(idle_ms, idle_ms + std::strlen(idle_ms), milliseconds);
     options.udp_idle_ns = milliseconds * portbook::kNsPerMs;
   }
-  if (std::getenv("CAPTURE_DUMP_APART") != nullptr) options.operations = go_apart();
+  if (std::getenv("CAPTURE_DUMP_APART") != nullptr) options.operations = go_apart(options.confined);
   options.host = "test";
   options.version = "test";
   const bool quiet = std::getenv("CAPTURE_DUMP_QUIET") != nullptr;

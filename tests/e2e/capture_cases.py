@@ -4,6 +4,7 @@ are too small, rights and kernel features that are missing. Each case is one run
 import collections
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -290,6 +291,21 @@ def case_without_privilege():
     assert "off  TCP connections: Nothing is captured" in dump.log and "not permitted" in dump.log, dump.log
     standing = [gap for gap in dump.of("gap") if "end" not in gap]
     assert standing and "not captured" in standing[0]["cause"], standing
+
+
+def case_helper_gone():
+    with Dump(before=["env", "CAPTURE_DUMP_APART=1"]) as dump:
+        helper = int(re.search(r"^helper (\d+)$", dump.text(dump.err), re.M).group(1))
+        with open(f"/proc/{helper}/status", encoding="ascii") as file:
+            status = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
+        assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2" and status["CapBnd"] == "0" * 16, status
+        assert status["Uid"].split()[0] != "0" and status["CapEff"] == status["CapPrm"], status
+        os.kill(helper, signal.SIGKILL)
+        # The stream goes on by itself: the gap comes within a second or two.
+        harness.wait_for(lambda: "privileged helper is gone" in dump.text(dump.out), "the gap")
+    assert dump.code == 0, dump.log
+    gaps = [gap for gap in dump.of("gap") if "end" not in gap]
+    assert gaps and "privileged helper is gone" in gaps[0]["cause"], gaps
 
 
 def case_without_btf():
