@@ -1,4 +1,4 @@
-// portbook export: the book in the form that independent tools read.
+// portbook export: evidence of an answer, or the book in the form that independent tools read.
 #include "book/export.h"
 
 #include <fmt/format.h>
@@ -7,18 +7,19 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/evidence.h"
 
 namespace portbook {
 
 namespace {
 
 struct Options {
-  BookPlace place;
+  EvidenceOptions evidence;
   std::string target;
 };
 
 int export_book(const Options& options) {
-  const auto snapshot = open_snapshot(options.place.folder());
+  const auto snapshot = open_snapshot(options.evidence.place.folder());
   if (!snapshot) return report(snapshot.error());
   std::function<void(uint64_t, uint64_t)> progress;
   if (isatty(STDERR_FILENO) != 0)
@@ -34,14 +35,33 @@ int export_book(const Options& options) {
 
 void add_export(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
-  auto* command = program.add_subcommand("export", "Write the book as C2SP tlog-tiles: checkpoint, vkey, tile/…, tile/entries/…");
-  command->add_option("--tlog", options->target, "Folder to write into; made when missing")->required();
-  add_folder_option(*command, options->place);
+  auto* command = program.add_subcommand("export", "Evidence of an answer, or the whole book as C2SP tlog-tiles");
+  EvidenceOptions& evidence = options->evidence;
+  auto* tlog = command->add_option("--tlog", options->target,
+                                   "Folder to write the book into, as checkpoint, vkey, tile/…, tile/entries/…; made when missing");
+  auto* file =
+      command->add_option("--evidence", evidence.file, "File to write an answer into, with its records and proofs")->excludes(tlog);
+  command->add_option("question", evidence.question, "With --evidence: who, trace or search, and the question")->needs(file);
+  command->add_option("--at", evidence.at, "With --evidence, as for who: the moment")->needs(file);
+  command->add_option("--peer", evidence.peer, "the other end")->needs(file);
+  command->add_option("--host", evidence.host, "only owners on that host")->needs(file);
+  command->add_option("--window", evidence.window, "widen the moment on both sides")->needs(file);
+  add_place_options(*command, evidence.place);
   command->footer(
       "Examples:\n"
-      "  portbook export --tlog ./web-7-log\n"
-      "  portbook export --data /var/lib/portbook --tlog /srv/www/log");
-  command->callback([options, &run] { run = [options] { return export_book(*options); }; });
+      "  portbook export --evidence case-17.evidence who 203.0.113.5:41234@2026-11-22T12:03:04Z\n"
+      "  portbook export --data /var/lib/portbook --tlog /srv/www/log\n"
+      "Evidence is checked before it is written, and anywhere with: portbook verify FILE --vkey KEY");
+  command->callback([options, &run] {
+    run = [options] {
+      if (!options->evidence.file.empty()) return export_evidence(options->evidence);
+      if (options->target.empty())
+        return report({ErrorCode::kBadInput, "name what to write: --evidence FILE and a question, or --tlog FOLDER"});
+      if (!options->evidence.place.server.empty())
+        return report({ErrorCode::kBadInput, "--tlog reads the book's folder: name it with --data, not --server"});
+      return export_book(*options);
+    };
+  });
 }
 
 }  // namespace portbook

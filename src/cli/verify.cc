@@ -1,4 +1,4 @@
-// portbook verify: checks a whole book offline.
+// portbook verify: checks a whole book, or an evidence file, offline.
 #include "book/verify.h"
 
 #include <fmt/format.h>
@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/evidence.h"
 #include "cli/table.h"
 #include "query/json_writer.h"
 
@@ -71,6 +72,12 @@ void print_text(const VerifyReport& found, double seconds) {
 
 int verify(const Options& options) {
   const std::filesystem::path folder = options.folder.empty() ? options.place.folder() : std::filesystem::path(options.folder);
+  std::error_code unknown;
+  if (std::filesystem::is_regular_file(folder, unknown)) {
+    if (!options.checkpoint_file.empty())
+      return report({ErrorCode::kBadInput, "--checkpoint is for a book; an evidence file has the checkpoints of its proofs"});
+    return verify_evidence(folder, options.vkey, options.json);
+  }
   VerifyOptions how;
   if (!options.vkey.empty()) how.vkey = options.vkey;
   if (!options.checkpoint_file.empty()) {
@@ -102,8 +109,8 @@ int verify(const Options& options) {
 
 void add_verify(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
-  auto* command = program.add_subcommand("verify", "Check a whole book offline: bytes, tree, signature, indexes, sources");
-  command->add_option("folder", options->folder, "Folder of the book (default: --data)");
+  auto* command = program.add_subcommand("verify", "Check a whole book, or an evidence file, offline");
+  command->add_option("folder", options->folder, "Folder of the book (default: --data), or an evidence file");
   command->add_option("--vkey", options->vkey, "The public key that must have signed");
   command->add_option("--checkpoint", options->checkpoint_file,
                       "A file with a checkpoint kept from earlier: today's book must extend it");
@@ -113,6 +120,7 @@ void add_verify(CLI::App& program, Run& run) {
       "Examples:\n"
       "  portbook verify /var/lib/portbook --vkey \"$(cat portbook.vkey)\"\n"
       "  portbook verify --checkpoint last-month.checkpoint --json\n"
+      "  portbook verify answer.evidence --vkey \"$(cat portbook.vkey)\"\n"
       "Exit codes: 0 everything holds, 1 something is wrong (the first bad record, its file and offset are named), 10 all that is\n"
       "signed holds and what a crash left behind it is not settled yet");
   command->callback([options, &run] { run = [options] { return verify(*options); }; });

@@ -200,6 +200,10 @@ def check_pages(port):
     return whole
 
 
+def get_text(port, path):
+    return harness.get(port, path)[1].decode()
+
+
 def check_command_line(data, folder, port):
     run = harness.run
     assert run("search", "--json", "-n", "3", data=data).returncode == 0
@@ -226,6 +230,21 @@ def check_command_line(data, folder, port):
         page = run(report, "--html", data=data).stdout
         assert page.startswith("<!doctype html>") and page.endswith("</html>\n") and "<script" not in page and "src=" not in page, page[:200]
         assert run(report, "records:all", data=data, check=False).returncode == 2
+    evidence = folder / "case.evidence"
+    vkey = get_text(port, "/api/v1/vkey").strip()
+    for question in (["who", f"127.0.0.1:{port}"], ["search", "since:1h"]):
+        run("export", "--evidence", evidence, *question, data=data)
+        held = run("verify", evidence, "--vkey", vkey)
+        assert "Everything holds" in held.stdout and json.loads(run("verify", evidence, "--json").stdout)["ok"], held.stdout
+    page = (folder / "case.evidence.html").read_text()
+    assert page.startswith("<!doctype html>") and "<script" not in page, page[:200]
+    changed = bytearray(evidence.read_bytes())
+    changed[changed.index(b"record ") + 100] ^= 1
+    (folder / "changed.evidence").write_bytes(changed)
+    told = run("verify", folder / "changed.evidence", check=False)
+    assert told.returncode == 1 and 'section "record ' in told.stdout, told.stdout
+    assert run("export", "--evidence", evidence, "stats", data=data, check=False).returncode == 2
+    assert run("export", data=data, check=False).returncode == 2
     assert run("fields", "--json").returncode == 0
     assert run("search", "--server", f"http://127.0.0.1:{port}", "--json").returncode == 0
     no_book = run("search", data=folder / "none", check=False)

@@ -1,0 +1,160 @@
+#include "cli/evidence.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "base/clock.h"
+#include "cli/table.h"
+#include "query/evidence.h"
+#include "query/json_writer.h"
+#include "record/version.h"
+
+namespace portbook {
+
+namespace {
+
+constexpr uint64_t kRowsMax = 1000;
+
+Status write_file(const std::string& path, std::string_view content) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
+  file.write(content.data(), static_cast<std::streamsize>(content.size()));
+  file.close();
+  if (!file) return fail(ErrorCode::kIo, fmt::format("cannot write {}", path));
+  return {};
+}
+
+// How it was asked, so that it can be asked again.
+std::string asked_json(std::string_view command, const Client::Params& params) {
+  std::string out;
+  Json json(out);
+  json.open('{');
+  json.text("command", command);
+  for (const auto& [name, value] : params) {
+    if (!value.empty()) json.text(name, value);
+  }
+  json.text("asked", format_time(system_clock().now()));
+  json.text("version", kVersion);
+  json.close('}');
+  return out;
+}
+
+Result<Evidence::Proven> proven(Client& client, uint64_t index) {
+  const auto record = client.get(fmt::format("/api/v1/records/{}", index));
+  if (!record) return std::unexpected(record.error());
+  const auto proof = client.get(fmt::format("/api/v1/records/{}/proof", index));
+  if (!proof) return std::unexpected(proof.error());
+  simdjson::dom::parser parser;
+  const simdjson::padded_string padded(*record);
+  simdjson::dom::element parsed;
+  Evidence::Proven out;
+  if (parser.parse(padded).get(parsed) != simdjson::SUCCESS || !parse_hex(member(parsed, "bytes"), out.bytes))
+    return fail(ErrorCode::kIo, "the book's answer is not JSON");
+  out.proof = *proof;
+  return out;
+}
+
+Result<Evidence> gather(Client& client, std::string_view command, const Client::Params& params) {
+  Evidence evidence;
+  evidence.asked = asked_json(command, params);
+  const auto answer = client.get(fmt::format("/api/v1/{}", command), params);
+  if (!answer) return std::unexpected(answer.error());
+  evidence.answer = *answer;
+  const auto vkey = client.get("/api/v1/vkey");
+  if (!vkey) return std::unexpected(vkey.error());
+  evidence.vkey = vkey->substr(0, vkey->find('\n'));
+  const auto named = records_named_in(*answer);
+  if (!named) return std::unexpected(named.error());
+  if (named->size() > kEvidenceRecordsMax) {
+    return fail(ErrorCode::kLimit, fmt::format("the answer names {} records, more than {}; a narrower question names fewer",
+                                               named->size(), kEvidenceRecordsMax));
+  }
+  const bool progress = isatty(STDERR_FILENO) != 0;
+  for (const uint64_t index : *named) {
+    auto one = proven(client, index);
+    if (!one) return std::unexpected(one.error());
+    evidence.records[index] = std::move(*one);
+    if (progress) fmt::print(stderr, "\r{} of {} records", evidence.records.size(), named->size());
+  }
+  if (progress) fmt::print(stderr, "\r\033[K");
+  return evidence;
+}
+
+}  // namespace
+
+int export_evidence(const EvidenceOptions& options) {
+  const std::string command = options.question.empty() ? "" : options.question.front();
+  if (command != "who" && command != "trace" && command != "search") {
+    return report({ErrorCode::kBadInput,
+                   "evidence is of an answer of who, trace or search: portbook export --evidence FILE who ENDPOINT@TIME"});
+  }
+  auto client = options.place.connect();
+  if (!client) return report(client.error());
+  Client::Params params = {{"q", fmt::format("{}", fmt::join(options.question.begin() + 1, options.question.end(), " "))}};
+  if (command == "search") {
+    params.emplace_back("limit", std::to_string(kRowsMax));
+  } else {
+    params.insert(params.end(), {{"at", options.at}, {"peer", options.peer}, {"host", options.host}, {"window", options.window}});
+  }
+  const auto evidence = gather(*client, command, params);
+  if (!evidence) return report(evidence.error());
+  const std::string file = write_evidence(*evidence);
+  // A book that lies is told before anybody relies on the file.
+  const auto check = check_evidence(file, evidence->vkey);
+  if (!check) return report(check.error().in("what the book gave does not hold"));
+  if (const auto written = write_file(options.file, file); !written) return report(written.error());
+  if (const auto written = write_file(options.file + ".html", check->report); !written) return report(written.error());
+  fmt::print(stderr, "{} records with their proofs are in {}, the report in {}.html. Whoever checks it needs the key: {}\n",
+             check->records, options.file, options.file, check->vkey);
+  return 0;
+}
+
+int verify_evidence(const std::filesystem::path& path, const std::string& vkey, bool json_wanted) {
+  std::error_code unreadable;
+  const auto length = std::filesystem::file_size(path, unreadable);
+  if (!unreadable && length > kEvidenceBytesMax)
+    return report({ErrorCode::kLimit, fmt::format("{} is longer than {} bytes", path.string(), kEvidenceBytesMax)});
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return report({ErrorCode::kNotFound, fmt::format("cannot read {}", path.string())});
+  const std::string file(std::istreambuf_iterator<char>(in), {});
+  const auto check = check_evidence(file, vkey);
+  const bool wrong = !check && check.error().code == ErrorCode::kCorrupt;
+  if (!check && !wrong) return report(check.error().in(path.string()));
+  if (json_wanted) {
+    std::string out;
+    Json json(out);
+    json.open('{');
+    json.boolean("ok", !wrong);
+    json.text_or_null("problem", wrong ? check.error().message : "");
+    if (!wrong) {
+      json.text("origin", check->origin);
+      json.text("vkey", check->vkey);
+      json.number("records", check->records);
+      json.number("size", check->size_max);
+      json.raw("asked", check->asked);
+      json.text("sentence", check->sentence);
+      json.text("completeness", check->completeness);
+    }
+    json.close('}');
+    fmt::print("{}\n", out);
+  } else if (wrong) {
+    fmt::print("{}\n{}: {}.\n", inked(Ink::kBad, "This evidence is not as it was written."), path.string(), check.error().message);
+  } else {
+    fmt::print("{}\n", inked(Ink::kGood, fmt::format("Everything holds: {} records, each proven to be in a signed log of {}.",
+                                                     check->records, check->origin)));
+    fmt::print("asked   {}\n", check->asked);
+    if (!check->sentence.empty()) fmt::print("answer  {}\n", check->sentence);
+    if (!check->completeness.empty()) fmt::print("        {}\n", check->completeness);
+    fmt::print("key     {}\nThe answer’s words are drawn from the records and are not signed themselves.\n", check->vkey);
+  }
+  if (vkey.empty()) {
+    fmt::print(
+        stderr,
+        "The key is the file's own. Pass the one that you kept with --vkey: whoever can change the file can change its key.\n");
+  }
+  return wrong ? kExitNoMatch : 0;
+}
+
+}  // namespace portbook
