@@ -1,14 +1,17 @@
 // Runs capture without a book and prints each record as a line of JSON; for tests and for looking. Ends when its input does.
 //   capture_dump [SOCKET_RING_BYTES PROCESS_RING_BYTES [OVERFLOW_BYTES]]; CAPTURE_DUMP_UDP_IDLE_MS closes silent UDP peers sooner
+// A line "+3600" or "-3600" of its input steps the clock that capture was given by so many seconds; the machine's stays.
 // With CAPTURE_DUMP_APART it does so as the agent: without any privilege, with a helper beside it.
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "capture/capture.h"
 #include "privilege/confine.h"
@@ -52,6 +55,22 @@ std::unique_ptr<portbook::Operations> go_apart(std::string& confined_to) {
   return portbook::make_remote_operations(std::move(helper->socket));
 }
 
+// The machine's clock, except that it can be stepped.
+class SteppedClock final : public portbook::Clock {
+ public:
+  portbook::TimeNs now() override { return portbook::system_clock().now() + offset_ns_.load(); }
+  uint64_t boot_ns() override { return portbook::system_clock().boot_ns(); }
+  void step(std::string_view seconds) {
+    if (seconds.starts_with('+')) seconds.remove_prefix(1);
+    int64_t value = 0;
+    std::from_chars(seconds.begin(), seconds.end(), value);
+    offset_ns_ += static_cast<uint64_t>(value) * portbook::kNsPerSecond;  // wraps for steps back
+  }
+
+ private:
+  std::atomic<uint64_t> offset_ns_{0};
+};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -79,7 +98,8 @@ int main(int argc, char** argv) {
     if (!quiet) print(batch);
     done({});
   };
-  auto capture = portbook::Capture::start(std::move(options), portbook::system_clock());
+  SteppedClock clock;
+  auto capture = portbook::Capture::start(std::move(options), clock);
   if (!capture.has_value()) {
     fmt::print(stderr, "{}\n", capture.error().message);
     return portbook::exit_code(capture.error().code);
@@ -88,8 +108,14 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "{:4} {}: {} [{}]\n", portbook::to_text(line.state), line.what, line.detail, line.means);
   }
   fmt::print(stderr, "ready\n");
-  char byte = 0;
-  while (read(STDIN_FILENO, &byte, 1) > 0) {
+  std::string line;
+  for (char byte = 0; read(STDIN_FILENO, &byte, 1) > 0;) {
+    if (byte != '\n') {
+      line += byte;
+      continue;
+    }
+    clock.step(line);
+    fmt::print(stderr, "stepped {}\n", std::exchange(line, {}));
   }
   (*capture)->stop();
   const portbook::CaptureStatistics totals = (*capture)->statistics();

@@ -6,17 +6,16 @@ Before each kill the test remembers a signed checkpoint and some records' bytes 
 exported: the root of every remembered size must be the remembered root, by the naive definition of RFC 6962.
 """
 import base64
-import functools
 import hashlib
 import http.client
 import json
 import random
-import struct
 import subprocess
 import sys
 import time
 
 import harness
+from exported_log import read_entries, roots
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 100
 LOAD = """
@@ -42,46 +41,6 @@ def get(port, path):
 def size_and_root(note):
     lines = note.split("\n")
     return int(lines[1]), lines[2]
-
-
-def read_entries(folder):
-    """Every record's bytes of an exported log, in order (C2SP tlog-tiles: u16 big-endian length, bytes)."""
-    entries = {}
-    for path in (folder / "tile" / "entries").rglob("*"):
-        if not path.is_file():
-            continue
-        parts = str(path.relative_to(folder / "tile" / "entries")).replace(".p", "").split("/")
-        partial = path.parent.name.endswith(".p")
-        digits = parts[:-1] if partial else parts
-        number = int("".join(part.lstrip("x") for part in digits))
-        data, at, bundle = path.read_bytes(), 0, []
-        while at < len(data):
-            (length,) = struct.unpack_from(">H", data, at)
-            bundle.append(data[at + 2 : at + 2 + length])
-            at += 2 + length
-        if len(bundle) > len(entries.get(number, [])):
-            entries[number] = bundle
-    return [entry for number in sorted(entries) for entry in entries[number]]
-
-
-def roots(leaves, sizes):
-    """MTH of RFC 6962 section 2.1 for each size; whole subtrees are computed once."""
-    @functools.lru_cache(maxsize=None)
-    def whole(start, height):
-        if height == 0:
-            return leaves[start]
-        half = 1 << (height - 1)
-        return hashlib.sha256(b"\1" + whole(start, height - 1) + whole(start + half, height - 1)).digest()
-
-    def tree(start, end):
-        count = end - start
-        if count & (count - 1) == 0:
-            return whole(start, count.bit_length() - 1)
-        split = 1 << ((count - 1).bit_length() - 1)
-        return hashlib.sha256(b"\1" + tree(start, start + split) + tree(start + split, end)).digest()
-
-    sys.setrecursionlimit(10_000)
-    return {size: tree(0, size) for size in sizes}
 
 
 def main():
