@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""`./dev test kernel [REGEX]`: capture on another kernel. Boots Debian 12's own cloud kernel in qemu and runs guest.py there.
+"""`./dev test kernel [REGEX]`: capture on another kernel. Boots Debian 12's own cloud kernel in qemu and runs guest.py there, or another
+program of this repository (--program PATH).
 
 The guest's root is this machine's root: shared by virtiofs, read-only, with all that the guest writes kept in its memory. So the programs,
 python3, nft and their libraries are the ones that are here; the kernel and its modules are those of the Debian package, downloaded
 and unpacked into build/kernel/, never installed. Software emulation, since a machine that builds is often itself a guest:
-KERNEL_ACCEL=kvm chooses otherwise. KERNEL_PACKAGE names another kernel package; REGEX chooses tests by name.
+KERNEL_ACCEL=kvm chooses otherwise. KERNEL_PACKAGE names another kernel package; --headers adds its headers, for programs that compile against them. REGEX chooses tests by name.
 
 The exit code is 0 only when the guest itself said that every test passed; a guest that stops talking, a panic and a test that was
 skipped are failures.
 """
+import argparse
 import os
 import pathlib
 import re
@@ -49,20 +51,32 @@ def kernel_package():
     return found.group(1)
 
 
+def unpack(package, folder):
+    run("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package, cwd=folder)
+    deb = next(folder.glob("*.deb"))
+    run("dpkg-deb", "-x", deb, folder)
+    deb.unlink()
+
+
 def unpack_kernel(package):
     """Downloads and unpacks once; returns the folder."""
     folder = WORK / package
     if not (folder / "complete").exists():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        run("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package, cwd=folder)
-        deb = next(folder.glob("*.deb"))
-        run("dpkg-deb", "-x", deb, folder)
-        version = next((folder / "lib/modules").iterdir()).name
-        run("/sbin/depmod", "-b", folder, version)
-        deb.unlink()
+        unpack(package, folder)
+        run("/sbin/depmod", "-b", folder, next((folder / "lib/modules").iterdir()).name)
         (folder / "complete").touch()
     return folder
+
+
+def unpack_headers(package):
+    """The headers of that kernel, which stand in its folder's usr/src afterwards."""
+    headers = package.replace("linux-image", "linux-headers")
+    common = re.search(r"Depends: (linux-headers-\S+-common)", run("apt-cache", "depends", headers)).group(1)
+    for one in (headers, common):
+        if not (WORK / package / "usr/src" / one).exists():
+            unpack(one, WORK / package)
 
 
 def make_first_root(kernel, version):
@@ -90,10 +104,10 @@ def make_first_root(kernel, version):
     return image
 
 
-def boot(kernel, version, image, socket):
+def boot(kernel, version, image, socket, options):
     accel = os.environ.get("KERNEL_ACCEL", "tcg")
     words = {"console": "ttyS0", "panic": "-1", "quiet": None, "pb_source": ROOT, "pb_build": BUILD, "pb_modules": kernel / "lib/modules",
-             "pb_tests": sys.argv[1] if len(sys.argv) > 1 else "."}
+             "pb_program": options.program, "pb_tests": options.tests}
     return subprocess.Popen(
         ["qemu-system-x86_64", "-accel", accel, *(["-cpu", "max"] if accel == "tcg" else ["-cpu", "host"]), "-smp", "2", "-m", str(MEMORY_MIB),
          "-object", f"memory-backend-memfd,id=memory,size={MEMORY_MIB}M,share=on", "-numa", "node,memdev=memory",
@@ -121,12 +135,20 @@ def follow(guest):
 def main():
     if os.geteuid() != 0:
         sys.exit("./dev test kernel needs root: the guest reads this machine's root as root")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tests", nargs="?", default=".")
+    parser.add_argument("--program", default="tests/kernel/guest.py")
+    parser.add_argument("--headers", action="store_true")
+    options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     daemon = next((path for path in VIRTIOFSD if os.path.exists(path)), None)
     if daemon is None:
         sys.exit("virtiofsd is missing (Debian 12: in qemu-system-common)")
     WORK.mkdir(parents=True, exist_ok=True)
-    kernel = unpack_kernel(kernel_package())
+    package = kernel_package()
+    kernel = unpack_kernel(package)
+    if options.headers:
+        unpack_headers(package)
     version = next((kernel / "lib/modules").iterdir()).name
     image = make_first_root(kernel, version)
     socket = WORK / "files.socket"
@@ -140,7 +162,7 @@ def main():
             if files.poll() is not None:
                 sys.exit(f"virtiofsd ended: {(WORK / 'virtiofsd.log').read_text()}")
             time.sleep(0.02)
-        guest = boot(kernel, version, image, socket)
+        guest = boot(kernel, version, image, socket, options)
         verdict = follow(guest)
     finally:
         for process in (guest, files):
