@@ -82,7 +82,7 @@ def cpu_of_tree(pid):
     """Of the process, the children that it has waited for, and those that run."""
     try:
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = [child for task in pathlib.Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()]
     except FileNotFoundError:
         return 0.0
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") + sum(cpu_of_tree(int(child)) for child in children)
