@@ -21,6 +21,7 @@ class SystemClock final : public Clock {
  public:
   TimeNs now() override { return read_clock(CLOCK_REALTIME); }
   uint64_t boot_ns() override { return read_clock(CLOCK_BOOTTIME); }
+  uint64_t awake_ns() override { return read_clock(CLOCK_MONOTONIC); }
 };
 
 // Walks over a time text; every read returns false and leaves the place where it stopped.

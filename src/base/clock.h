@@ -24,6 +24,9 @@ class Clock {
   virtual TimeNs now() = 0;
   // Never steps, counts through suspend, no fixed origin (CLOCK_BOOTTIME).
   virtual uint64_t boot_ns() = 0;
+  // As boot_ns(), but stands still while the machine is suspended (CLOCK_MONOTONIC); the difference between both is the time
+  // asleep.
+  virtual uint64_t awake_ns() { return boot_ns(); }
 };
 
 // The machine's clock; lives for the whole program.

@@ -33,6 +33,10 @@ class BootClock {
   // A difference within the brackets of both samples is jitter of reading, not a change: the offset stays the same number.
   std::optional<Change> sample(const ClockDiscipline& discipline);
 
+  // One cheap look at the offset, as often as wanted: whether the clock was set since the last one. Nothing else is learnt;
+  // sample() then says what happened. A step is known to lie between two looks.
+  [[nodiscard]] bool was_set();
+
   // Needs one sample() before. Moments before the first sample are converted with the first offset.
   [[nodiscard]] TimeNs utc(uint64_t boot_ns) const;
   [[nodiscard]] bool synchronised() const { return discipline_.synchronised; }
@@ -40,17 +44,25 @@ class BootClock {
   [[nodiscard]] uint64_t error_ns() const;
   // Sets clock_error, or clock_state where the clock is not synchronised.
   void put_quality(Record& record) const;
+  // For a record of that moment. Between the last look at the old offset and the first at the new one nobody knows which held: the
+  // bound then spans the step.
+  void put_quality(Record& record, uint64_t boot_ns) const;
   [[nodiscard]] uint64_t boot_now() { return clock_.boot_ns(); }
 
  private:
   struct Span {
     uint64_t from_boot_ns;
-    uint64_t offset_ns;  // UTC minus boot time
+    uint64_t offset_ns;            // UTC minus boot time
+    uint64_t unsure_from_boot_ns;  // the old offset was last seen
+    uint64_t step_ns;              // how far apart both are
   };
+
+  [[nodiscard]] const Span& span_at(uint64_t boot_ns) const;
 
   Clock& clock_;
   std::vector<Span> spans_;  // ascending, at most kSpansMax
   uint64_t bracket_ns_ = 0;
+  uint64_t looked_at_ = 0;  // the newest span's offset held then
   ClockDiscipline discipline_;
 };
 

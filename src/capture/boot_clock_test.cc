@@ -82,5 +82,40 @@ TEST(BootClock, puts_an_error_only_where_there_is_one) {
   EXPECT_EQ(record.uint(Field::kClockState), static_cast<uint64_t>(ClockState::kNotSynchronised));
 }
 
+TEST(BootClock, a_look_tells_that_the_clock_was_set_and_nothing_else) {
+  FakeClock fake;
+  BootClock clock(fake);
+  clock.sample(kSynchronised);
+  fake.offset += 300;
+  EXPECT_FALSE(clock.was_set());
+  fake.offset -= 3600 * kNsPerSecond;
+  EXPECT_TRUE(clock.was_set());
+  const auto change = clock.sample(kSynchronised);
+  ASSERT_TRUE(change);
+  EXPECT_NEAR(static_cast<double>(change->step_ns), -3600e9, 1000);
+  EXPECT_FALSE(clock.was_set());
+}
+
+TEST(BootClock, between_two_looks_nobody_knows_on_which_side_of_the_step_a_moment_lies) {
+  FakeClock fake;
+  BootClock clock(fake);
+  clock.sample(kSynchronised);
+  fake.boot += kNsPerSecond;
+  EXPECT_FALSE(clock.was_set());
+  const uint64_t last_look = fake.boot;
+  fake.boot += 5 * kNsPerMs;
+  const uint64_t unsure = fake.boot;
+  fake.boot += 5 * kNsPerMs;
+  fake.offset += 3600 * kNsPerSecond;
+  ASSERT_TRUE(clock.sample(kSynchronised));
+  Record record;
+  clock.put_quality(record, last_look - kNsPerMs);
+  EXPECT_EQ(record.uint(Field::kClockError), 410'000u);
+  clock.put_quality(record, unsure);
+  EXPECT_GE(record.uint(Field::kClockError), 3600 * kNsPerSecond);
+  clock.put_quality(record, fake.boot);
+  EXPECT_EQ(record.uint(Field::kClockError), 410'000u);
+}
+
 }  // namespace
 }  // namespace portbook

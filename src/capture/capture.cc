@@ -81,10 +81,13 @@ class RunningCapture final : public Capture {
   void stop() override {
     if (stopped_) return;
     stopped_ = true;
+    // What comes from here on is partly written, but not promised.
+    const TimeNs until = clock_.now();
     reader_->stop();
     network_->stop();
     for (Stream* stream : streams_) {
       Record record = book_record(Kind::kSourceStop, stream->source());
+      record.set(Field::kTime, until);
       stream->add(record);
     }
     outbox_.drain(kStopTimeout);
@@ -96,8 +99,11 @@ class RunningCapture final : public Capture {
     if (operations_->lost()) {
       report.push_back({"Privileges", CaptureState::kOff, "helper",
                         "The privileged helper is gone: nothing is captured until capture is started again."});
-    } else if (reader_->programs_detached())
-      report.push_back({"Kernel programs", CaptureState::kWarn, "bpf", "Somebody detached a program; restart portbook."});
+    } else if (reader_->programs_detached()) {
+      report.push_back(
+          {"Kernel programs", CaptureState::kWarn, "bpf", "Somebody detached a program, and it cannot be attached again."});
+    }
+    if (const auto compared = reader_->comparison()) report.push_back(describe(*compared));
     for (Capability& capability : network_->report()) report.push_back(std::move(capability));
     const bool synchronised = reader_->clock_synchronised();
     report.push_back(
@@ -117,6 +123,12 @@ class RunningCapture final : public Capture {
   }
 
  private:
+  Capability describe(const Reader::Comparison& compared) const {
+    const uint64_t age_s = (clock_.boot_ns() - std::min(clock_.boot_ns(), compared.at_boot_ns)) / kNsPerSecond;
+    return {"Compared with the kernel", compared.known == compared.open ? CaptureState::kOk : CaptureState::kWarn, "bpf iterators",
+            fmt::format("{} of {} open connections known, {} s ago; {} differences since capture began.", compared.known,
+                        compared.open, age_s, compared.differences)};
+  }
   void add_report(Capability capability) {
     const std::lock_guard lock(report_mutex_);
     report_.push_back(std::move(capability));

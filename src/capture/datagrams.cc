@@ -305,7 +305,7 @@ Record& Datagrams::start_record(Kind kind, uint64_t time_boot_ns) {
   record_.set(Field::kTime, clock_.utc(time_boot_ns));
   record_.set(Field::kVantage, Vantage::kSocket);
   record_.set(Field::kProto, Proto::kUdp);
-  clock_.put_quality(record_);
+  clock_.put_quality(record_, time_boot_ns);
   return record_;
 }
 

@@ -121,7 +121,6 @@ class MappedPrograms final : public KernelPrograms {
 
   [[nodiscard]] Totals totals(EventKind kind) const override { return sum_of(counters_of(kind)); }
 
-
   [[nodiscard]] Totals sum_of(const pb_cpu_counters* counters) const {
     Totals sum;
     for (size_t cpu = 0; counters != nullptr && cpu < cpus_; ++cpu) {

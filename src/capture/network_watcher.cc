@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace portbook {
 
@@ -44,8 +45,10 @@ struct NetworkWatcher::Namespace {
   uint32_t route_seq = 0;
   uint16_t route_dump = 0;  // RTM_GETLINK, then RTM_GETADDR
   bool initial = true;
-  bool lost = false;      // since the last dump
-  TimeNs good_until = 0;  // nothing was lost up to here
+  bool lost = false;              // since the last dump
+  bool must_dump = false;         // as soon as the buffer was empty once
+  bool dump_interrupted = false;  // the table changed its shape while it was read
+  TimeNs good_until = 0;          // nothing was lost up to here
   uint64_t next_dump = 0;
   uint32_t unseen = 0;  // searches that did not find it
   std::string trouble;
@@ -129,11 +132,16 @@ bool NetworkWatcher::read_all() {
     if (watched->conntrack) waits.push_back({watched->conntrack->fd(), POLLIN, 0}), whose.emplace_back(watched.get(), true);
     if (watched->route) waits.push_back({watched->route->fd(), POLLIN, 0}), whose.emplace_back(watched.get(), false);
   }
-  if (waits.empty() || poll(waits.data(), waits.size(), 0) <= 0) return false;
+  const TimeNs before = clock_.now();
+  if (waits.empty() || poll(waits.data(), waits.size(), 0) < 0) return false;
   bool busy = false;
   for (size_t i = 0; i < waits.size(); ++i) {
-    if (waits[i].revents == 0) continue;
     auto [watched, is_conntrack] = whose[i];
+    if (waits[i].revents == 0 && !(is_conntrack && watched->must_dump)) {
+      // A loss would have shown as an error.
+      if (is_conntrack && !watched->lost) watched->good_until = before;
+      continue;
+    }
     if (is_conntrack) {
       if (leases_.crowded()) continue;  // the kernel's buffer holds on, and says when it no longer can
       read_conntrack(*watched);
@@ -151,9 +159,10 @@ void NetworkWatcher::read_conntrack(Namespace& watched) {
   auto take = [&](const NetlinkMessage& one) {
     const TimeNs now = clock_.now();
     const bool of_dump = one.seq != 0 && one.seq == watched.conntrack_seq;
+    if (of_dump && (one.flags & NLM_F_DUMP_INTR) != 0) watched.dump_interrupted = true;
     if (of_dump && (one.type == NLMSG_DONE || one.type == NLMSG_ERROR)) {
       watched.conntrack_seq = 0;
-      dump_failed = one.type == NLMSG_ERROR || (one.flags & NLM_F_DUMP_INTR) != 0;
+      dump_failed = one.type == NLMSG_ERROR || std::exchange(watched.dump_interrupted, false);
       if (dump_failed) return;
       watched.leases.end_dump(now, "its end was lost; it was gone when the kernel was asked");
       if (watched.lost) write_gap(leases_, watched.netns, watched.good_until, "the conntrack socket's buffer was full");
@@ -171,15 +180,26 @@ void NetworkWatcher::read_conntrack(Namespace& watched) {
     }
   };
   NetlinkSocket::Received received = NetlinkSocket::Received::kMore;
-  while (received == NetlinkSocket::Received::kMore && !leases_.crowded()) received = watched.conntrack->receive(buffers_, take);
+  // A loss is reported by the next call after it.
+  TimeNs before = clock_.now();
+  while (received == NetlinkSocket::Received::kMore && !leases_.crowded()) {
+    before = clock_.now();
+    received = watched.conntrack->receive(buffers_, take);
+  }
   if (received == NetlinkSocket::Received::kLost) {
     if (!watched.lost) nat_.set_coverage(watched.netns, NatTable::Coverage::kGap);
     watched.lost = true;
-    dump_conntrack(watched, false);
+    watched.must_dump = true;
   } else if (dump_failed) {
     watched.next_dump = clock_.boot_ns() + kNsPerSecond;
   } else if (!watched.lost) {
-    watched.good_until = clock_.now();
+    watched.good_until = before;
+  }
+  // Until its buffer was empty once, the kernel goes on dropping messages without another word: a table read before that would
+  // already lack what was dropped since.
+  if (watched.must_dump && received == NetlinkSocket::Received::kEmpty) {
+    watched.must_dump = false;
+    dump_conntrack(watched, false);
   }
 }
 
@@ -211,6 +231,7 @@ void NetworkWatcher::read_addresses(Namespace& watched) {
 void NetworkWatcher::dump_conntrack(Namespace& watched, bool initial) {
   watched.next_dump = clock_.boot_ns() + kDumpEveryNs;
   watched.conntrack_seq = next_seq_++;
+  watched.dump_interrupted = false;
   watched.leases.begin_dump(initial);
   const Status asked = operations_.request_dump(watched.netns, DumpKind::kConntrack, watched.conntrack_seq);
   if (asked.has_value()) return;

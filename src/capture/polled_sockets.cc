@@ -50,8 +50,8 @@ size_t PolledSockets::HashTuple::operator()(const Tuple& tuple) const {
   return hash(tuple.local) * 0x9e3779b97f4a7c15 ^ hash(tuple.remote) ^ static_cast<size_t>(tuple.proto);
 }
 
-PolledSockets::PolledSockets(uint64_t host_boot, BootClock& clock, Processes& processes, SocketOwners& owners,
-                             const NatTable& nat, Emit emit)
+PolledSockets::PolledSockets(uint64_t host_boot, BootClock& clock, Processes& processes, SocketOwners& owners, const NatTable& nat,
+                             Emit emit)
     : host_boot_(host_boot), clock_(clock), processes_(processes), owners_(owners), nat_(nat), emit_(std::move(emit)) {}
 
 void PolledSockets::watch(uint32_t netns, uint64_t nothing_before_boot_ns) {

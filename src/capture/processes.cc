@@ -68,6 +68,7 @@ Processes::Process& Processes::enter(const pb_owner& owner, const ProcessKey& pa
   process.owner = owner;
   process.parent = parent;
   process.start = clock_.utc(owner.start);
+  process.entered_boot_ns = clock_.boot_now();
   const auto up = processes_.find(parent);
   if (up != processes_.end()) {
     ++up->second.children;
@@ -98,6 +99,9 @@ void Processes::apply(const ProcessEventData& event) {
   }
   bool is_new = false;
   Process& process = enter(head.owner, parent, is_new);
+  const bool missed_exec = head.type == PB_TASK && head.exec_id > process.exec_id && process.exec_id != 0;
+  process.exec_id = std::max(process.exec_id, head.exec_id);
+  process.listed = list_;
   if (head.type == PB_FORK && is_new) {
     const auto up = processes_.find(parent);
     if (up != processes_.end()) process.image = up->second.image;
@@ -116,10 +120,24 @@ void Processes::apply(const ProcessEventData& event) {
     process.image_from_boot_ns = head.time;
     process.owner = head.owner;
     process.written = false;
-  } else if (head.type == PB_TASK && !process.image) {
+  } else if (head.type == PB_TASK && (!process.image || missed_exec)) {
     // The moment is taken before the reading: an exec in between is told by its own, later event.
     process.image_from_boot_ns = clock_.boot_now();
     if (auto found = proc_.read(head.owner.tgid)) process.image = std::make_shared<const Image>(std::move(found->image));
+    if (missed_exec) process.owner = head.owner;
+    if (missed_exec) process.written = false;
+  }
+}
+
+void Processes::begin_relist(uint64_t now_boot_ns) {
+  ++list_;
+  list_began_ = now_boot_ns;
+}
+
+void Processes::end_relist(uint64_t now_boot_ns) {
+  for (auto& [key, process] : processes_) {
+    if (process.listed != list_ && process.ended_boot_ns == 0 && process.entered_boot_ns < list_began_)
+      process.ended_boot_ns = now_boot_ns;
   }
 }
 

@@ -78,6 +78,11 @@ class Processes {
   // One event of the kernel programs or of the snapshot.
   void apply(const ProcessEventData& event);
 
+  // Around a list of all processes, given to apply() as PB_TASK: after a loss, it tells which programs run now that nobody saw
+  // begin, and which processes are gone.
+  void begin_relist(uint64_t now_boot_ns);
+  void end_relist(uint64_t now_boot_ns);
+
   // The process behind a socket event's owner, with `emit` called for its process record and those of its ancestors that have not
   // been written yet, the oldest first. Nothing is emitted for a process whose record stands and still holds.
   using Emit = std::function<void(Record&)>;
@@ -93,7 +98,10 @@ class Processes {
     ProcessKey parent;
     std::shared_ptr<const Image> image;
     uint64_t image_from_boot_ns = 0;  // when the image became this process's
+    uint64_t entered_boot_ns = 0;
     uint64_t ended_boot_ns = 0;
+    uint32_t exec_id = 0;  // of the kernel; 0: not known
+    uint32_t listed = 0;   // the last list that had it
     TimeNs start = 0;
     uint32_t children = 0;
     bool counted = false;  // in its parent's `children`
@@ -114,6 +122,8 @@ class Processes {
   const bool with_cmdline_;
   UserNames names_;
   std::unordered_map<ProcessKey, Process, HashKey> processes_;
+  uint32_t list_ = 0;
+  uint64_t list_began_ = 0;
   Record record_;
 };
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace portbook {
@@ -26,7 +27,6 @@ constexpr int kPassesInARow = 8;
 constexpr uint64_t kSweepEveryNs = 300 * kNsPerSecond;
 constexpr uint64_t kIdleSweepEveryNs = 5 * kNsPerSecond;
 constexpr std::string_view kEndLost = "its end was lost; it was gone when the kernel was asked";
-constexpr uint64_t kCheckEveryNs = 60 * kNsPerSecond;
 // Against a ring that is filled as fast as it is emptied.
 constexpr int kSweepPassesMax = 256;
 constexpr auto kAllKinds = std::to_array({EventKind::kSocket, EventKind::kDatagram, EventKind::kProcess});
@@ -87,40 +87,11 @@ Reader::~Reader() {
 }
 
 std::vector<std::string> Reader::take_snapshot() {
+  if (programs_ == nullptr) return {};
+  compared_until_ = clock_.boot_ns();
   std::vector<std::string> missing;
-  if (programs_ == nullptr) return missing;
-  ProcessEventData event;
-  const Status processes = programs_->list_processes([&](std::string_view bytes) {
-    if (decode_process_event(bytes, event)) processes_.apply(event);
-  });
-  if (!processes.has_value()) missing.push_back("processes that were there before: " + processes.error().message);
-  const Status owners = programs_->find_owners();
-  if (!owners.has_value()) missing.push_back("owners of sockets that were there before: " + owners.error().message);
-  const Status datagram_owners = programs_->find_datagram_owners();
-  if (!datagram_owners.has_value())
-    missing.push_back("owners of UDP sockets that were there before: " + datagram_owners.error().message);
-  std::vector<pb_socket_event> found;
-  std::vector<pb_datagram_event> found_datagrams;
-  const auto namespaces = operations_.find_network_namespaces();
-  if (!namespaces.has_value()) missing.push_back("sockets that were there before: " + namespaces.error().message);
-  for (const uint32_t netns : namespaces.value_or(std::vector<uint32_t>())) {
-    const Status listed = programs_->list_sockets(netns, [&](const pb_socket_event& one) { found.push_back(one); });
-    if (!listed.has_value() && listed.error().code != ErrorCode::kNotFound) {
-      missing.push_back("sockets that were there before: " + listed.error().message);
-    }
-    const Status datagrams =
-        programs_->list_datagram_sockets(netns, [&](const pb_datagram_event& one) { found_datagrams.push_back(one); });
-    if (!datagrams.has_value() && datagrams.error().code != ErrorCode::kNotFound) {
-      missing.push_back("UDP sockets that were there before: " + datagrams.error().message);
-    }
-  }
-  // Listeners first: they tell which connections came in.
-  std::ranges::partition(found, [](const pb_socket_event& one) { return (one.flags & PB_LISTENER) != 0; });
-  // Programs started meanwhile wait in the ring, and the sockets' owners may be among them.
-  hold_processes();
-  apply_processes_until(UINT64_MAX);
-  for (const pb_socket_event& one : found) sockets_.apply(one);
-  for (const pb_datagram_event& one : found_datagrams) datagrams_->apply(one);
+  list_processes(missing);
+  std::ranges::move(list_what_is_there(), std::back_inserter(missing));
   // In one batch with source_start: nobody may read "captured since" and not find what was there.
   sockets_.settle_all();
   datagrams_->settle_all();
@@ -132,7 +103,8 @@ void Reader::start() {
   const uint64_t now = clock_.boot_ns();
   next_second_ = now;
   next_sweep_ = now + kSweepEveryNs;
-  next_check_ = now + kCheckEveryNs;
+  next_comparison_ = now + kCompareEveryNs;
+  attached_until_ = now;
   thread_ = std::thread([this] { run(); });
 }
 
@@ -148,6 +120,7 @@ void Reader::run() {
   while (true) {
     const bool last = stopping_.load();
     const uint64_t before = events_.load(std::memory_order_relaxed);
+    watch_clocks();
     if (!stream_.crowded() || last) {
       for (int passes = 0; !pass() && passes < kPassesInARow && !stream_.crowded(); ++passes) stream_.flush();
     }
@@ -272,7 +245,7 @@ void Reader::apply_held() {
 }
 
 // The kernel says which connections are alive; those whose opening found the ring full are opened now.
-void Reader::sweep() {
+void Reader::sweep(std::span<const uint64_t> unknown) {
   watch(EventKind::kSocket).sweep_begins();
   std::vector<pb_socket_event> found;
   sockets_.begin_sweep(clock_.boot_ns());
@@ -284,6 +257,9 @@ void Reader::sweep() {
   if (!catch_up() || !listed.has_value()) {
     watch(EventKind::kSocket).want_sweep();
     return;
+  }
+  for (const pb_socket_event& one : found) {
+    if (one.type == PB_ALIVE && std::ranges::binary_search(unknown, one.cookie)) sockets_.adopt(one);
   }
   sockets_.end_sweep(clock_.boot_ns(), kEndLost);
   watch(EventKind::kSocket).swept();
@@ -346,18 +322,18 @@ void Reader::second() {
   }
   // What a sweep finds must have somewhere to go.
   if (!stream_.crowded()) sweep_what_is_due(now);
-  if (now >= next_check_) {
-    next_check_ = now + kCheckEveryNs;
-    for (const std::string& name : programs_->find_detached()) {
-      if (!detached_.exchange(true))
-        write_gap({0, now - kCheckEveryNs, now}, "kernel program " + name + " was detached by somebody; restart portbook", false);
-    }
-  }
+  check_programs(now);
+  if (now >= next_comparison_ && !stream_.crowded()) compare(now);
 }
 
 void Reader::sweep_what_is_due(uint64_t now) {
   const bool all = now >= next_sweep_;
   if (all) next_sweep_ = now + kSweepEveryNs;
+  if (watch(EventKind::kProcess).sweep_wanted()) {
+    std::vector<std::string> missing;
+    watch(EventKind::kProcess).sweep_begins();
+    list_processes(missing);
+  }
   if (watch(EventKind::kSocket).sweep_wanted() || all) sweep();
   if (watch(EventKind::kDatagram).sweep_wanted() || all) {
     sweep_datagrams(true);

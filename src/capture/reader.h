@@ -4,7 +4,9 @@
 #include <array>
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -27,6 +29,9 @@ struct ReaderOptions {
   CgroupMounts cgroups;
 };
 
+// How often the kernel is asked which connections are open.
+inline constexpr uint64_t kCompareEveryNs = 60 * kNsPerSecond;
+
 // Everything passed in outlives it. take_snapshot(), then start(), then stop(); counters from any thread.
 class Reader {
  public:
@@ -44,8 +49,18 @@ class Reader {
   void stop();
 
   void fill(CaptureStatistics& statistics) const;
-  // Names of programs that were found detached; they stay so until the program is started anew.
+  // Somebody detached a program, and it could not be attached again so far.
   [[nodiscard]] bool programs_detached() const { return detached_.load(); }
+
+  // What the kernel said of its open TCP connections when it was last asked, beside what was written of them.
+  struct Comparison {
+    uint64_t open = 0;         // in the kernel
+    uint64_t known = 0;        // of these
+    uint64_t differences = 0;  // since capture began, of either side; each is mended and in a gap
+    uint64_t at_boot_ns = 0;
+  };
+  // Nothing before the first comparison. From any thread.
+  [[nodiscard]] std::optional<Comparison> comparison() const;
   // Written by the reader's thread: what the kernel thinks of its clock.
   [[nodiscard]] bool clock_synchronised() const { return synchronised_.load(); }
 
@@ -65,12 +80,22 @@ class Reader {
   void finish();
   LossWatch& watch(EventKind kind) { return losses_[static_cast<size_t>(kind)]; }
   void apply_processes_until(uint64_t time_boot_ns);
-  void sweep();
+  // Also adopts those of `unknown` (sorted) that are still alive and not known after all.
+  void sweep(std::span<const uint64_t> unknown = {});
   // Ends idle peers; `all`: as sweep(), of UDP.
   void sweep_datagrams(bool all);
   void sweep_what_is_due(uint64_t now);
   void apply_held();
   void second();
+  // Sockets and processes as the kernel has them now, those included that no program saw begin. Returns what could not be had.
+  std::vector<std::string> list_what_is_there();
+  void list_processes(std::vector<std::string>& missing);
+  void snapshot_again();
+  void check_programs(uint64_t now);
+  void compare(uint64_t now);
+  std::vector<uint64_t> find_unknown(const std::vector<uint64_t>& alive);
+  void write_comparison(const Comparison& comparison);
+  void watch_clocks();
   void sample_clock();
   void write_gap(const Loss& loss, std::string_view cause, bool ended = true);  // not ended: it goes on until capture begins anew
   void write_clock(const BootClock::Change& change);
@@ -96,7 +121,16 @@ class Reader {
   uint64_t next_second_ = 0;
   uint64_t next_sweep_ = 0;
   uint64_t next_idle_sweep_ = 0;
-  uint64_t next_check_ = 0;
+  uint64_t attached_until_ = 0;  // all programs were, then
+  std::string detached_cause_;
+  size_t found_unseen_ = 0;  // TCP sockets in the last listing
+  uint64_t next_comparison_ = 0;
+  uint64_t compared_until_ = 0;  // when the last one without a difference began, or the snapshot
+  uint64_t next_told_ = 0;       // the comparison's record
+  mutable std::mutex comparison_mutex_;
+  std::optional<Comparison> comparison_;
+  int64_t asleep_ns_ = 0;  // so far
+  uint64_t awake_at_ = 0;  // it was this then
 
   std::atomic<uint64_t> events_ = 0;
   std::atomic<uint64_t> lost_ = 0;

@@ -15,8 +15,10 @@ namespace {
 
 // An open record waits this long for its translation; later it is written with nat unknown, and the close carries it.
 constexpr uint64_t kOpenWaitNs = 20 * kNsPerMs;
-// A close or a failure is the last chance to tell it.
+// A close is the last chance to tell it.
 constexpr uint64_t kCloseWaitNs = 200 * kNsPerMs;
+// So is a failure; but it is also all that is told of its connection, and a moment is called complete 100 ms later.
+constexpr uint64_t kFailureWaitNs = 60 * kNsPerMs;
 // A connection's own start is written on its open record only if the handshake took longer.
 constexpr uint64_t kHandshakeWorthTellingNs = kNsPerMs;
 
@@ -184,7 +186,8 @@ bool Sockets::try_settle(Connections::iterator at, uint64_t now_boot_ns) {
 bool Sockets::try_close(Connections::iterator at, uint64_t now_boot_ns) {
   auto& [cookie, connection] = *at;
   if (!connection.nat || connection.nat->nat == Nat::kUnknown) {
-    const bool final = now_boot_ns >= connection.end->time + kCloseWaitNs;
+    const bool failed = connection.end->type == PB_FAILED;
+    const bool final = now_boot_ns >= connection.end->time + (failed ? kFailureWaitNs : kCloseWaitNs);
     connection.nat = nat_.ask(connection.netns, Proto::kTcp, connection.direction, connection.local, connection.remote, final);
     if (!connection.nat) return false;
     // Where nothing was ever tracked, the first entry may be on its way yet.
@@ -216,7 +219,7 @@ Record& Sockets::start_record(Kind kind, uint64_t time_boot_ns) {
   record_.set(Field::kTime, clock_.utc(time_boot_ns));
   record_.set(Field::kVantage, Vantage::kSocket);
   record_.set(Field::kProto, Proto::kTcp);
-  clock_.put_quality(record_);
+  clock_.put_quality(record_, time_boot_ns);
   return record_;
 }
 
@@ -429,6 +432,14 @@ void Sockets::existing(const pb_socket_event& event) {
   }
   const auto [at, is_new] = connections_.try_emplace(event.cookie, std::move(connection));
   if (!is_new) return;
+  at->second.waits = true;
+  settle_or_wait(at, event.time);
+}
+
+void Sockets::adopt(const pb_socket_event& event) {
+  if (connections_.contains(event.cookie)) return;
+  const auto at = connections_.emplace(event.cookie, make_connection(event)).first;
+  at->second.existing = true;
   at->second.waits = true;
   settle_or_wait(at, event.time);
 }

@@ -2,6 +2,7 @@
 """Capture where it is hard: what was there before it, containers of both control group versions, sockets that change hands, rings that
 are too small, rights and kernel features that are missing. Each case is one run of capture_dump and one look at its records."""
 import collections
+import json
 import os
 import pathlib
 import re
@@ -282,6 +283,41 @@ def case_process_ring_too_small():
     assert dump.total("lost") > 0, "the ring was never full: the case shows nothing"
     assert sum(gap["count"] for gap in gaps) == dump.total("lost"), (gaps, dump.log)
     assert all(gap["start"] <= gap["end"] and gap["about"] == "test/socket" for gap in gaps), gaps
+
+
+def detach(program):
+    """As an administrator's mistake would: the program's link loses its control group."""
+    def ask(*words):
+        return json.loads(subprocess.run(["bpftool", "-j", *words], capture_output=True, text=True, check=True).stdout)
+    ids = {one["id"] for one in ask("prog", "show") if one.get("name") == program}
+    links = [one["id"] for one in ask("link", "show") if one.get("prog_id") in ids and one.get("cgroup_id")]
+    assert len(links) == 1, links
+    subprocess.run(["bpftool", "link", "detach", "id", str(links[0])], check=True, capture_output=True)
+
+
+def case_detached_program():
+    listener, port = listening()
+    with Dump() as dump:
+        detach("on_socket")
+        unseen = socket.create_connection(("127.0.0.1", port))
+        accepted, _ = listener.accept()
+        unseen_port = unseen.getsockname()[1]
+        harness.wait_for(lambda: "was detached by somebody" in dump.text(dump.out), "the gap")
+        harness.wait_for(lambda: f'"src.port":{unseen_port}' in dump.text(dump.out), "the snapshot after it")
+        after = socket.create_connection(("127.0.0.1", port))
+        after_port = after.getsockname()[1]
+        for one in (unseen, accepted, after):
+            one.close()
+    gaps = dump.of("gap")
+    assert len(gaps) == 1 and "on_socket" in gaps[0]["cause"] and gaps[0]["start"] <= gaps[0]["end"], gaps
+    for direction in ("out", "in"):
+        found = dump.of("existing", direction=direction, src_port=unseen_port)
+        assert len(found) == 1 and not dump.of("open", src_port=unseen_port), found
+        assert found[0]["pid"] == os.getpid() and found[0]["time"] >= gaps[0]["start"], found
+        closes = dump.of("close", direction=direction, src_port=unseen_port)
+        assert len(closes) == 1 and closes[0]["conn"] == found[0]["conn"], closes
+        assert len(dump.of("open", direction=direction, src_port=after_port)) == 1
+    listener.close()
 
 
 def case_without_privilege():
