@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/result.h"
+#include "book/checked_batch.h"
 #include "record/batch.h"
 #include "store/view.h"
 
@@ -57,6 +58,8 @@ class Book {
   // Hands a batch to the writer thread; blocks while more than a bounded amount waits.
   // Done gets kBadInput (not canonical records, sequence not contiguous with last_seq), kUnavailable (read-only), kIo.
   virtual void submit(Batch batch, Done done) = 0;
+  // The same for a batch that check_batch() has accepted.
+  virtual void submit_checked(CheckedBatch batch, Done done) = 0;
   // submit() and wait.
   Result<Receipt> append(Batch batch);
 

@@ -22,7 +22,43 @@ Status check_record(const Record& record, const Batch& batch, uint64_t seq) {
 
 }  // namespace
 
-Result<CheckedBatch> check_batch(Batch batch) {
+namespace {
+
+bool is_in(uint32_t set, uint64_t value) {
+  return value < 32 && (set >> value & 1) != 0;
+}
+
+}  // namespace
+
+Status Allowance::check_source(std::string_view source) const {
+  const bool own = source.starts_with(host) && source.substr(host.size()).starts_with('/') && source.size() > host.size() + 1;
+  if (!own) {
+    return fail(ErrorCode::kDenied,
+                fmt::format("the source \"{}\" is not one of {}: its name would begin with \"{}/\"", source, host, host));
+  }
+  return {};
+}
+
+Status Allowance::check_record(const Record& record) const {
+  if (record.text_or(Field::kHost, "") != host) {
+    return fail(ErrorCode::kDenied, fmt::format("its host is \"{}\" where this credential speaks for {} alone",
+                                                record.text_or(Field::kHost, ""), host));
+  }
+  const uint64_t kind = record.uint_or(Field::kKind, 0);
+  if (!is_in(kinds, kind))
+    return fail(ErrorCode::kDenied, fmt::format("this credential may not write records of kind {}", enum_name(Field::kKind, kind)));
+  const uint64_t vantage = record.uint_or(Field::kVantage, 0);
+  if (!is_in(vantages, vantage)) {
+    return fail(ErrorCode::kDenied, fmt::format("this credential may not write records of vantage {}",
+                                                vantage == 0 ? std::string_view("unknown") : enum_name(Field::kVantage, vantage)));
+  }
+  if (record.has(Field::kAbout)) {
+    if (Status about = check_source(record.text(Field::kAbout)); !about) return about;
+  }
+  return {};
+}
+
+Result<CheckedBatch> check_batch(Batch batch, const Allowance* allowance) {
   if (batch.source.empty() || batch.seq_first == 0 || batch.count == 0) {
     return fail(ErrorCode::kBadInput, "a batch needs a source, a first sequence number and records");
   }
@@ -43,6 +79,8 @@ Result<CheckedBatch> check_batch(Batch batch) {
     if (Status decoded = decode(bytes, record); !decoded) return fail_in(fmt::format("{}, record {}", where, i), decoded);
     if (Status good = check_record(record, of, of.seq_first + i); !good)
       return fail_in(fmt::format("{}, record {}", where, i), good);
+    if (Status allowed = allowance == nullptr ? Status() : allowance->check_record(record); !allowed)
+      return fail_in(fmt::format("{}, record {}", where, i), allowed);
     checked.lengths.push_back(static_cast<uint32_t>(*length));
     checked.leaves.push_back(leaf_hash(bytes));
     rest = rest.subspan(*length);

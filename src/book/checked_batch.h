@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/hash.h"
@@ -11,6 +13,17 @@
 
 namespace portbook {
 
+// What a credential lets an agent write (design: "who may say what").
+struct Allowance {
+  std::string host;       // every record carries it; sources, and what records speak about, begin with "HOST/"
+  uint32_t vantages = 0;  // bit v: Vantage v
+  uint32_t kinds = 0;     // bit k: Kind k
+
+  // Errors: kDenied, naming what is not allowed.
+  [[nodiscard]] Status check_source(std::string_view source) const;
+  [[nodiscard]] Status check_record(const Record& record) const;
+};
+
 struct CheckedBatch {
   Batch batch;
   std::vector<uint32_t> lengths;  // of each record in bytes
@@ -18,7 +31,8 @@ struct CheckedBatch {
 };
 
 // Decodes every record: canonical bytes, the batch's source, its sequence without a gap, nothing behind the last one.
-// Errors: kBadInput, naming the record; kNewer (a field that this portbook does not know); kLimit (batch too large).
-Result<CheckedBatch> check_batch(Batch batch);
+// With an allowance also that each record is within it.
+// Errors: kBadInput, naming the record; kNewer (a field that this portbook does not know); kLimit (batch too large); kDenied.
+Result<CheckedBatch> check_batch(Batch batch, const Allowance* allowance = nullptr);
 
 }  // namespace portbook

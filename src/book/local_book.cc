@@ -70,7 +70,11 @@ void LocalBook::submit(Batch batch, Done done) {
     done(std::unexpected(checked.error()));
     return;
   }
-  const size_t bytes = checked->batch.bytes.size();
+  submit_checked(std::move(*checked), std::move(done));
+}
+
+void LocalBook::submit_checked(CheckedBatch checked, Done done) {
+  const size_t bytes = checked.batch.bytes.size();
   {
     const std::lock_guard lock(stall_mutex_);
     if (!unaccepted_since_) unaccepted_since_ = clock_.now();
@@ -78,7 +82,7 @@ void LocalBook::submit(Batch batch, Done done) {
   std::unique_lock lock(queue_mutex_);
   queue_drained_.wait(lock, [&] { return queue_bytes_ < kWaitingBytesMax; });
   queue_bytes_ += bytes;
-  queue_.push_back({std::move(*checked), std::move(done)});
+  queue_.push_back({std::move(checked), std::move(done)});
   lock.unlock();
   queue_filled_.notify_one();
 }

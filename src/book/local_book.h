@@ -34,6 +34,7 @@ class LocalBook final : public Book {
   ~LocalBook() override;
 
   void submit(Batch batch, Done done) override;
+  void submit_checked(CheckedBatch batch, Done done) override;
   [[nodiscard]] uint64_t last_seq(std::string_view source) const override { return ledger_->last_seq(source); }
   [[nodiscard]] View view() const override { return ledger_->published().view; }
   bool wait_beyond(uint64_t size, std::chrono::milliseconds timeout) override;

@@ -40,6 +40,9 @@ int report(const Error& error);
 // Adds the command to the program. `run` is set to what is to be done when it was chosen; its result is the exit code.
 using Run = std::function<int()>;
 void add_up(CLI::App& program, Run& run);
+void add_serve(CLI::App& program, Run& run);
+void add_agent(CLI::App& program, Run& run);
+void add_enroll(CLI::App& program, Run& run);
 void add_who(CLI::App& program, Run& run);
 void add_trace(CLI::App& program, Run& run);
 void add_map(CLI::App& program, Run& run);

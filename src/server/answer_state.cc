@@ -91,7 +91,7 @@ Result<std::string> status_json(ApiContext& api) {
   json.text("state", clock.synchronised ? "synchronised" : "not_synchronised");
   json.number("error_ns", clock.error_ns);
   json.close('}');
-  std::vector<CaptureLine> lines = api.options.capture ? api.options.capture() : std::vector<CaptureLine>();
+  std::vector<CaptureLine> lines = api.capture_lines();
   if (const auto stall = api.book.stalled()) {
     lines.push_back({"Writing", "off", "disk",
                      fmt::format("Nothing has been written since {}: {}.", format_time(stall->since), stall->reason)});

@@ -111,6 +111,21 @@ double ApiContext::records_per_second() {
   return rate_;
 }
 
+std::vector<CaptureLine> ApiContext::capture_lines() const {
+  std::vector<CaptureLine> lines;
+  if (!options.agents) return lines;
+  const auto agents = options.agents();
+  const auto own = std::ranges::find(agents, options.host, &AgentStatus::host);
+  if (own == agents.end()) return lines;
+  if (!own->connected) {
+    lines.push_back({"Agent", "off", "",
+                     fmt::format("The agent of this host {} since {}: what it captures is not here yet.",
+                                 own->stopped ? "was stopped" : "is not connected", format_time(own->since).substr(0, 19))});
+  }
+  for (const AgentStatus::Line& line : own->lines) lines.push_back({line.what, line.state, line.means, line.detail});
+  return lines;
+}
+
 HttpResponse Api::answer(const HttpRequest& request) {
   for (const Route& route : kRoutes) {
     const auto part = part_of(route.path, request.path);

@@ -13,6 +13,7 @@
 #include "query/coverage.h"
 #include "query/filter.h"
 #include "server/http.h"
+#include "server/ingest.h"
 #include "server/reading_log.h"
 
 namespace portbook {
@@ -29,8 +30,9 @@ struct ApiOptions {
   std::string host;
   std::string version;
   TimeNs started = 0;
-  std::function<std::vector<CaptureLine>()> capture;  // empty: nothing is captured here
-  std::function<HttpStatistics()> http_statistics;    // of the server that carries this API; may be empty
+  std::function<std::vector<AgentStatus>()> agents;     // that ship to this book; may be empty
+  std::function<IngestStatistics()> ingest_statistics;  // likewise
+  std::function<HttpStatistics()> http_statistics;      // of the server that carries this API; may be empty
 };
 
 // What every route may use. Lives as long as the API.
@@ -43,6 +45,8 @@ struct ApiContext {
 
   // Records a second over the last seconds; each call is a sample.
   double records_per_second();
+  // What the agent of this book's own host captures, as it says, or that it is away.
+  [[nodiscard]] std::vector<CaptureLine> capture_lines() const;
 
   ApiContext(Book& book, Clock& clock, ApiOptions options);
 

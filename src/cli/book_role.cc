@@ -1,0 +1,202 @@
+// The book's process: takes what agents ship, and answers questions.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+#include "base/clock.h"
+#include "book/book.h"
+#include "cli/command.h"
+#include "cli/roles.h"
+#include "cli/table.h"
+#include "record/version.h"
+#include "server/api.h"
+#include "server/http.h"
+#include "server/ingest.h"
+
+namespace portbook {
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+// A book that was killed may hold its folder for a moment longer.
+constexpr std::chrono::seconds kLockPatience{2};
+constexpr std::chrono::seconds kAgentPatience{10};
+
+// "127.0.0.1:7171", "[::1]:0", "7171".
+Result<HttpOptions> listen_options(const std::string& text) {
+  HttpOptions options;
+  const size_t colon = text.rfind(':');
+  const std::string_view port = colon == std::string::npos ? std::string_view(text) : std::string_view(text).substr(colon + 1);
+  if (colon != std::string::npos) options.address = text.substr(0, colon);
+  if (options.address.starts_with('[') && options.address.ends_with(']'))
+    options.address = options.address.substr(1, options.address.size() - 2);
+  uint32_t number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (error != std::errc{} || end != port.data() + port.size() || number > 65535) {
+    return fail(ErrorCode::kBadInput, fmt::format("\"{}\" is not ADDRESS:PORT", text));
+  }
+  options.port = static_cast<uint16_t>(number);
+  return options;
+}
+
+Result<std::unique_ptr<Book>> open_book(const BookRole& role) {
+  BookOptions options;
+  options.folder = role.data;
+  options.host = role.host;
+  options.origin = role.origin.empty() ? "portbook/" + role.host : role.origin;
+  const auto deadline = SteadyClock::now() + kLockPatience;
+  while (true) {
+    auto book = Book::open(options, system_clock());
+    if (book || book.error().code != ErrorCode::kUnavailable || SteadyClock::now() >= deadline) return book;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
+// Everything that runs, in the order in which it begins; it ends in the reverse order.
+class RunningBook {
+ public:
+  // Signals must be blocked by now: every thread inherits that, and the one that waits takes them.
+  Status start(const BookRole& role, const std::string& own_token) {
+    auto http_options = listen_options(role.listen);
+    if (!http_options) return std::unexpected(http_options.error());
+    auto book = open_book(role);
+    if (!book) return std::unexpected(book.error());
+    book_ = std::move(*book);
+    auto credentials = Credentials::load(role.data);
+    if (!credentials) return std::unexpected(credentials.error());
+    credentials_ = std::move(*credentials);
+    http_options->unix_socket = role.data / "portbook.sock";
+    if (auto status = bind_server(role, *http_options); !status) return status;
+    return start_ingest(role, own_token);
+  }
+
+  // Questions wait until then.
+  void answer() { server_->run(); }
+  Ingest& ingest() { return *ingest_; }
+
+  void print_welcome(const BookRole& role) const {
+    const std::string address =
+        server_->port() == 0
+            ? ""
+            : fmt::format("http://{}:{}/", address_.contains(':') ? "[" + address_ + "]" : address_, server_->port());
+    fmt::print("portbook is {}. Page: {}\n", role.supervisor == kNoSupervisor ? "answering" : "recording",
+               inked(Ink::kBold, address));
+    fmt::print("Public key, keep it somewhere else: {}\n", book_->vkey());
+    if (role.supervisor == kNoSupervisor) fmt::print("Agents ship to: {}\n", socket_.string());
+    if (!book_->recovery_report().empty()) fmt::print("{}\n", inked(Ink::kWarn, book_->recovery_report()));
+    if (const auto reason = book_->read_only_reason()) fmt::print("{}\n", inked(Ink::kBad, "The book is read-only: " + *reason));
+    for (const CaptureLine& line : api_->context().capture_lines()) {
+      const Ink ink = line.state == "ok" ? Ink::kGood : line.state == "warn" ? Ink::kWarn : Ink::kDim;
+      fmt::print("  {}  {}{}{}\n", inked(ink, fmt::format("{:<4}", line.state)), line.what,
+                 line.means.empty() ? "" : ", " + line.means, line.detail.empty() ? "" : ". " + line.detail);
+    }
+    std::fflush(stdout);
+  }
+
+  ~RunningBook() {
+    ingest_shown_.store(nullptr);
+    ingest_.reset();
+    if (listening_) book_->unlisten(token_);
+    http_.store(nullptr);
+    server_.reset();
+    api_.reset();
+    credentials_.reset();
+    book_.reset();
+  }
+
+ private:
+  Status bind_server(const BookRole& role, const HttpOptions& http_options) {
+    ApiOptions options;
+    options.host = role.host;
+    options.version = kVersion;
+    options.started = system_clock().now();
+    options.agents = [this] {
+      const Ingest* ingest = ingest_shown_.load();
+      return ingest == nullptr ? std::vector<AgentStatus>() : ingest->agents();
+    };
+    options.ingest_statistics = [this] {
+      const Ingest* ingest = ingest_shown_.load();
+      return ingest == nullptr ? IngestStatistics() : ingest->statistics();
+    };
+    options.http_statistics = [this] {
+      const HttpServer* server = http_.load();
+      return server == nullptr ? HttpStatistics() : server->statistics();
+    };
+    api_ = std::make_unique<Api>(*book_, system_clock(), std::move(options));
+    auto server = HttpServer::bind(http_options, [this](const HttpRequest& request) { return api_->answer(request); });
+    if (!server) return std::unexpected(server.error());
+    server_ = std::move(*server);
+    address_ = http_options.address;
+    http_.store(server_.get());
+    token_ = book_->listen([this](uint64_t) { server_->wake_streams(); });
+    listening_ = true;
+    return {};
+  }
+
+  Status start_ingest(const BookRole& role, const std::string& own_token) {
+    IngestOptions options;
+    options.socket = socket_ = role.ingest.empty() ? role.data / kIngestSocket : role.ingest;
+    // A socket that was placed on purpose is for agents of other users too: they have to show a token.
+    options.mode = role.ingest.empty() ? 0600 : 0666;
+    options.host = role.host;
+    options.program = kVersion;
+    options.own_token = own_token;
+    auto ingest = Ingest::bind(*book_, *credentials_, std::move(options), system_clock());
+    if (!ingest) return std::unexpected(ingest.error());
+    ingest_ = std::move(*ingest);
+    ingest_shown_.store(ingest_.get());
+    ingest_->run();
+    return {};
+  }
+
+  std::unique_ptr<Book> book_;
+  std::unique_ptr<Credentials> credentials_;
+  std::unique_ptr<Api> api_;
+  std::unique_ptr<HttpServer> server_;
+  std::unique_ptr<Ingest> ingest_;
+  std::atomic<const HttpServer*> http_{nullptr};      // to the server's threads
+  std::atomic<const Ingest*> ingest_shown_{nullptr};  // likewise
+  std::filesystem::path socket_;
+  std::string address_;
+  uint64_t token_ = 0;
+  bool listening_ = false;
+};
+
+}  // namespace
+
+int run_book(const BookRole& role) {
+  block_stop_signals();
+  std::string token;
+  if (role.supervisor != kNoSupervisor) {
+    auto given = read_supervisor_token(role.supervisor);
+    if (!given) return report(given.error());
+    token = std::move(*given);
+  }
+  RunningBook running;
+  if (auto status = running.start(role, token); !status) return report(status.error());
+  bool stop = false;
+  if (role.supervisor != kNoSupervisor) {
+    const char ready = 'R';
+    if (write(role.supervisor, &ready, 1) != 1) return report({ErrorCode::kIo, "the supervisor has gone"});
+    // The first answer means that everything from now on is captured.
+    const auto deadline = SteadyClock::now() + kAgentPatience;
+    while (!role.again && !stop && SteadyClock::now() < deadline &&
+           !running.ingest().wait_for_own_agent(std::chrono::milliseconds(50)))
+      stop = wait_for_stop(role.supervisor, 0);
+  }
+  if (!stop) {
+    running.answer();
+    if (!role.again) running.print_welcome(role);
+    wait_for_stop(role.supervisor);
+  }
+  return 0;
+}
+
+}  // namespace portbook

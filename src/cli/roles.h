@@ -1,0 +1,57 @@
+// What each process of portbook does, once its arguments are read. `portbook up` runs book and agent as processes of their own;
+// `portbook serve` and `portbook agent` are one of them alone.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "base/result.h"
+
+namespace portbook {
+
+inline constexpr const char* kIngestSocket = "ingest.sock";  // in the book's folder
+
+// A descriptor on which a supervisor says a token by which its children know each other, and whose end means: stop.
+inline constexpr int kNoSupervisor = -1;
+
+struct BookRole {
+  std::filesystem::path data;
+  std::string listen = "127.0.0.1:7171";
+  std::string host;
+  std::string origin;
+  std::filesystem::path ingest;  // empty: kIngestSocket in the folder, for its owner alone
+  int supervisor = kNoSupervisor;
+  bool again = false;  // the supervisor started it again: no welcome, and answers are given at once
+};
+
+struct AgentRole {
+  std::filesystem::path book;  // ingest socket
+  std::filesystem::path spool;
+  uint64_t spool_bytes_max = 0;
+  std::string token;
+  std::string host;
+  bool no_cmdline = false;
+  int supervisor = kNoSupervisor;
+};
+
+// Each returns the process's exit code once it was told to stop by SIGTERM, by SIGINT or SIGHUP (not under a supervisor, which
+// gets those itself), or by the supervisor's end; or when it could not begin.
+int run_book(const BookRole& role);
+int run_agent(const AgentRole& role);
+
+// Blocks what wait_for_stop() waits for; before any thread is made.
+void block_stop_signals();
+// Returns when the process is to stop. `patience_ms` below 0: for ever; else false when nothing came in that time.
+bool wait_for_stop(int supervisor, int patience_ms = -1);
+// What the supervisor says first. Errors: kIo.
+Result<std::string> read_supervisor_token(int supervisor);
+
+// This machine's host name.
+std::string host_name();
+// Where the agent of the book in `data` spools: beside it, so that each may belong to a user of its own.
+std::filesystem::path spool_beside(const std::filesystem::path& data);
+// "64MiB", "1GiB", "500000". Errors: kBadInput.
+Result<uint64_t> parse_bytes(const std::string& text);
+
+}  // namespace portbook

@@ -1,0 +1,44 @@
+// portbook serve: the book alone; agents ship to it.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/command.h"
+#include "cli/roles.h"
+
+namespace portbook {
+
+void add_serve(CLI::App& program, Run& run) {
+  struct Options {
+    std::string data;
+    std::string ingest;
+    BookRole role;
+  };
+  auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
+  auto* command = program.add_subcommand("serve", "Keep a book and answer questions; agents ship to it");
+  command->add_option("--data", options->data,
+                      fmt::format("Folder of the book; made when missing (default {})", default_folder().string()));
+  command->add_option("--listen", options->role.listen, "Loopback address and port of the page and API (default 127.0.0.1:7171)");
+  command->add_option("--ingest", options->ingest,
+                      "Unix socket for agents. Others than root and this user need a token: see enroll (default ingest.sock in the "
+                      "folder, for root and this user alone)");
+  command->add_option("--host", options->role.host, "Name of this host in its records (default: its host name)");
+  command->add_option("--origin", options->role.origin, "Name of a new book in its checkpoints (default portbook/HOST)");
+  command->add_option("--supervisor-fd", options->role.supervisor)->group("");
+  command->add_flag("--again", options->role.again)->group("");
+  command->footer(
+      "Examples:\n"
+      "  sudo portbook serve\n"
+      "  sudo portbook serve --data /srv/portbook --ingest /run/portbook/ingest.sock");
+  command->callback([options, &run] {
+    run = [options] {
+      BookRole role = options->role;
+      role.data = options->data.empty() ? default_folder() : std::filesystem::path(options->data);
+      role.ingest = options->ingest;
+      if (role.host.empty()) role.host = host_name();
+      return run_book(role);
+    };
+  });
+}
+
+}  // namespace portbook

@@ -1,0 +1,222 @@
+#include "cli/supervisor.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <optional>
+
+#include "cli/command.h"
+#include "cli/roles.h"
+#include "server/credentials.h"
+#include "ship/stream_socket.h"
+
+namespace portbook {
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kRestartMin{100};
+constexpr milliseconds kRestartMax{10'000};
+constexpr std::chrono::seconds kGoodRun{30};            // after it, a death is a new one
+constexpr std::chrono::seconds kAgentStopPatience{12};  // capture's five seconds, the sender's three, and some
+constexpr std::chrono::seconds kBookStopPatience{30};
+
+std::string how_it_ended(int status) {
+  if (WIFSIGNALED(status)) return fmt::format("was ended by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  return fmt::format("ended with exit code {}", WEXITSTATUS(status));
+}
+
+// One child and its fate.
+class Charge {
+ public:
+  explicit Charge(Child child) : child_(std::move(child)) {}
+
+  Status start(const std::string& token) {
+    std::array<int, 2> ends{-1, -1};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
+      return fail(ErrorCode::kIo, fmt::format("cannot make a socket pair: {}", std::strerror(errno)));
+    control_ = FileDescriptor(ends[0]);
+    const FileDescriptor childs(ends[1]);
+    const pid_t parent = getpid();
+    const pid_t pid = fork();
+    if (pid < 0) return fail(ErrorCode::kIo, fmt::format("cannot start the {}: {}", child_.name, std::strerror(errno)));
+    if (pid == 0) become(childs.get(), parent);
+    pid_ = pid;
+    started_at_ = SteadyClock::now();
+    restart_at_.reset();
+    ++starts_;
+    if (send(control_.get(), token.data(), token.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(token.size()))
+      return fail(ErrorCode::kIo, fmt::format("the {} ended at once", child_.name));
+    return {};
+  }
+
+  // After its death; says when it begins again.
+  void note_end(int status) {
+    const bool good_run = SteadyClock::now() - started_at_ >= kGoodRun;
+    delay_ = good_run ? kRestartMin : std::min(delay_ * 2, kRestartMax);
+    pid_ = 0;
+    restart_at_ = SteadyClock::now() + delay_;
+    fmt::print(stderr, "portbook: the {} {}; it is started again{}.\n", child_.name, how_it_ended(status),
+               delay_ < milliseconds(1000) ? "" : fmt::format(" in {} s", delay_.count() / 1000));
+  }
+
+  void terminate() const {
+    if (pid_ > 0) kill(pid_, SIGTERM);
+  }
+  void kill_now() const {
+    if (pid_ > 0) kill(pid_, SIGKILL);
+  }
+  void forget() { pid_ = 0; }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] const std::string& name() const { return child_.name; }
+  [[nodiscard]] const FileDescriptor& control() const { return control_; }
+  [[nodiscard]] bool is_due() const { return pid_ == 0 && restart_at_ && SteadyClock::now() >= *restart_at_; }
+  [[nodiscard]] std::optional<SteadyClock::time_point> restart_at() const { return restart_at_; }
+
+ private:
+  // In the child: everything of the supervisor's but the three standard descriptors and its end of the pair is closed on exec.
+  [[noreturn]] void become(int control, pid_t parent) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+    const int kept = dup(control);  // without close-on-exec
+    std::vector<std::string> args{"portbook"};
+    args.insert(args.end(), child_.args.begin(), child_.args.end());
+    args.insert(args.end(), {"--supervisor-fd", std::to_string(kept)});
+    if (starts_ > 0) args.emplace_back("--again");
+    std::vector<char*> pointers;
+    for (std::string& arg : args) pointers.push_back(arg.data());
+    pointers.push_back(nullptr);
+    execv("/proc/self/exe", pointers.data());
+    fmt::print(stderr, "portbook: cannot start the {}: {}\n", child_.name, std::strerror(errno));
+    _exit(1);
+  }
+  Child child_;
+  pid_t pid_ = 0;
+  FileDescriptor control_;
+  uint32_t starts_ = 0;
+  milliseconds delay_ = kRestartMin / 2;
+  SteadyClock::time_point started_at_;
+  std::optional<SteadyClock::time_point> restart_at_;
+};
+
+class Supervisor {
+ public:
+  Supervisor(Child book, Child agent) : book_(std::move(book)), agent_(std::move(agent)), token_(make_token()) {}
+
+  int run() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    for (const int one : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&signals, one);
+    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    signals_ = FileDescriptor(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
+    if (auto started = book_.start(token_); !started) return report(started.error());
+    if (const auto code = wait_for_book()) return *code;
+    start(agent_);
+    while (!stopping_) {
+      wait_for_event();
+      for (Charge* one : {&book_, &agent_}) {
+        if (!stopping_ && one->is_due()) start(*one);
+      }
+    }
+    fmt::print(stderr, "Stopping; what has been captured is being written.\n");
+    end(agent_, kAgentStopPatience);
+    end(book_, kBookStopPatience);
+    return 0;
+  }
+
+ private:
+  void start(Charge& one) {
+    if (auto started = one.start(token_); !started) fmt::print(stderr, "portbook: {}\n", started.error().message);
+  }
+
+  // Until the book says that it is ready: then nothing. Else the exit code: what was wrong it has said itself.
+  std::optional<int> wait_for_book() {
+    while (true) {
+      std::array<pollfd, 2> fds{pollfd{book_.control().get(), POLLIN, 0}, pollfd{signals_.get(), POLLIN, 0}};
+      poll(fds.data(), fds.size(), -1);
+      char ready = 0;
+      if ((fds[0].revents & POLLIN) != 0 && read(book_.control().get(), &ready, 1) == 1) return std::nullopt;
+      int status = 0;
+      if (waitpid(book_.pid(), &status, WNOHANG) == book_.pid()) {
+        book_.forget();
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+      }
+      if (take_signals()) {
+        end(book_, kBookStopPatience);
+        return 0;
+      }
+    }
+  }
+
+  // True when one of them says to stop.
+  bool take_signals() {
+    signalfd_siginfo info{};
+    while (read(signals_.get(), &info, sizeof info) == sizeof info) {
+      if (info.ssi_signo != SIGCHLD) stopping_ = true;
+    }
+    return stopping_;
+  }
+
+  void wait_for_event() {
+    auto patience = milliseconds(-1);
+    for (const Charge* one : {&book_, &agent_}) {
+      if (one->pid() != 0 || !one->restart_at()) continue;
+      const auto left = std::max(std::chrono::ceil<milliseconds>(*one->restart_at() - SteadyClock::now()), milliseconds(0));
+      patience = patience.count() < 0 ? left : std::min(patience, left);
+    }
+    pollfd come{signals_.get(), POLLIN, 0};
+    poll(&come, 1, static_cast<int>(patience.count()));
+    if (take_signals()) return;
+    int status = 0;
+    for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0; pid = waitpid(-1, &status, WNOHANG)) {
+      for (Charge* one : {&book_, &agent_}) {
+        if (one->pid() == pid) one->note_end(status);
+      }
+    }
+  }
+
+  void end(Charge& one, std::chrono::seconds patience) {
+    if (one.pid() == 0) return;
+    one.terminate();
+    const auto deadline = SteadyClock::now() + patience;
+    while (waitpid(one.pid(), nullptr, WNOHANG) == 0) {
+      if (SteadyClock::now() >= deadline) {
+        fmt::print(stderr, "portbook: the {} did not stop within {} s and is ended.\n", one.name(), patience.count());
+        one.kill_now();
+        waitpid(one.pid(), nullptr, 0);
+        break;
+      }
+      pollfd come{signals_.get(), POLLIN, 0};
+      poll(&come, 1, 100);
+      take_signals();
+    }
+    one.forget();
+  }
+
+  Charge book_;
+  Charge agent_;
+  const std::string token_;
+  FileDescriptor signals_;
+  bool stopping_ = false;
+};
+
+}  // namespace
+
+int supervise(Child book, Child agent) {
+  return Supervisor(std::move(book), std::move(agent)).run();
+}
+
+}  // namespace portbook

@@ -1,0 +1,178 @@
+#include "server/ingest.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "book/own_records.h"
+#include "server/caller.h"
+#include "server/ingest_session.h"
+
+namespace portbook {
+
+Ingest::Ingest(Book& book, Credentials& credentials, IngestOptions options, Clock& clock, FileDescriptor listener,
+               FileDescriptor wake)
+    : book_(book),
+      credentials_(credentials),
+      options_(std::move(options)),
+      clock_(clock),
+      listener_(std::move(listener)),
+      wake_(std::move(wake)) {}
+
+Result<std::unique_ptr<Ingest>> Ingest::bind(Book& book, Credentials& credentials, IngestOptions options, Clock& clock) {
+  auto listener = listen_unix(options.socket, options.mode);
+  if (!listener) return std::unexpected(listener.error());
+  auto wake = make_wake_fd();
+  if (!wake) return std::unexpected(wake.error());
+  return std::unique_ptr<Ingest>(new Ingest(book, credentials, std::move(options), clock, std::move(*listener), std::move(*wake)));
+}
+
+Ingest::~Ingest() {
+  stopping_ = true;
+  portbook::wake(wake_);
+  if (thread_.joinable()) thread_.join();
+  unlink(options_.socket.c_str());
+}
+
+void Ingest::run() {
+  thread_ = std::thread([this] { accept_until_stopped(); });
+}
+
+void Ingest::accept_until_stopped() {
+  while (!stopping_) {
+    std::array<pollfd, 2> fds{pollfd{listener_.get(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0}};
+    poll(fds.data(), fds.size(), 1000);
+    drain_wakes(wake_);
+    join_finished(false);
+    if ((fds[0].revents & POLLIN) != 0) accept_one();
+  }
+  for (const Running& one : running_) one.session->stop();
+  join_finished(true);
+}
+
+void Ingest::join_finished(bool all) {
+  for (Running& one : running_) {
+    if (all || one.session->finished()) one.thread.join();
+  }
+  std::erase_if(running_, [&](const Running& one) { return all || one.session->finished(); });
+}
+
+void Ingest::accept_one() {
+  FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!fd.valid()) return;
+  ucred peer{};
+  socklen_t length = sizeof peer;
+  if (getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return;
+  const bool own = peer.uid == 0 || peer.uid == geteuid();
+  std::string refusal;
+  {
+    const std::lock_guard lock(mutex_);
+    ++statistics_.connections;
+    if (running_.size() >= kAgentsMax) refusal = fmt::format("more than {} agents are connected", kAgentsMax);
+    if (!own && strangers_ >= kAgentsOfStrangersMax) refusal = "too many connections without a credential are open; try again";
+    if (!refusal.empty()) ++statistics_.refused_connections;
+    if (refusal.empty() && !own) ++strangers_;
+  }
+  auto wake = make_wake_fd();
+  if (!refusal.empty() || !wake) {
+    Bytes out;
+    size_t at = 0;
+    append_message(out, ByeMessage{ByeCode::kLimit, refusal});
+    (void)write_some(fd, out, at);
+    return;
+  }
+  auto session = std::make_unique<Session>(*this, std::move(fd), std::move(*wake), peer.uid, peer.pid, own);
+  session->counted_as_stranger_ = !own;
+  Session* raw = session.get();
+  running_.push_back({std::move(session), std::thread([raw] { raw->run(); })});
+}
+
+std::optional<std::string> Ingest::claim(const std::string& source, const Session& session) {
+  const std::lock_guard lock(mutex_);
+  const auto [held, is_new] = claims_.try_emplace(source, &session);
+  if (is_new || held->second == &session) return std::nullopt;
+  return fmt::format("{} is still written by an earlier connection, of process {} of {}", source, held->second->pid(),
+                     user_name(held->second->uid()));
+}
+
+void Ingest::release_claims(const Session& session) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(claims_, [&](const auto& one) { return one.second == &session; });
+  // The map of agents stays bounded: hosts are enrolled, and those that are gone longest are forgotten.
+  while (agents_.size() > kAgentsRemembered) {
+    const auto oldest =
+        std::ranges::min_element(agents_, {}, [](const auto& one) { return one.second.connected ? UINT64_MAX : one.second.since; });
+    if (oldest->second.connected) break;
+    agents_.erase(oldest);
+  }
+}
+
+std::vector<AgentStatus> Ingest::agents() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<AgentStatus> all;
+  for (const auto& [host, status] : agents_) all.push_back(status);
+  return all;
+}
+
+IngestStatistics Ingest::statistics() const {
+  const std::lock_guard lock(mutex_);
+  return statistics_;
+}
+
+bool Ingest::wait_for_own_agent(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, timeout, [&] {
+    const auto own = agents_.find(options_.host);
+    return own != agents_.end() && own->second.capturing;
+  });
+}
+
+Status Ingest::write_admin(std::string_view action, const std::string& message, uint32_t uid) {
+  const std::string source = options_.host + "/agents";
+  Record record;
+  record.set(Field::kKind, Kind::kAdmin);
+  record.set(Field::kVantage, Vantage::kBook);
+  record.set(Field::kTime, clock_.now());
+  record.set(Field::kClockState, machine_clock_state());
+  record.set(Field::kHost, std::string_view(options_.host));
+  record.set(Field::kAction, action);
+  record.set(Field::kMessage, std::string_view(message));
+  record.set(Field::kUid, uint64_t{uid});
+  record.set(Field::kPrincipal, std::string_view(user_name(uid)));
+  BatchBuilder builder(source, book_.last_seq(source) + 1);
+  builder.add(record);
+  const auto receipt = book_.append(builder.take());
+  return receipt ? Status() : Status(std::unexpected(receipt.error()));
+}
+
+Result<std::string> Ingest::enrolment(const EnrolmentRequest& request, uint32_t uid) {
+  if (request.action == EnrolmentAction::kList) return credentials_text(credentials_.list());
+  const std::lock_guard lock(admin_mutex_);
+  if (const auto reason = book_.read_only_reason()) return fail(ErrorCode::kUnavailable, "the book is read-only: " + *reason);
+  const std::string host(request.host);
+  if (request.action == EnrolmentAction::kRevoke) {
+    if (Status revoked = credentials_.revoke(host); !revoked) return std::unexpected(revoked.error());
+    ++revocations_;
+    const std::string message = fmt::format("The agent of {} may not write to this book any more.", host);
+    if (Status written = write_admin("agent revoked", message, uid); !written) return std::unexpected(written.error());
+    return message;
+  }
+  if ((request.vantages & ~kAgentVantages) != 0 || request.vantages == 0)
+    return fail(ErrorCode::kBadInput, fmt::format("an agent may write {}", vantages_text(kAgentVantages)));
+  if (host == options_.host)
+    return fail(ErrorCode::kBadInput, fmt::format("{} is this book's own host; its agent needs no token", host));
+  if (Status enrolled = credentials_.enrol({host, request.token_hash, request.vantages, clock_.now()}); !enrolled)
+    return std::unexpected(enrolled.error());
+  ++revocations_;
+  const std::string message = fmt::format("An agent of {} may write {} to this book; the SHA-256 of its token begins with {}.",
+                                          host, vantages_text(request.vantages), hex(request.token_hash).substr(0, 16));
+  if (Status written = write_admin("agent enrolled", message, uid); !written) return std::unexpected(written.error());
+  return message;
+}
+
+}  // namespace portbook

@@ -1,0 +1,87 @@
+// One agent's connection, on a thread of its own.
+#pragma once
+
+#include <deque>
+
+#include "server/ingest.h"
+
+namespace portbook {
+
+class Ingest::Session {
+ public:
+  // `own` is a peer that is root or the book's own user.
+  Session(Ingest& ingest, FileDescriptor fd, FileDescriptor wake, uint32_t uid, int32_t pid, bool own);
+
+  // Returns when the connection has ended and the book has answered for every batch of it.
+  void run();
+  // Makes run() return soon. From any thread.
+  void stop() { portbook::wake(answers_->wake); }
+  [[nodiscard]] bool finished() const { return finished_.load(); }
+  [[nodiscard]] uint32_t uid() const { return uid_; }
+  [[nodiscard]] int32_t pid() const { return pid_; }
+
+ private:
+  // What the book's writer thread says about a batch; kept by both, because either may be gone first.
+  struct Answers {
+    FileDescriptor wake;
+    std::mutex mutex;
+    std::vector<std::pair<uint64_t, Result<Receipt>>> come;  // by number of the batch; guarded by mutex
+  };
+  struct Stream {
+    std::string source;
+    bool open = false;
+  };
+  // A batch that is not answered yet; answers go out in the order of the batches.
+  struct Pending {
+    uint64_t number = 0;
+    uint16_t stream = 0;
+    uint64_t seq_first = 0;
+    uint32_t count = 0;
+    size_t bytes = 0;
+    std::optional<Result<Receipt>> outcome;
+  };
+
+  void talk();
+  bool revoked();
+  void wait_for_book();
+  bool read_and_handle();
+  bool handle(const ShipMessage& message);
+  bool hello(const AgentHello& message);
+  bool enrolment(const EnrolmentRequest& message);
+  bool open(const SourceOpen& message);
+  bool batch(const ShippedBatch& message);
+  void report(const ReportMessage& message);
+  // Says good-bye with the reason; false, so that the connection ends.
+  bool end(ByeCode code, std::string reason);
+  Result<Credential> credential_of(const AgentHello& message) const;
+  void collect_answers();
+  void answer(const Pending& pending);
+  void flush();
+  void change_status(const std::function<void(AgentStatus&)>& change);
+
+  Ingest& ingest_;
+  FileDescriptor fd_;
+  const std::shared_ptr<Answers> answers_;
+  const uint32_t uid_;
+  const int32_t pid_;
+  const bool own_;
+  std::atomic<bool> finished_{false};
+  bool welcomed_ = false;
+  bool counted_as_stranger_ = false;
+  std::string host_;
+  Credential credential_;  // its token_hash is zero for this book's own host
+  Allowance allowance_;
+  uint64_t revocations_seen_ = 0;
+  std::vector<Stream> streams_{kShipSourcesMax};
+  std::deque<Pending> pending_;
+  size_t pending_bytes_ = 0;
+  uint64_t next_number_ = 1;
+  Bytes in_;
+  size_t in_needed_ = kShipHeaderBytes;
+  Bytes out_;
+  size_t out_at_ = 0;
+  std::chrono::steady_clock::time_point heard_;
+  friend class Ingest;
+};
+
+}  // namespace portbook
