@@ -32,6 +32,9 @@ struct ReaderOptions {
 // How often the kernel is asked which connections are open.
 inline constexpr uint64_t kCompareEveryNs = 60 * kNsPerSecond;
 
+// How often what a list of the kernel lacks is asked for before it counts as gone.
+inline constexpr int kConfirmations = 8;
+
 // Everything passed in outlives it. take_snapshot(), then start(), then stop(); counters from any thread.
 class Reader {
  public:

@@ -111,7 +111,14 @@ void Reader::compare(uint64_t now) {
   next_comparison_ = now + kCompareEveryNs;
   std::ranges::sort(alive);
   const std::vector<uint64_t> unknown = find_unknown(alive);
-  const std::vector<uint64_t> gone = sockets_.missing_from(alive, now);
+  std::vector<uint64_t> gone = sockets_.missing_from(alive, now);
+  // The list shifts while sockets come and go, so that it may lack one that is alive.
+  for (int times = 0; times < kConfirmations && !gone.empty(); ++times) {
+    std::vector<uint64_t> again;
+    if (!programs_->list_cookies([&](uint64_t cookie) { again.push_back(cookie); }).has_value() || !catch_up()) return;
+    std::ranges::sort(again);
+    std::erase_if(gone, [&](uint64_t cookie) { return std::ranges::binary_search(again, cookie) || !sockets_.is_open(cookie); });
+  }
   list_what_is_there();
   const uint64_t differences = unknown.size() + gone.size() + found_unseen_;
   Comparison result;

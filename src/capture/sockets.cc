@@ -471,6 +471,16 @@ void Sockets::begin_sweep(uint64_t now_boot_ns) {
   for (auto& [cookie, listener] : listeners_) listener.swept = false;
 }
 
+bool Sockets::has_unswept() const {
+  const bool connection = std::ranges::any_of(connections_, [&](const auto& entry) {
+    const Connection& one = entry.second;
+    return !one.swept && !one.waits && !one.end && one.open_boot_ns < sweep_began_;
+  });
+  return connection || std::ranges::any_of(listeners_, [&](const auto& entry) {
+           return !entry.second.swept && entry.second.about.open_boot_ns < sweep_began_;
+         });
+}
+
 uint64_t Sockets::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
   uint64_t ended = 0;
   for (auto at = connections_.begin(); at != connections_.end();) {

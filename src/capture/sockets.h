@@ -50,6 +50,8 @@ class Sockets {
   // Returns how many were ended so.
   void begin_sweep(uint64_t now_boot_ns);
   uint64_t end_sweep(uint64_t now_boot_ns, std::string_view cause);
+  // Something that end_sweep() would end now.
+  [[nodiscard]] bool has_unswept() const;
   // A connection that is alive and of whose beginning nothing came: it is written as one that was there.
   void adopt(const pb_socket_event& event);
   // Whether a connection of an event's cookie is known and has not ended.
