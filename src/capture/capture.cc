@@ -230,7 +230,7 @@ class RunningCapture final : public Capture {
     if (mounts.version2.empty())
       add_report({"cgroup2", CaptureState::kOff, "mount", "cgroup2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified"});
     add_report({"Never seen", CaptureState::kOff, "",
-                "Raw and packet sockets, XDP, ICMP; connects that fail before a packet leaves (no route); inbound handshakes "
+                "SCTP, raw and packet sockets, XDP, ICMP; connects that fail before a packet leaves (no route); inbound handshakes "
                 "that are never finished."});
   }
 

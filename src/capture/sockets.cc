@@ -30,6 +30,10 @@ uint64_t port_key(uint32_t netns, uint16_t port) {
   return uint64_t{netns} << 16 | port;
 }
 
+Role role_of_use(const pb_socket_event& event, bool accepts) {
+  return event.type == PB_CLOSED_BY ? Role::kCloser : accepts ? Role::kAcceptor : Role::kUser;
+}
+
 bool is_mapped(const pb_socket_event& event) {
   return event.family == AF_INET6 && ip_of(event, event.remote).is_v4();
 }
@@ -72,7 +76,9 @@ Outcome outcome_of_error(int error) {
 }
 
 Outcome outcome_of_failure(const pb_socket_event& event, bool& given_up) {
-  given_up = event.error == 0;
+  const bool no_packet = (event.flags & PB_NO_PACKET) != 0;
+  given_up = event.error == 0 && !no_packet;
+  if (no_packet && event.error == 0) return Outcome::kError;
   return given_up ? Outcome::kTimeout : outcome_of_error(event.error);
 }
 
@@ -100,7 +106,8 @@ void Sockets::apply(const pb_socket_event& event) {
     case PB_FAILED: fail(event); break;
     case PB_LISTEN: listen(event); break;
     case PB_LISTEN_END: listen_end(event); break;
-    case PB_USED: use(event); break;
+    case PB_USED:
+    case PB_CLOSED_BY: use(event); break;
     case PB_EXISTING: existing(event); break;
     case PB_ALIVE: {
       const auto at = connections_.find(event.cookie);
@@ -145,9 +152,9 @@ Sockets::Connection Sockets::make_connection(const pb_socket_event& event) {
   connection.who = identify(*owner, event.time);
   if (const auto early = early_uses_.find(event.cookie); early != early_uses_.end()) {
     for (const pb_socket_event& use : early->second) {
-      const bool accepts = passive && !connection.accepted;
+      const bool accepts = passive && !connection.accepted && use.type == PB_USED;
       connection.accepted = connection.accepted || accepts;
-      connection.uses.push_back({use.time, identify(use.user, use.time), accepts ? Role::kAcceptor : Role::kUser});
+      connection.uses.push_back({use.time, identify(use.user, use.time), role_of_use(use, accepts)});
     }
     early_uses_.erase(early);
   }
@@ -265,9 +272,10 @@ void Sockets::use(const pb_socket_event& event) {
     return;
   }
   Connection& connection = at->second;
-  const bool accepts = connection.direction == Direction::kIn && !connection.accepted && connection.role == Role::kListener;
+  const bool accepts =
+      event.type == PB_USED && connection.direction == Direction::kIn && !connection.accepted && connection.role == Role::kListener;
   connection.accepted = connection.accepted || accepts;
-  Use use{event.time, identify(event.user, event.time), accepts ? Role::kAcceptor : Role::kUser};
+  Use use{event.time, identify(event.user, event.time), role_of_use(event, accepts)};
   if (connection.waits) {
     connection.uses.push_back(std::move(use));
   } else {
@@ -347,6 +355,7 @@ void Sockets::write_failed(uint64_t cookie, const Connection& connection, const 
   record_.set(Field::kRetransmits, uint64_t{event.retransmits});
   if (event.error != 0) record_.set(Field::kErrno, uint64_t{event.error});
   if (given_up) record_.set(Field::kCause, "given up by the process before an answer came");
+  if ((event.flags & PB_NO_PACKET) != 0) record_.set(Field::kCause, "failed before a packet left: mostly for want of a free port");
   emit_(record_);
 }
 
@@ -519,9 +528,8 @@ uint64_t Sockets::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
     const std::vector<pb_socket_event> uses = std::exchange(at->second, {});
     at = early_uses_.erase(at);
     for (const pb_socket_event& use : uses) {
-      const bool accepts = (use.flags & PB_PASSIVE) != 0 && &use == uses.data();
-      write_use(use.cookie, make_connection(use),
-                {use.time, identify(use.user, use.time), accepts ? Role::kAcceptor : Role::kUser});
+      const bool accepts = use.type == PB_USED && (use.flags & PB_PASSIVE) != 0 && &use == uses.data();
+      write_use(use.cookie, make_connection(use), {use.time, identify(use.user, use.time), role_of_use(use, accepts)});
     }
   }
   return ended + silent.size();

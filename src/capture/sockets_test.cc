@@ -211,6 +211,31 @@ TEST(Sockets, a_failed_connect_keeps_its_ports_and_says_why) {
   }
 }
 
+TEST(Sockets, a_connect_that_sent_nothing_is_an_error_and_no_timeout) {
+  SocketWorld world;
+  pb_socket_event event = make_event(PB_FAILED, 9, 10'000, PB_NO_PACKET);
+  event.local_port = 0;
+  world.sockets.apply(event);
+  const Record& failed = *world.of(Kind::kFailed)[0];
+  EXPECT_EQ(failed.uint(Field::kOutcome), static_cast<uint64_t>(Outcome::kError));
+  EXPECT_FALSE(failed.has(Field::kSrcPort));
+  EXPECT_EQ(failed.uint(Field::kDstPort), 443u);
+  EXPECT_NE(failed.text(Field::kCause).find("before a packet left"), std::string_view::npos);
+}
+
+TEST(Sockets, who_closed_is_told_apart_from_who_accepted) {
+  SocketWorld world;
+  pb_socket_event event = make_event(PB_OPEN, 9, 10'000, PB_PASSIVE);
+  event.owner = kServer;
+  world.sockets.apply(event);
+  pb_socket_event closed = make_event(PB_CLOSED_BY, 9, 11'000, PB_PASSIVE);
+  closed.user = kWorker;
+  world.sockets.apply(closed);
+  ASSERT_EQ(world.of(Kind::kUsedBy).size(), 1u);
+  EXPECT_EQ(world.of(Kind::kUsedBy)[0]->uint(Field::kRole), static_cast<uint64_t>(Role::kCloser));
+  EXPECT_EQ(world.of(Kind::kUsedBy)[0]->uint(Field::kPid), 71u);
+}
+
 TEST(Sockets, what_was_there_before_is_existing_and_a_listener_tells_that_it_came_in) {
   SocketWorld world;
   pb_socket_event listener = make_event(PB_EXISTING, 1, 10'000, PB_OLD | PB_LISTENER);

@@ -358,7 +358,7 @@ def main():
         try:
             case()
             print("ok   ", name)
-        except AssertionError as wrong:
+        except Exception as wrong:  # the next case still has something to say
             failed += 1
             print("WRONG", name, "at line", wrong.__traceback__.tb_next.tb_lineno, str(wrong)[:1500])
     return 1 if failed else 0

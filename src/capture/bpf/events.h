@@ -38,9 +38,10 @@ enum pb_socket_event_type {
   PB_FAILED = 3, /* error says why */
   PB_LISTEN = 4,
   PB_LISTEN_END = 5,
-  PB_USED = 6,     /* user is another process than those named so far */
-  PB_EXISTING = 7, /* only from the snapshot */
-  PB_ALIVE = 8,    /* only from the sweep: nothing but the cookie counts */
+  PB_USED = 6,      /* user is another process than those named so far */
+  PB_EXISTING = 7,  /* only from the snapshot */
+  PB_ALIVE = 8,     /* only from the sweep: nothing but the cookie counts */
+  PB_CLOSED_BY = 9, /* user closed an open connection, and is none of those named so far */
 };
 
 enum pb_socket_flags {
@@ -57,6 +58,7 @@ enum pb_socket_flags {
   PB_FIN_ACKED = 1u << 11,    /* only in events: bytes_acked has our FIN in it */
   PB_FIN_RECEIVED = 1u << 12, /* only in events: bytes_received has the peer's FIN in it */
   PB_CONNECTING = 1u << 13,
+  PB_NO_PACKET = 1u << 14, /* only in events: the connect() failed before a packet left */
 };
 
 /* What a socket carries in its storage; copied from listener to child. Groups are written by different programs at once, and each

@@ -205,7 +205,14 @@ static __always_inline void ended(u8 old_state, u64 cookie, struct tcp_sock* tcp
     type = PB_LISTEN_END;
     if (is_beginning_owed(socket)) facts = 2;
     socket->flags &= ~PB_LISTENER;
-  } else if (socket->flags & PB_CONNECTING || old_state == TCP_SYN_SENT) {
+  } else if (!(socket->flags & PB_CONNECTING) && old_state == TCP_SYN_SENT) {
+    // No packet left, for want of a port mostly. The socket may try again.
+    socket->flags |= PB_NO_PACKET;
+    report_or_lose(PB_FAILED, old_state, cookie, tcp, socket, 1, false);
+    socket->flags &= ~PB_NO_PACKET;
+    socket->attempt++;
+    return;
+  } else if (socket->flags & PB_CONNECTING) {
     type = PB_FAILED;
     socket->flags |= PB_CLOSE_REPORTED;
     socket->flags &= ~PB_CONNECTING;
@@ -273,6 +280,11 @@ static __always_inline void on_passive(struct bpf_sock_ops* context, struct bpf_
   struct pb_socket* socket = bpf_sk_storage_get(&sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
   if (!socket) {
     lose(1);
+    return;
+  }
+  // Both sides called connect(): the kernel takes the passive way, yet nobody listened.
+  if (socket->flags & PB_CONNECTING) {
+    established(cookie, tcp, socket);
     return;
   }
   socket->flags = PB_PASSIVE | follow_states(context);
@@ -460,13 +472,27 @@ int on_peer6(struct bpf_sock_addr* context) {
   return on_peer(context);
 }
 
+// Who closes an open connection and is none of those that are known.
+static __always_inline void closed(struct pb_socket* socket, u64 cookie) {
+  const u32 tgid = current_tgid();
+  if (!(socket->flags & PB_ESTABLISHED) || socket->flags & PB_CLOSE_REPORTED || socket->owner.tgid == tgid) return;
+  for (int i = 0; i < PB_USERS_MAX; ++i) {
+    if (socket->users[i] == tgid) return;
+  }
+  report_or_lose(PB_CLOSED_BY, 0, cookie, 0, socket, 1, true);
+}
+
 // An accepted socket that nobody sent or received on: who closes it accepted it.
 SEC("cgroup/sock_release")
 int on_release(struct bpf_sock* context) {
   struct pb_socket* socket;
   if (context->type != SOCK_STREAM || context->protocol != IPPROTO_TCP) return 1;
   socket = bpf_sk_storage_get(&sockets, context, 0, 0);
-  if (lacks_acceptor(socket)) used(socket, bpf_get_socket_cookie(context), 0);
+  if (lacks_acceptor(socket)) {
+    used(socket, bpf_get_socket_cookie(context), 0);
+  } else if (socket) {
+    closed(socket, bpf_get_socket_cookie(context));
+  }
   return 1;
 }
 
