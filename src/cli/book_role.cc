@@ -125,6 +125,10 @@ class RunningBook {
       const Ingest* ingest = ingest_shown_.load();
       return ingest == nullptr ? IngestStatistics() : ingest->statistics();
     };
+    options.absences = [this] {
+      const Ingest* ingest = ingest_shown_.load();
+      return ingest == nullptr ? Absences() : ingest->absences();
+    };
     options.http_statistics = [this] {
       const HttpServer* server = http_.load();
       return server == nullptr ? HttpStatistics() : server->statistics();

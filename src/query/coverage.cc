@@ -63,6 +63,7 @@ std::vector<Gap> Source::missing(TimeNs from, TimeNs to) const {
   for (const Gap& gap : gaps) {
     if (touches(gap.from, gap.to, from, to)) found.push_back(gap);
   }
+  if (absence && touches(absence->from, absence->to, from, to)) found.push_back(*absence);
   const auto covered_by_gap = [&](TimeNs moment) {
     return std::ranges::any_of(gaps,
                                [&](const Gap& gap) { return gap.from <= moment && (!gap.to || *gap.to + kSnapshotNs >= moment); });
@@ -243,6 +244,18 @@ void Coverage::note_stall(std::optional<TimeNs> since, std::string reason) {
   const std::lock_guard lock(mutex_);
   stalled_since_ = since;
   stall_reason_ = std::move(reason);
+}
+
+void Coverage::note_absences(const Absences& absences) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [name, source] : sources_) {
+    const auto agent = absences.agents.find(source.host);
+    const auto since = agent == absences.agents.end() ? absences.others : agent->second;
+    const bool runs = !source.runs.empty() && !source.runs.back().to;
+    source.absence.reset();
+    if (since && runs)
+      source.absence = Gap{*since, std::nullopt, {}, "its agent is away, or has not delivered yet what it kept", 0};
+  }
 }
 
 std::string Coverage::stall_sentence() const {

@@ -43,6 +43,7 @@ struct Source {
   std::optional<uint64_t> clock_error_ns;  // of its newest rare record
   bool clock_synchronised = true;
   std::vector<ClockChange> clock_changes;  // ascending
+  std::optional<Gap> absence;              // its agent has not delivered since then; goes when it has
 
   // Whether its clock was synchronised all through [from, to], as far as its records say.
   [[nodiscard]] bool synchronised_during(TimeNs from, TimeNs to) const;
@@ -87,6 +88,12 @@ struct CompletenessAnswer {
   std::vector<Resting> sources;
 };
 
+// Which hosts' agents deliver what they capture. What one that is away has spooled comes later; until then nobody knows it here.
+struct Absences {
+  std::map<std::string, std::optional<TimeNs>, std::less<>> agents;  // by host: since when it has not delivered; none: it does
+  std::optional<TimeNs> others;  // the same for hosts whose agent was not heard of since the book began
+};
+
 // Follows a book's rare records (sources, gaps, addresses, clocks). Thread-safe; each question brings it up to its view first.
 class Coverage {
  public:
@@ -96,6 +103,9 @@ class Coverage {
   // What the book says of itself: since when nothing is accepted, and why; nothing when it accepts. Moments from then on are not
   // complete, whatever the sources captured.
   void note_stall(std::optional<TimeNs> since, std::string reason);
+
+  // Sources that capture, as their records say, but whose agent is away, have a gap from then on. Replaces what was noted before.
+  void note_absences(const Absences& absences);
 
   // Who claimed the address at some moment of [from, to]; with `host` only that host's claims.
   [[nodiscard]] std::vector<Claim> claims(const Ip& ip, TimeNs from, TimeNs to, std::string_view host = {}) const;

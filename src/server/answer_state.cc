@@ -46,6 +46,35 @@ std::optional<TimeNs> first_time(const View& view) {
   return record.time();
 }
 
+void append_agents(const std::vector<AgentStatus>& agents, Json& json) {
+  json.open("agents", '[');
+  for (const AgentStatus& agent : agents) {
+    json.open('{');
+    json.text("host", agent.host);
+    json.text("state", agent.connected ? agent.capturing ? "capturing" : "connected" : agent.stopped ? "stopped" : "away");
+    json.text("since", format_time(agent.since));
+    json.time("behind_since", agent.behind_since);
+    json.text("version", agent.program);
+    json.number("uid", uint64_t{agent.uid});
+    json.number("pid", static_cast<uint64_t>(agent.pid));
+    json.time("last_batch", agent.last_batch);
+    json.number("batches", agent.batches);
+    json.number("records", agent.records);
+    json.number("refused_batches", agent.refused);
+    json.text_or_null("refusal", agent.refusal);
+    json.number("spool_bytes", agent.spool_bytes);
+    json.number("spool_bytes_max", agent.spool_bytes_max);
+    std::vector<CaptureLine> lines;
+    for (const AgentStatus::Line& line : agent.lines) lines.push_back({line.what, line.state, line.means, line.detail});
+    append_capture(lines, json);
+    json.open("totals", '{');
+    for (const auto& [name, value] : agent.numbers) json.number(name, value);
+    json.close('}');
+    json.close('}');
+  }
+  json.close(']');
+}
+
 void append_gaps(const std::vector<Gap>& gaps, Json& json) {
   json.open("gaps", '[');
   for (const Gap& gap : gaps) {
@@ -62,6 +91,7 @@ void append_gaps(const std::vector<Gap>& gaps, Json& json) {
 
 std::string_view state_of(const Source& source, TimeNs now) {
   if (source.runs.empty() || source.runs.back().to) return "stopped";
+  if (source.absence) return "gap";
   const bool open_gap =
       std::ranges::any_of(source.gaps, [&](const Gap& gap) { return gap.from <= now && (!gap.to || *gap.to > now); });
   return open_gap ? "gap" : "capturing";
@@ -97,6 +127,7 @@ Result<std::string> status_json(ApiContext& api) {
                      fmt::format("Nothing has been written since {}: {}.", format_time(stall->since), stall->reason)});
   }
   append_capture(lines, json);
+  append_agents(api.options.agents ? api.options.agents() : std::vector<AgentStatus>(), json);
   json.raw("records_per_second", fmt::format("{:.1f}", api.records_per_second()));
   json.time("first_record", first_time(view));
   json.open("claimed", '[');
@@ -147,6 +178,17 @@ HttpResponse answer_metrics(ApiContext& api, const HttpRequest&, std::string_vie
     metric("portbook_http_refused_total", "counter", "Requests answered with an error.", http.refused);
     metric("portbook_http_connections", "gauge", "Connections open.", http.connections);
     metric("portbook_http_streams", "gauge", "Answers that stream.", http.streams);
+  }
+  if (api.options.ingest_statistics) {
+    const IngestStatistics ingest = api.options.ingest_statistics();
+    metric("portbook_ingest_records_total", "counter", "Records accepted from agents.", ingest.records);
+    metric("portbook_ingest_bytes_total", "counter", "Bytes of records accepted from agents.", ingest.bytes);
+    metric("portbook_ingest_batches_total", "counter", "Batches accepted from agents.", ingest.batches);
+    metric("portbook_ingest_refused_batches_total", "counter", "Batches of agents that never will be accepted.",
+           ingest.refused_batches);
+    metric("portbook_ingest_connections_total", "counter", "Connections of agents.", ingest.connections);
+    metric("portbook_ingest_refused_connections_total", "counter", "Connections of agents that were refused.",
+           ingest.refused_connections);
   }
   if (auto status = api.coverage.refresh(api.book.view()); !status) return error_response(status.error());
   out += "# HELP portbook_source_gaps_total Gaps recorded by a source.\n# TYPE portbook_source_gaps_total counter\n";

@@ -140,6 +140,10 @@ HttpResponse Api::answer(const HttpRequest& request) {
     }
     const auto stall = context_.book.stalled();
     context_.coverage.note_stall(stall ? std::optional(stall->since) : std::nullopt, stall ? stall->reason : "");
+    if (context_.options.absences) {
+      if (Status fresh = context_.coverage.refresh(context_.book.view()); !fresh) return error_response(fresh.error());
+      context_.coverage.note_absences(context_.options.absences());
+    }
     return route.answer(context_, request, *part);
   }
   if (request.path.starts_with("/api/")) return error_response({ErrorCode::kNotFound, fmt::format("there is no {}", request.path)});

@@ -32,6 +32,7 @@ struct ApiOptions {
   TimeNs started = 0;
   std::function<std::vector<AgentStatus>()> agents;     // that ship to this book; may be empty
   std::function<IngestStatistics()> ingest_statistics;  // likewise
+  std::function<Absences()> absences;                   // likewise; empty: every source delivers
   std::function<HttpStatistics()> http_statistics;      // of the server that carries this API; may be empty
 };
 

@@ -22,7 +22,17 @@ Ingest::Ingest(Book& book, Credentials& credentials, IngestOptions options, Cloc
       options_(std::move(options)),
       clock_(clock),
       listener_(std::move(listener)),
-      wake_(std::move(wake)) {}
+      wake_(std::move(wake)),
+      begun_from_(newest_record()) {}
+
+// Capture holds records back for a moment, so the newest one that has come says this much about the ones before it.
+TimeNs Ingest::newest_record() const {
+  const View view = book_.view();
+  Record record;
+  TimeNs newest = clock_.now();
+  if (view.size() > view.first_index() && view.read(view.size() - 1, record) && record.has(Field::kTime)) newest = record.time();
+  return newest - std::min(newest, kHeldBackByAgentNs);
+}
 
 Result<std::unique_ptr<Ingest>> Ingest::bind(Book& book, Credentials& credentials, IngestOptions options, Clock& clock) {
   auto listener = listen_unix(options.socket, options.mode);
@@ -117,6 +127,14 @@ std::vector<AgentStatus> Ingest::agents() const {
   std::vector<AgentStatus> all;
   for (const auto& [host, status] : agents_) all.push_back(status);
   return all;
+}
+
+Absences Ingest::absences() const {
+  const std::lock_guard lock(mutex_);
+  Absences absences;
+  absences.others = begun_from_;
+  for (const auto& [host, status] : agents_) absences.agents.emplace(host, status.behind_since);
+  return absences;
 }
 
 IngestStatistics Ingest::statistics() const {

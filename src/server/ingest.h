@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "book/book.h"
+#include "query/coverage.h"
 #include "server/credentials.h"
 #include "ship/stream_socket.h"
 #include "ship/wire.h"
@@ -26,6 +27,7 @@ namespace portbook {
 inline constexpr size_t kAgentsMax = 64;            // connections at once; each holds at most 3 × kShipBatchBytesMax of memory
 inline constexpr size_t kAgentsOfStrangersMax = 8;  // of them without a credential yet, from users other than root and the book's
 inline constexpr size_t kAgentsRemembered = 256;    // whose last word is shown after they have gone
+inline constexpr uint64_t kHeldBackByAgentNs = kNsPerSecond;  // what an agent that went away may not have sent yet
 inline constexpr std::chrono::seconds kHelloPatience{5};
 inline constexpr std::chrono::seconds kAgentSilenceMax{30};  // agents report each second
 
@@ -37,10 +39,11 @@ struct AgentStatus {
   bool capturing = false;
   uint32_t uid = 0;
   int32_t pid = 0;
-  std::string program;               // its version
-  TimeNs since = 0;                  // of this connection; of its end when not connected
-  std::optional<TimeNs> last_batch;  // when the last one was accepted
-  uint64_t batches = 0;              // accepted, since the book started
+  std::string program;                 // its version
+  std::optional<TimeNs> behind_since;  // what it captured from then on may not be here yet
+  TimeNs since = 0;                    // of this connection; of its end when not connected
+  std::optional<TimeNs> last_batch;    // when the last one was accepted
+  uint64_t batches = 0;                // accepted, since the book started
   uint64_t records = 0;
   uint64_t refused = 0;  // batches that were not accepted and never will be
   uint64_t spool_bytes = 0;
@@ -88,6 +91,7 @@ class Ingest {
   // Every agent that was ever there since the start, by host.
   [[nodiscard]] std::vector<AgentStatus> agents() const;
   [[nodiscard]] IngestStatistics statistics() const;
+  [[nodiscard]] Absences absences() const;
   // Waits until the agent of this book's own host has said that it captures; false after the timeout.
   bool wait_for_own_agent(std::chrono::milliseconds timeout);
 
@@ -98,6 +102,7 @@ class Ingest {
  private:
   class Session;
   Ingest(Book& book, Credentials& credentials, IngestOptions options, Clock& clock, FileDescriptor listener, FileDescriptor wake);
+  [[nodiscard]] TimeNs newest_record() const;
   void accept_until_stopped();
   void accept_one();
   void join_finished(bool all);
@@ -111,7 +116,8 @@ class Ingest {
   const IngestOptions options_;
   Clock& clock_;
   FileDescriptor listener_;
-  FileDescriptor wake_;  // of the accepting thread
+  FileDescriptor wake_;      // of the accepting thread
+  const TimeNs begun_from_;  // what was captured before had reached the book
   std::atomic<bool> stopping_{false};
   std::atomic<uint64_t> revocations_{0};  // and changes of tokens: each connection looks whether it is meant
 

@@ -52,6 +52,9 @@ void Ingest::Session::run() {
   if (!host_.empty()) {
     change_status([&](AgentStatus& status) {
       status.connected = false;
+      const TimeNs heard_until = status.last_batch.value_or(status.since);
+      const TimeNs behind = heard_until - std::min(heard_until, kHeldBackByAgentNs);
+      if (!status.stopped) status.behind_since = std::min(behind, status.behind_since.value_or(behind));
       status.since = ingest_.clock_.now();
     });
   }
@@ -223,6 +226,7 @@ bool Ingest::Session::hello(const AgentHello& message) {
   welcome.origin = origin;
   append_message(out_, welcome);
   change_status([&](AgentStatus& status) {
+    if (status.since == 0) status.behind_since = ingest_.begun_from_;
     status.connected = true;
     status.stopped = false;
     status.capturing = false;
@@ -346,6 +350,7 @@ void Ingest::Session::report(const ReportMessage& message) {
     status.capturing = message.capturing;
     status.spool_bytes = message.spool_bytes;
     status.spool_bytes_max = message.spool_bytes_max;
+    if (message.capturing && message.spool_bytes == 0) status.behind_since.reset();
     status.lines.clear();
     status.numbers.clear();
     ReportLine line;

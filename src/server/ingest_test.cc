@@ -1,0 +1,253 @@
+// A real book, its ingest and real senders over a socket of the test's own; and peers that do not keep to the protocol.
+#include "server/ingest.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+
+#include <future>
+
+#include "book/test_batches.h"
+#include "ship/sender.h"
+
+namespace portbook {
+namespace {
+
+constexpr std::chrono::seconds kPatience(20);
+
+struct World {
+  World() {
+    auto opened = Book::open({.folder = folder.path() / "book", .origin = "test.example.org", .host = "web-7"}, system_clock());
+    EXPECT_TRUE(opened.has_value());
+    book = std::move(*opened);
+    credentials = std::move(*Credentials::load(folder.path()));
+    start();
+  }
+  void start() {
+    IngestOptions options;
+    options.socket = folder.path() / "ingest.sock";
+    options.host = "web-7";
+    options.own_token = "supervisor";
+    auto bound = Ingest::bind(*book, *credentials, options, system_clock());
+    EXPECT_TRUE(bound.has_value());
+    ingest = std::move(*bound);
+    ingest->run();
+  }
+  std::unique_ptr<Sender> sender(std::string host, std::string token, std::string* said = nullptr) {
+    SenderOptions options;
+    options.socket = folder.path() / "ingest.sock";
+    options.host = host;
+    options.token = std::move(token);
+    options.spool = folder.path() / ("spool-" + host + std::to_string(++spools));
+    if (said != nullptr) {
+      options.say = [this, said](const std::string& sentence) {
+        const std::lock_guard lock(mutex);
+        *said += sentence;
+        changed.notify_all();
+      };
+    }
+    auto made = Sender::start(std::move(options), system_clock());
+    EXPECT_TRUE(made.has_value());
+    return std::move(*made);
+  }
+  std::string wait_for(const std::string& said) {
+    std::unique_lock lock(mutex);
+    changed.wait_for(lock, kPatience, [&] { return !said.empty(); });
+    return said;
+  }
+
+  TemporaryFolder folder;
+  std::unique_ptr<Book> book;
+  std::unique_ptr<Credentials> credentials;
+  std::unique_ptr<Ingest> ingest;
+  std::mutex mutex;
+  std::condition_variable changed;
+  int spools = 0;
+};
+
+Status submit(Sender& sender, Batch batch) {
+  std::promise<Status> answer;
+  auto come = answer.get_future();
+  sender.submit(std::move(batch), [&](const Status& status) { answer.set_value(status); });
+  return come.wait_for(kPatience) == std::future_status::ready ? come.get() : fail(ErrorCode::kUnavailable, "no answer");
+}
+
+TEST(Ingest, what_an_agent_ships_is_in_the_book_when_it_is_answered) {
+  World world;
+  const auto sender = world.sender("web-7", "");
+  EXPECT_EQ(sender->last_seq("web-7/socket"), 0u);
+  TestSource source("web-7/socket");
+  for (int i = 1; i <= 20; ++i) {
+    ASSERT_TRUE(submit(*sender, source.batch(50)).has_value());
+    EXPECT_EQ(world.book->last_seq("web-7/socket"), 50u * static_cast<uint64_t>(i));
+  }
+  EXPECT_EQ(sender->state().spool_bytes, 0u);
+  const auto agents = world.ingest->agents();
+  ASSERT_EQ(agents.size(), 1u);
+  EXPECT_EQ(agents[0].records, 1000u);
+  EXPECT_TRUE(agents[0].connected);
+}
+
+TEST(Ingest, an_ingest_that_goes_and_comes_back_gets_everything_once_and_in_order) {
+  World world;
+  const auto sender = world.sender("web-7", "");
+  EXPECT_EQ(sender->last_seq("web-7/socket"), 0u);
+  TestSource source("web-7/socket");
+  ASSERT_TRUE(submit(*sender, source.batch(10)).has_value());
+  world.ingest.reset();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(submit(*sender, source.batch(10)).has_value()) << "the spool takes it";
+  EXPECT_EQ(world.book->last_seq("web-7/socket"), 10u);
+  EXPECT_GT(sender->state().spool_bytes, 0u);
+  world.start();
+  ASSERT_TRUE(sender->drain(std::chrono::duration_cast<std::chrono::milliseconds>(kPatience)));
+  EXPECT_EQ(world.book->last_seq("web-7/socket"), 60u);
+  EXPECT_EQ(sender->state().spool_bytes, 0u);
+}
+
+TEST(Ingest, a_report_becomes_the_agent_s_status) {
+  World world;
+  const auto sender = world.sender("web-7", "supervisor");
+  AgentReport report;
+  report.capturing = true;
+  report.lines = {{"TCP connections", "ok", "bpf", "Every namespace."}};
+  report.numbers = {{"events", 12}};
+  sender->report(report);
+  ASSERT_TRUE(world.ingest->wait_for_own_agent(std::chrono::duration_cast<std::chrono::milliseconds>(kPatience)));
+  const auto agents = world.ingest->agents();
+  ASSERT_EQ(agents.size(), 1u);
+  ASSERT_EQ(agents[0].lines.size(), 1u);
+  EXPECT_EQ(agents[0].lines[0].detail, "Every namespace.");
+  EXPECT_EQ(agents[0].numbers[0].second, 12u);
+  EXPECT_FALSE(agents[0].behind_since);
+}
+
+TEST(Ingest, an_agent_that_leaves_with_everything_delivered_is_stopped_and_one_that_breaks_off_is_behind) {
+  World world;
+  {
+    const auto sender = world.sender("web-7", "");
+    EXPECT_EQ(sender->last_seq("web-7/socket"), 0u);
+  }
+  const auto left = [&] { return !world.ingest->agents()[0].connected; };
+  while (!left()) std::this_thread::yield();
+  EXPECT_TRUE(world.ingest->agents()[0].stopped);
+  {
+    Bytes out;
+    size_t at = 0;
+    append_message(out, AgentHello{kShipVersion, "web-7", "test", ""});
+    const auto fd = connect_unix(world.folder.path() / "ingest.sock");
+    ASSERT_EQ(write_some(*fd, out, at), Moved::kSome);
+    while (left()) std::this_thread::yield();
+  }
+  while (!left()) std::this_thread::yield();
+  EXPECT_FALSE(world.ingest->agents()[0].stopped);
+  EXPECT_TRUE(world.ingest->agents()[0].behind_since);
+  EXPECT_TRUE(world.ingest->absences().agents.at("web-7"));
+}
+
+TEST(Ingest, wrong_hosts_and_tokens_are_refused_with_what_was_wrong) {
+  World world;
+  Credential credential{"web-8", token_hash("known"), kAgentVantages, 1};
+  ASSERT_TRUE(world.credentials->enrol(credential).has_value());
+  struct Case {
+    std::string host;
+    std::string token;
+    std::string word;
+  };
+  for (const Case& one : {Case{"web-9", "", "this book's own host is \"web-7\""}, Case{"web-8", "unknown", "portbook enroll web-8"},
+                          Case{"web-9", "known", "its token is for \"web-8\""}}) {
+    std::string said;
+    const auto sender = world.sender(one.host, one.token, &said);
+    EXPECT_NE(world.wait_for(said).find(one.word), std::string::npos) << said;
+  }
+}
+
+TEST(Ingest, a_record_that_the_credential_does_not_allow_is_refused_and_counted) {
+  World world;
+  ASSERT_TRUE(world.credentials->enrol({"web-7x", token_hash("known"), kAgentVantages, 1}).has_value());
+  std::string said;
+  const auto sender = world.sender("web-7x", "known", &said);
+  EXPECT_EQ(sender->last_seq("web-7x/socket"), 0u);
+  TestSource source("web-7x/socket");  // its records say host web-7
+  sender->submit(source.batch(3), [](const Status&) {});
+  EXPECT_NE(world.wait_for(said).find("its host is \"web-7\""), std::string::npos) << said;
+  EXPECT_EQ(world.book->last_seq("web-7x/socket"), 0u);
+  EXPECT_GE(world.ingest->statistics().refused_batches, 1u);
+}
+
+TEST(Ingest, a_revoked_agent_s_connection_ends) {
+  World world;
+  ASSERT_TRUE(world.credentials->enrol({"web-8", token_hash("known"), kAgentVantages, 1}).has_value());
+  std::string said;
+  const auto sender = world.sender("web-8", "known", &said);
+  EXPECT_EQ(sender->last_seq("web-8/socket"), 0u);
+  EnrolmentRequest request;
+  request.action = EnrolmentAction::kRevoke;
+  request.host = "web-8";
+  ASSERT_TRUE(world.ingest->enrolment(request, 0).has_value());
+  EXPECT_NE(world.wait_for(said).find("revoked"), std::string::npos) << said;
+  EXPECT_EQ(world.book->last_seq("web-7/agents"), 1u) << "the admin record";
+}
+
+// What the book says to a peer that sends these bytes, until it closes.
+Bytes answer_to(const World& world, const Bytes& bytes) {
+  const auto fd = connect_unix(world.folder.path() / "ingest.sock");
+  EXPECT_TRUE(fd.has_value());
+  Bytes out = bytes;
+  size_t at = 0;
+  Bytes in;
+  while (true) {
+    pollfd ready{fd->get(), static_cast<short>(POLLIN | (out.empty() ? 0 : POLLOUT)), 0};
+    if (poll(&ready, 1, 20'000) <= 0) return {};
+    if (!out.empty()) (void)write_some(*fd, out, at);
+    if ((ready.revents & (POLLIN | POLLHUP)) != 0 && read_some(*fd, in, 4096) == Moved::kClosed) return in;
+  }
+}
+
+std::string bye_in(const Bytes& said) {
+  ByteView rest = said;
+  while (true) {
+    const DecodedMessage decoded = decode_message(rest);
+    const auto* whole = std::get_if<WholeMessage>(&decoded);
+    if (whole == nullptr) return "";
+    if (const auto* bye = std::get_if<ByeMessage>(&whole->message)) return std::string(bye->reason);
+    rest = rest.subspan(whole->length);
+  }
+}
+
+TEST(Ingest, peers_that_do_not_keep_to_the_protocol_are_told_and_let_go_and_hurt_nobody) {
+  World world;
+  const auto good = world.sender("web-7", "");
+  EXPECT_EQ(good->last_seq("web-7/socket"), 0u);
+  const auto hello = [](auto... more) {
+    Bytes out;
+    append_message(out, AgentHello{kShipVersion, "web-7", "test", ""});
+    (append_message(out, more), ...);
+    return out;
+  };
+  EXPECT_NE(bye_in(answer_to(world, Bytes(64, 'x'))).find("unknown type"), std::string::npos);
+  Bytes ping;
+  append_message(ping, PingMessage{1});
+  EXPECT_NE(bye_in(answer_to(world, ping)).find("did not begin with a hello"), std::string::npos);
+  Bytes other;
+  append_message(other, AgentHello{9, "web-7", "test", ""});
+  EXPECT_NE(bye_in(answer_to(world, other)).find("version 9"), std::string::npos);
+  const Bytes record(3, 0xa0);
+  EXPECT_NE(bye_in(answer_to(world, hello(ShippedBatch{1, 1, 1, record}))).find("did not open"), std::string::npos);
+  EXPECT_NE(bye_in(answer_to(world, hello(SourceOpen{1, "web-7/a"}, SourceOpen{1, "web-7/b"}))).find("twice"), std::string::npos);
+  EXPECT_NE(bye_in(answer_to(world, hello(PongMessage{1}))).find("only a book says"), std::string::npos);
+  TestSource source("web-7/socket");
+  ASSERT_TRUE(submit(*good, source.batch(10)).has_value());
+}
+
+TEST(Ingest, a_source_is_written_by_one_connection_at_a_time) {
+  World world;
+  const auto first = world.sender("web-7", "");
+  EXPECT_EQ(first->last_seq("web-7/socket"), 0u);
+  std::string said;
+  const auto second = world.sender("web-7", "", &said);
+  std::thread asks([&] { (void)second->last_seq("web-7/socket"); });
+  EXPECT_NE(world.wait_for(said).find("still written by an earlier connection"), std::string::npos) << said;
+  asks.join();
+}
+
+}  // namespace
+}  // namespace portbook
