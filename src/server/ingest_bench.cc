@@ -4,7 +4,8 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include <atomic>
+#include <future>
+#include <thread>
 
 #include "book/test_batches.h"
 #include "server/ingest.h"
@@ -34,33 +35,14 @@ using Hand = std::function<void(Batch, std::function<void(bool)>)>;
 
 // One batch of each source at a time, as capture does; returns when all are acknowledged.
 void hand_over_all(std::vector<std::vector<Batch>>& sources, const Hand& hand) {
-  std::mutex mutex;
-  std::condition_variable answered;
-  std::vector<size_t> next(sources.size(), 0);
-  std::vector<bool> under_way(sources.size(), false);
-  std::unique_lock lock(mutex);
-  while (true) {
-    bool all = true;
-    for (size_t s = 0; s < sources.size(); ++s) {
-      all = all && !under_way[s] && next[s] == sources[s].size();
-      if (under_way[s] || next[s] == sources[s].size()) continue;
-      under_way[s] = true;
-      Batch batch = std::move(sources[s][next[s]++]);
-      lock.unlock();
-      hand(std::move(batch), [&, s](bool good) {
-        PB_CHECK(good);
-        const std::lock_guard inner(mutex);
-        under_way[s] = false;
-        answered.notify_one();
-      });
-      lock.lock();
-    }
-    if (all) return;
-    answered.wait(lock, [&] {
-      for (size_t s = 0; s < sources.size(); ++s) {
-        if (!under_way[s]) return true;
+  std::vector<std::jthread> threads;
+  for (auto& batches : sources) {
+    threads.emplace_back([&] {
+      for (Batch& batch : batches) {
+        std::promise<bool> good;
+        hand(std::move(batch), [&](bool taken) { good.set_value(taken); });
+        PB_CHECK(good.get_future().get());
       }
-      return false;
     });
   }
 }
