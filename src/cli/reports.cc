@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/filter_text.h"
 #include "cli/table.h"
 #include "query/moment.h"
 
@@ -24,13 +25,14 @@ struct Options {
 };
 
 // The filter with the bounds in time before it.
-std::string filter_of(const Options& options) {
+Result<std::string> filter_of(const Options& options) {
+  const auto typed = filter_text(options.filter);
+  if (!typed) return typed;
   std::string filter;
   if (!options.since.empty()) filter += fmt::format("since:{} ", options.since);
   if (!options.until.empty()) filter += fmt::format("until:{} ", options.until);
-  if (filter.empty()) return fmt::format("{}", fmt::join(options.filter, " "));
-  return options.filter.empty() ? filter.substr(0, filter.size() - 1)
-                                : fmt::format("{}({})", filter, fmt::join(options.filter, " "));
+  if (filter.empty()) return typed;
+  return typed->empty() ? filter.substr(0, filter.size() - 1) : fmt::format("{}({})", filter, *typed);
 }
 
 // Asks, and prints what needs no reading; the parsed answer for the rest. The parser must outlive it.
@@ -40,9 +42,11 @@ struct Asked {
   element answer;
 };
 Result<bool> ask(const Options& options, std::string_view path, Asked& asked) {
+  const auto filter = filter_of(options);
+  if (!filter) return std::unexpected(filter.error());
   auto client = options.place.connect();
   if (!client) return std::unexpected(client.error());
-  const auto answer = client->get(path, {{"q", filter_of(options)}, {"format", options.html ? "html" : ""}});
+  const auto answer = client->get(path, {{"q", *filter}, {"format", options.html ? "html" : ""}});
   if (!answer) return std::unexpected(answer.error());
   if (options.html || options.json) {
     fmt::print("{}", *answer);

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/filter_text.h"
 #include "cli/table.h"
 
 namespace portbook {
@@ -65,13 +66,14 @@ int search(const Options& options) {
   if (!client) return report(client.error());
   auto printer = RowPrinter::make(options.output);
   if (!printer) return report(printer.error());
-  const std::string filter = fmt::format("{}", fmt::join(options.filter, " "));
+  const auto filter = filter_text(options.filter);
+  if (!filter) return report(filter.error());
   std::string cursor;
   std::string sentence;
   std::string note;
   uint64_t rows = 0;
   do {
-    const auto page = print_page(*client, filter, cursor, options.limit - rows, *printer, rows);
+    const auto page = print_page(*client, *filter, cursor, options.limit - rows, *printer, rows);
     if (!page) return report(page.error());
     cursor = page->cursor;
     sentence = page->sentence;

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/filter_text.h"
 #include "cli/table.h"
 
 namespace portbook {
@@ -17,6 +18,7 @@ struct Options {
   bool json = false;
   bool csv = false;
   std::string by = "exe,dst.port";
+  std::string sort;
   uint64_t limit = 50;
   std::vector<std::string> filter;
 };
@@ -37,8 +39,10 @@ std::vector<std::string> cells_of(element group) {
 int stats(const Options& options) {
   auto client = options.place.connect();
   if (!client) return report(client.error());
-  const std::string filter = fmt::format("{}", fmt::join(options.filter, " "));
-  const auto answer = client->get("/api/v1/stats", {{"q", filter}, {"by", options.by}, {"limit", std::to_string(options.limit)}});
+  const auto filter = filter_text(options.filter);
+  if (!filter) return report(filter.error());
+  const auto answer = client->get(
+      "/api/v1/stats", {{"q", *filter}, {"by", options.by}, {"sort", options.sort}, {"limit", std::to_string(options.limit)}});
   if (!answer) return report(answer.error());
   simdjson::dom::parser parser;
   const simdjson::padded_string padded(*answer);
@@ -73,6 +77,8 @@ void add_stats(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("stats", "Counts of connections by fields");
   command->add_option("filter", options->filter, "Filter, as for search");
   command->add_option("--by", options->by, "One to four fields, with commas between them (default exe,dst.port)");
+  command->add_option("--sort", options->sort, "What the greatest of comes first (default count)")
+      ->check(CLI::IsMember({"count", "failed", "bytes_out", "bytes_in"}));
   command->add_option("--limit,-n", options->limit, "How many groups at most (default 50)")
       ->check(CLI::Range(uint64_t{1}, uint64_t{10'000}));
   auto* json = command->add_flag("--json", options->json, "One JSON object a line");
@@ -81,6 +87,7 @@ void add_stats(CLI::App& program, Run& run) {
   command->footer(
       "Examples:\n"
       "  portbook stats --by exe,dst.port 'since:1h'\n"
+      "  portbook stats --by pid,src.port --sort bytes_out -n 5 'exe:psql since:1h'\n"
       "  portbook stats --by user,outcome --csv 'kind:failed' > failed.csv");
   command->callback([options, &run] { run = [options] { return stats(*options); }; });
 }

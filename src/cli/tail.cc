@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "cli/command.h"
+#include "cli/filter_text.h"
 #include "cli/table.h"
 
 namespace portbook {
@@ -41,11 +42,12 @@ int tail(const Options& options) {
   if (!client) return report(client.error());
   auto printer = RowPrinter::make(options.output);
   if (!printer) return report(printer.error());
-  const std::string filter = fmt::format("{}", fmt::join(options.filter, " "));
+  const auto filter = filter_text(options.filter);
+  if (!filter) return report(filter.error());
   std::string from = options.from;
   bool connected_before = false;
   while (true) {
-    const auto status = follow(*client, filter, from, *printer);
+    const auto status = follow(*client, *filter, from, *printer);
     // A book that restarts is waited for, from the record where the stream broke; one that never answered is an error.
     const bool broke =
         status || status.error().code == ErrorCode::kIo || (connected_before && status.error().code == ErrorCode::kUnavailable);

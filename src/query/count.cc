@@ -158,7 +158,7 @@ Result<FieldValues> field_values(const View& view, Filter filter, Field field, s
   return result;
 }
 
-Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field>& fields, size_t limit,
+Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field>& fields, size_t limit, GroupOrder order,
                         const CountLimits& limits) {
   PB_CHECK(!fields.empty() && fields.size() <= kGroupFieldsMax);
   Groups result;
@@ -187,7 +187,13 @@ Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field
   result.sampled = *cut || too_wide;
   result.total = groups.size();
   for (auto& [values, group] : groups) result.groups.push_back(std::move(group));
-  std::ranges::sort(result.groups, {}, [](const Group& one) { return std::pair(~one.count, one.values); });
+  std::ranges::sort(result.groups, {}, [order](const Group& one) {
+    const uint64_t first = order == GroupOrder::kFailed     ? one.failed
+                           : order == GroupOrder::kBytesOut ? one.bytes_out
+                           : order == GroupOrder::kBytesIn  ? one.bytes_in
+                                                            : one.count;
+    return std::tuple(~first, ~one.count, one.values);
+  });
   if (result.groups.size() > limit) result.groups.resize(limit);
   return result;
 }

@@ -64,12 +64,14 @@ struct Group {
   uint64_t bytes_in = 0;
 };
 struct Groups {
-  std::vector<Group> groups;  // greatest count first
+  std::vector<Group> groups;  // in the order asked for
   size_t total = 0;
   uint64_t rows = 0;
   bool sampled = false;
 };
+enum class GroupOrder : uint8_t { kCount, kFailed, kBytesOut, kBytesIn };  // the greatest first
 inline constexpr size_t kGroupFieldsMax = 4;
-Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field>& fields, size_t limit, const CountLimits& limits);
+Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field>& fields, size_t limit, GroupOrder order,
+                        const CountLimits& limits);
 
 }  // namespace portbook

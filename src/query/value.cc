@@ -231,6 +231,10 @@ Added add_value(Test& test, const WrittenValue& value, TimeNs now) {
     test.any_value = true;
     return {};
   }
+  if (value.text.starts_with('@') && !value.quoted) {
+    return wrong(fmt::format("\"{}\" is no value; a list from a file is read by the command line, not by the book", value.text),
+                 "values joined with or, in parentheses; a value that begins with @ in quotes");
+  }
   switch (value_kind(test)) {
     case ValueKind::kEnum:
       if (!value.compare.empty()) return wrong(fmt::format("{} has no order", subject_name(test)), "one of its names");

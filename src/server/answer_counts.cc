@@ -42,6 +42,14 @@ void append_values(const std::vector<ValueCount>& values, Json& json) {
   json.close(']');
 }
 
+std::optional<GroupOrder> group_order(std::string_view name) {
+  if (name == "count") return GroupOrder::kCount;
+  if (name == "failed") return GroupOrder::kFailed;
+  if (name == "bytes_out") return GroupOrder::kBytesOut;
+  if (name == "bytes_in") return GroupOrder::kBytesIn;
+  return std::nullopt;
+}
+
 // The first and last moment of a histogram: as asked, else as the filter says, else all that the book has.
 Result<std::pair<TimeNs, TimeNs>> histogram_range(ApiContext& api, const HttpRequest& request, const Filter& filter,
                                                   const View& view) {
@@ -199,12 +207,14 @@ HttpResponse answer_stats(ApiContext& api, const HttpRequest& request, std::stri
     return error_response(
         {ErrorCode::kBadInput, fmt::format("by names one to {} fields, with commas between them", kGroupFieldsMax)});
   }
+  const auto order = group_order(request.param("sort").value_or("count"));
+  if (!order) return error_response({ErrorCode::kBadInput, "sort is count, failed, bytes_out or bytes_in"});
   const auto limit = number_param(request, "limit", 50, 1, kGroupsLimitMax);
   if (!limit) return error_response(limit.error());
   CountLimits limits;
   limits.time = std::chrono::seconds(10);
   limits.rows = 5'000'000;
-  const auto counted = count_by(api.book.view(), std::move(*filter), fields, *limit, limits);
+  const auto counted = count_by(api.book.view(), std::move(*filter), fields, *limit, *order, limits);
   if (!counted) return error_response(counted.error());
   api.reading_log.note(request.caller, "stats", text);
   std::string out;

@@ -21,7 +21,7 @@ constexpr auto kValuesParams = std::to_array<std::string_view>({"field", "prefix
 constexpr auto kHistogramParams = std::to_array<std::string_view>({"q", "from", "to", "buckets"});
 constexpr auto kFacetsParams = std::to_array<std::string_view>({"q"});
 constexpr auto kReportParams = std::to_array<std::string_view>({"q", "format"});
-constexpr auto kStatsParams = std::to_array<std::string_view>({"q", "by", "limit"});
+constexpr auto kStatsParams = std::to_array<std::string_view>({"q", "by", "sort", "limit"});
 
 constexpr auto kRoutes = std::to_array<Route>({
     {"/api/v1/search", kSearchParams, answer_search},

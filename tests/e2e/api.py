@@ -245,6 +245,17 @@ def check_command_line(data, folder, port):
     assert told.returncode == 1 and 'section "record ' in told.stdout, told.stdout
     assert run("export", "--evidence", evidence, "stats", data=data, check=False).returncode == 2
     assert run("export", data=data, check=False).returncode == 2
+    (folder / "feed").write_text("127.0.0.0/8\n# not this\n192.0.2.1\n")
+    listed = run("search", f"ip:@{folder / 'feed'}", "--csv", "--columns", "src.ip,dst.ip", data=data).stdout.splitlines()
+    assert all("127." in line for line in listed[1:]), listed
+    assert run("search", "ip:@/none", data=data, check=False).returncode == 3
+    assert harness.get(port, "/api/v1/search", q="ip:@/etc/passwd")[0] == 400
+    sent = [int(line.split(",")[3]) for line in run("stats", "--by", "src.port", "--sort", "bytes_out", "--csv", data=data).stdout.splitlines()[1:]]
+    assert sent == sorted(sent, reverse=True), sent
+    offered = subprocess.run(["bash", "-c", f"source <({harness.PORTBOOK} completion bash); COMP_WORDS=(portbook search dst.); COMP_CWORD=2; "
+                              "_portbook; echo ${COMPREPLY[@]}; COMP_WORDS=(portbook who --p); _portbook; echo ${COMPREPLY[@]}"],
+                             capture_output=True, text=True)
+    assert "dst.port:" in offered.stdout and "--peer" in offered.stdout, (offered.stdout, offered.stderr)
     assert run("fields", "--json").returncode == 0
     assert run("search", "--server", f"http://127.0.0.1:{port}", "--json").returncode == 0
     no_book = run("search", data=folder / "none", check=False)
@@ -259,7 +270,7 @@ def check_command_line(data, folder, port):
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1, wrong.stderr
     head = subprocess.run(f"{harness.PORTBOOK} search --json --data {data} | head -n 1", shell=True, capture_output=True, text=True)
     assert head.stdout.count("\n") <= 1 and "rror" not in head.stderr, head.stderr
-    for command in ("up", "who", "trace", "map", "coverage", "search", "tail", "stats", "fields", "prove", "verify", "export", "doctor"):
+    for command in ("up", "who", "trace", "map", "coverage", "search", "tail", "stats", "fields", "prove", "verify", "export", "doctor", "completion"):
         text = run(command, "--help").stdout
         assert text.count("portbook " + command) >= 2, f"{command} --help lacks two examples"
 
