@@ -116,4 +116,14 @@ TimeNs BootClock::utc(uint64_t boot_ns) const {
   return boot_ns + span_at(boot_ns).offset_ns;
 }
 
+void BootClock::put_state(const Change& change, Record& record) const {
+  record.clear();
+  record.set(Field::kKind, Kind::kClock);
+  record.set(Field::kTime, utc(clock_.boot_ns()));
+  record.set(Field::kVantage, Vantage::kBook);
+  record.set(Field::kClockState, synchronised() ? ClockState::kSynchronised : ClockState::kNotSynchronised);
+  if (synchronised()) record.set(Field::kClockError, error_ns());
+  if (change.step_ns != 0) record.set_signed(Field::kClockStep, change.step_ns);
+}
+
 }  // namespace portbook

@@ -47,6 +47,8 @@ class BootClock {
   // For a record of that moment. Between the last look at the old offset and the first at the new one nobody knows which held: the
   // bound then spans the step.
   void put_quality(Record& record, uint64_t boot_ns) const;
+  // Fills a `clock` record that says how the clock is, and by how much it was set.
+  void put_state(const Change& change, Record& record) const;
   [[nodiscard]] uint64_t boot_now() { return clock_.boot_ns(); }
 
  private:

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <mutex>
 
 #include "base/hash.h"
@@ -14,6 +15,7 @@
 #include "capture/nat_table.h"
 #include "capture/network_watcher.h"
 #include "capture/outbox.h"
+#include "capture/poller.h"
 #include "capture/reader.h"
 
 namespace portbook {
@@ -53,7 +55,8 @@ uint64_t host_boot_id(const std::string& host, const std::optional<Id128>& boot)
 class RunningCapture final : public Capture {
  public:
   RunningCapture(CaptureOptions options, Clock& clock)
-      : operations_(options.operations ? std::move(options.operations) : make_direct_operations()),
+      : privileged_(options.operations != nullptr),
+        operations_(options.operations ? std::move(options.operations) : make_direct_operations()),
         options_(std::move(options)),
         clock_(clock),
         boot_(read_boot_id()),
@@ -70,12 +73,11 @@ class RunningCapture final : public Capture {
     network_->start();
     load_programs(mounts);
     report_privileges();
-    Stream& sockets = open_stream("socket", "tcp udp process", programs_ ? "bpf sockops cgroup_skb tracepoints" : "nothing");
-    reader_ = std::make_unique<Reader>(ReaderOptions{host_boot, options_.with_cmdline, options_.udp_idle_ns, mounts}, *operations_,
-                                       programs_.get(), nat_, sockets, clock_);
-    for (const std::string& missing : reader_->take_snapshot())
-      add_report({"What was there before", CaptureState::kWarn, "bpf iterators", missing});
-    reader_->start();
+    if (programs_) {
+      start_reader(host_boot, mounts);
+    } else {
+      start_poller(host_boot, mounts);
+    }
   }
 
   void stop() override {
@@ -83,7 +85,8 @@ class RunningCapture final : public Capture {
     stopped_ = true;
     // What comes from here on is partly written, but not promised.
     const TimeNs until = clock_.now();
-    reader_->stop();
+    if (reader_) reader_->stop();
+    if (poller_) poller_->stop();
     network_->stop();
     for (Stream* stream : streams_) {
       Record record = book_record(Kind::kSourceStop, stream->source());
@@ -96,16 +99,17 @@ class RunningCapture final : public Capture {
   [[nodiscard]] CaptureReport report() const override {
     const std::lock_guard lock(report_mutex_);
     CaptureReport report = report_;
+    if (poller_) std::ranges::move(poller_->report(), std::back_inserter(report));
     if (operations_->lost()) {
       report.push_back({"Privileges", CaptureState::kOff, "helper",
                         "The privileged helper is gone: nothing is captured until capture is started again."});
-    } else if (reader_->programs_detached()) {
+    } else if (reader_ && reader_->programs_detached()) {
       report.push_back(
           {"Kernel programs", CaptureState::kWarn, "bpf", "Somebody detached a program, and it cannot be attached again."});
     }
-    if (const auto compared = reader_->comparison()) report.push_back(describe(*compared));
+    if (const auto compared = reader_ ? reader_->comparison() : std::nullopt) report.push_back(describe(*compared));
     for (Capability& capability : network_->report()) report.push_back(std::move(capability));
-    const bool synchronised = reader_->clock_synchronised();
+    const bool synchronised = reader_ ? reader_->clock_synchronised() : poller_->clock_synchronised();
     report.push_back(
         {"Clock", synchronised ? CaptureState::kOk : CaptureState::kWarn, "adjtimex",
          synchronised ? "Synchronised." : "The clock is not synchronised: times carry no error bound. Run an NTP client."});
@@ -116,7 +120,8 @@ class RunningCapture final : public Capture {
 
   [[nodiscard]] CaptureStatistics statistics() const override {
     CaptureStatistics statistics;
-    reader_->fill(statistics);
+    if (reader_) reader_->fill(statistics);
+    if (poller_) poller_->fill(statistics);
     statistics.records = outbox_.records();
     statistics.batches = outbox_.batches();
     return statistics;
@@ -134,15 +139,65 @@ class RunningCapture final : public Capture {
     report_.push_back(std::move(capability));
   }
 
+  // Without the first hook there is nothing that the others could add to: then none is used.
   void load_programs(const CgroupMounts& mounts) {
-    auto loaded = KernelPrograms::load(*operations_, options_.programs);
-    if (!loaded.has_value()) {
-      add_report({"TCP connections", CaptureState::kOff, "bpf", "Nothing is captured: " + loaded.error().message + "."});
-      standing_gaps_.push_back("connections are not captured: " + loaded.error().message);
+    if (options_.without_programs) {
+      say_polled("Not asked for (--no-bpf).");
       return;
     }
-    programs_ = std::move(*loaded);
-    report_programs(mounts);
+    auto loaded = KernelPrograms::load(*operations_, options_.programs);
+    std::string reason;
+    if (!loaded.has_value()) {
+      reason = loaded.error().message;
+    } else if ((*loaded)->attached("on_socket")) {
+      programs_ = std::move(*loaded);
+      report_programs(mounts);
+      return;
+    } else if (mounts.version2.empty()) {
+      reason = "cgroup2 is not mounted (mount -t cgroup2 none /sys/fs/cgroup/unified)";
+    } else {
+      const auto missing = std::ranges::find((*loaded)->missing(), "on_socket", &MissingProgram::name);
+      reason = missing == (*loaded)->missing().end() ? "on_socket is not loaded" : missing->reason;
+    }
+    if (loaded.has_value()) loaded->reset();
+    operations_->unload_programs();
+    if (geteuid() != 0 && !privileged_) {
+      say_polled(
+          "Only root may watch the kernel. As an ordinary user portbook looks at the open sockets again and again instead; "
+          "\"sudo portbook up\" records every connection as it happens.");
+    } else {
+      say_polled(fmt::format(
+          "The kernel does not let portbook watch it: {}. portbook looks at the open sockets again and again instead.", reason));
+    }
+  }
+
+  void say_polled(std::string why) {
+    add_report({"TCP connections as they happen", CaptureState::kOff, "bpf", std::move(why)});
+    add_report(
+        {"Never seen", CaptureState::kOff, "",
+         "Raw and packet sockets, XDP, ICMP; with whom a UDP socket speaks that does not connect; why a connect() failed; bytes "
+         "received; who made a socket that another process uses."});
+    standing_gaps_.emplace_back(
+        "polled: connections shorter than the poll interval may be missing or lack their process, owners of processes that may not "
+        "be "
+        "looked into (other users') are not seen, nor the peers of UDP sockets that do not connect");
+  }
+
+  void start_reader(uint64_t host_boot, const CgroupMounts& mounts) {
+    Stream& sockets = open_stream("socket", "tcp udp process", "bpf sockops cgroup_skb tracepoints");
+    reader_ = std::make_unique<Reader>(ReaderOptions{host_boot, options_.with_cmdline, options_.udp_idle_ns, mounts}, *operations_,
+                                       programs_.get(), nat_, sockets, clock_);
+    for (const std::string& missing : reader_->take_snapshot())
+      add_report({"What was there before", CaptureState::kWarn, "bpf iterators", missing});
+    reader_->start();
+  }
+
+  // A source of its own: its records say by their source that they come from polling.
+  void start_poller(uint64_t host_boot, const CgroupMounts& mounts) {
+    Stream& sockets = open_stream("polling", "tcp udp process", "sock_diag and /proc, polled");
+    poller_ =
+        std::make_unique<Poller>(PollerOptions{host_boot, options_.with_cmdline, mounts}, *operations_, nat_, sockets, clock_);
+    poller_->start();
   }
 
   // What each part needs, and what its absence means.
@@ -280,6 +335,7 @@ class RunningCapture final : public Capture {
     stream.add(record);
   }
 
+  const bool privileged_;  // somebody else has the rights that this process lacks
   const std::unique_ptr<Operations> operations_;
   const CaptureOptions options_;
   Clock& clock_;
@@ -289,7 +345,8 @@ class RunningCapture final : public Capture {
   std::vector<Stream*> streams_;
   std::unique_ptr<KernelPrograms> programs_;
   std::unique_ptr<NetworkWatcher> network_;
-  std::unique_ptr<Reader> reader_;
+  std::unique_ptr<Reader> reader_;  // or
+  std::unique_ptr<Poller> poller_;
   std::vector<std::string> standing_gaps_;  // of the stream that is opened next
   bool stopped_ = false;
   mutable std::mutex report_mutex_;

@@ -30,6 +30,7 @@ struct CaptureOptions {
   std::function<void(Batch batch, Done done)> sink;
   bool with_cmdline = true;                  // false: arguments are never read into records
   uint64_t udp_idle_ns = 60 * kNsPerSecond;  // a UDP peer is closed after so long without a packet
+  bool without_programs = false;             // true: sockets are polled even where the kernel would take programs
   ProgramOptions programs;
   // What needs privilege; null: done in this process, with its own rights.
   std::unique_ptr<Operations> operations;

@@ -31,6 +31,7 @@ class Cgroups {
   // Reads the ids of all groups that there are. Groups made later come through add().
   void scan(const CgroupMounts& mounts);
   void add(uint64_t id, bool version1, std::string path);
+  [[nodiscard]] bool knows(uint64_t id, bool version1) const { return paths_[version1 ? 1 : 0].contains(id); }
   // The place of a process with these ids (0: not known): the group that names a container, else the version 2 path unless that is
   // the root, else the version 1 path. Shared because connections outlive both process and group. Null when neither id is known.
   std::shared_ptr<const CgroupPlace> place(uint64_t version2, uint64_t version1);

@@ -141,6 +141,18 @@ void Processes::end_relist(uint64_t now_boot_ns) {
   }
 }
 
+void Processes::observe(const pb_owner& owner, const ProcessKey& parent, std::shared_ptr<const Image> image, uint64_t at_boot_ns) {
+  bool is_new = false;
+  Process& process = enter(owner, parent, is_new);
+  // A process may move to another folder without becoming another program.
+  const bool same = process.image && process.image->exe == image->exe && process.image->cmdline == image->cmdline;
+  if (same) return;
+  process.image = std::move(image);
+  process.image_from_boot_ns = at_boot_ns;
+  process.owner = owner;
+  process.written = false;
+}
+
 Processes::Process& Processes::find_or_read(const pb_owner& owner) {
   const auto at = processes_.find(key_of(owner));
   if (at != processes_.end()) return at->second;

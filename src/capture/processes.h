@@ -67,6 +67,8 @@ class ProcReader {
   // Nothing when there is no such process any more.
   virtual std::unique_ptr<Found> read(uint32_t tgid) = 0;
 };
+// Reads parent and start out of /proc/PID/stat. False when it is no such text.
+bool parse_process_stat(std::string_view stat, ProcReader::Found& found);
 // `operations` outlives it.
 std::unique_ptr<ProcReader> make_proc_reader(Operations& operations, bool with_cmdline);
 
@@ -82,6 +84,9 @@ class Processes {
   // begin, and which processes are gone.
   void begin_relist(uint64_t now_boot_ns);
   void end_relist(uint64_t now_boot_ns);
+
+  // What a process was seen to be, when no event tells: it replaces what was known of it where that differs.
+  void observe(const pb_owner& owner, const ProcessKey& parent, std::shared_ptr<const Image> image, uint64_t at_boot_ns);
 
   // The process behind a socket event's owner, with `emit` called for its process record and those of its ancestors that have not
   // been written yet, the oldest first. Nothing is emitted for a process whose record stands and still holds.

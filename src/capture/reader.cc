@@ -370,12 +370,7 @@ void Reader::write_gap(const Loss& loss, std::string_view cause, bool ended) {
 
 void Reader::write_clock(const BootClock::Change& change) {
   Record record;
-  record.set(Field::kKind, Kind::kClock);
-  record.set(Field::kTime, boot_clock_.utc(clock_.boot_ns()));
-  record.set(Field::kVantage, Vantage::kBook);
-  record.set(Field::kClockState, boot_clock_.synchronised() ? ClockState::kSynchronised : ClockState::kNotSynchronised);
-  if (boot_clock_.synchronised()) record.set(Field::kClockError, boot_clock_.error_ns());
-  if (change.step_ns != 0) record.set_signed(Field::kClockStep, change.step_ns);
+  boot_clock_.put_state(change, record);
   stream_.add(record);
 }
 

@@ -67,6 +67,7 @@ void add_agent(CLI::App& program, Run& run) {
   command->add_option("--token-file", options->token_file, "File with the token that `portbook enroll` made");
   command->add_option("--host", options->role.host, "Name of this host in its records (default: its host name)");
   command->add_flag("--no-cmdline", options->role.no_cmdline, "Never record the arguments of processes");
+  command->add_flag("--no-bpf", options->role.no_bpf, "Look at the open sockets again and again instead of watching the kernel");
   command->add_option("--supervisor-fd", options->role.supervisor)->group("");
   command->add_flag("--again", options->again)->group("");
   command->footer(

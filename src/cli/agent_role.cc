@@ -51,6 +51,7 @@ Result<std::unique_ptr<Capture>> start_capture(const AgentRole& role, Sender& se
   options.host = role.host;
   options.version = kVersion;
   options.with_cmdline = !role.no_cmdline;
+  options.without_programs = role.no_bpf;
   options.last_seq = [&](std::string_view source) { return sender.last_seq(source); };
   options.sink = [&](Batch batch, CaptureOptions::Done done) { sender.submit(std::move(batch), std::move(done)); };
   return Capture::start(std::move(options), system_clock());

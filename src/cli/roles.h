@@ -32,6 +32,7 @@ struct AgentRole {
   std::string token;
   std::string host;
   bool no_cmdline = false;
+  bool no_bpf = false;
   int supervisor = kNoSupervisor;
 };
 

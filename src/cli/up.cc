@@ -19,6 +19,7 @@ struct Options {
   std::string spool;
   std::string spool_max;
   bool no_cmdline = false;
+  bool no_bpf = false;
 };
 
 int up(const Options& options) {
@@ -33,6 +34,7 @@ int up(const Options& options) {
     agent.args.insert(agent.args.end(), {"--spool-max", options.spool_max});
   }
   if (options.no_cmdline) agent.args.emplace_back("--no-cmdline");
+  if (options.no_bpf) agent.args.emplace_back("--no-bpf");
   return supervise(std::move(book), std::move(agent));
 }
 
@@ -49,12 +51,13 @@ void add_up(CLI::App& program, Run& run) {
   command->add_option("--spool", options->spool, "Folder for records while the book is away (default: the book's, with -agent)");
   command->add_option("--spool-max", options->spool_max, "Most that the spool takes on disk (default 1GiB)");
   command->add_flag("--no-cmdline", options->no_cmdline, "Never record the arguments of processes");
+  command->add_flag("--no-bpf", options->no_bpf, "Look at the open sockets again and again instead of watching the kernel");
   command->footer(
       "Examples:\n"
       "  sudo portbook up\n"
       "  sudo portbook up --data /srv/portbook --listen 127.0.0.1:8080\n"
       "It runs `portbook serve` and `portbook agent` as processes of their own and starts a dead one again.\n"
-      "Without root it says what it cannot see and records the rest.");
+      "Without root it looks at the open sockets again and again, and says what it cannot see.");
   command->callback([options, &run] { run = [options] { return up(*options); }; });
 }
 
