@@ -30,6 +30,21 @@ bool captures_owners(const Source& source) {
   return !source.name.ends_with("/address") && !source.runs.empty();
 }
 
+// What sees the sockets of a host: kernel programs, or polling where there are none. Never both at a time.
+bool sees_sockets(const Source& source) {
+  return source.name.ends_with("/socket") || source.name.ends_with("/polling");
+}
+
+bool polls(const Source& source) {
+  return source.name.ends_with("/polling");
+}
+
+bool runs_at(const Source& source, TimeNs moment) {
+  return source.runs.empty() || std::ranges::any_of(source.runs, [&](const SourceRun& run) {
+           return run.from <= moment && (!run.to || *run.to >= moment);
+         });
+}
+
 std::string join_names(const std::vector<std::string>& names) {
   std::string out;
   for (size_t i = 0; i < names.size(); ++i) {
@@ -262,6 +277,16 @@ std::string Coverage::stall_sentence() const {
   return fmt::format("Incomplete. Nothing has been written to the book since {}: {}.", moment_text(*stalled_since_), stall_reason_);
 }
 
+bool Coverage::stands_back(const Source& source, TimeNs from, TimeNs to) const {
+  if (!sees_sockets(source)) return false;
+  return std::ranges::any_of(sources_, [&](const auto& entry) {
+    const Source& other = entry.second;
+    if (other.host != source.host || !sees_sockets(other) || polls(other) == polls(source)) return false;
+    return polls(source) ? other.whole_since(from, to).has_value()
+                         : runs_at(other, from) && !runs_at(source, from) && !source.whole_since(from, to);
+  });
+}
+
 CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now, std::string_view host) const {
   CompletenessAnswer answer;
   std::set<std::string> hosts;
@@ -275,7 +300,7 @@ CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now
   std::vector<std::string> whole;
   TimeNs since = 0;
   for (const auto& [name, source] : sources_) {
-    if (!hosts.contains(source.host) || !captures_owners(source)) continue;
+    if (!hosts.contains(source.host) || !captures_owners(source) || stands_back(source, from, to)) continue;
     if (const auto start = source.whole_since(from, to)) {
       answer.sources.push_back({name, source.host, *start});
       since = std::max(since, *start);
@@ -312,6 +337,7 @@ CompletenessAnswer Coverage::over(TimeNs from, TimeNs to) const {
   for (const auto& [name, source] : sources_) {
     if (source.runs.empty()) continue;
     const TimeNs begin = std::max(from, source.runs.front().from);
+    if (stands_back(source, begin, std::max(to, begin))) continue;
     std::vector<Gap> missing = source.missing(begin, std::max(to, begin));
     if (missing.empty()) answer.sources.push_back({name, source.host, *source.whole_since(begin, std::max(to, begin))});
     for (Gap& gap : missing) answer.missing.push_back({name, std::move(gap)});
@@ -362,26 +388,39 @@ std::vector<Ip> Coverage::claimed_now() const {
 std::optional<Gap> Coverage::break_after(std::string_view host, TimeNs after, TimeNs before) const {
   const std::lock_guard lock(mutex_);
   std::optional<Gap> first;
+  const auto consider = [&](const Gap& gap) {
+    if (gap.from <= before && (!first || gap.from < first->from)) first = gap;
+  };
   for (const auto& [name, source] : sources_) {
-    if (source.host != host || !source.name.ends_with("/socket")) continue;
+    // The one that wrote what is asked about ran at that moment.
+    if (source.host != host || !sees_sockets(source) || !runs_at(source, after)) continue;
     for (const Gap& gap : source.missing(after, before)) {
-      const bool later = gap.from >= after || source.runs.empty() || gap.from >= source.runs.front().from;
-      if (later && gap.from <= before && (!first || gap.from < first->from)) first = gap;
+      // What polling never sees hides no end of what it saw, while it runs.
+      const bool standing = polls(source) && !gap.to && gap.from <= after;
+      if (!standing && (gap.from >= after || source.runs.empty() || gap.from >= source.runs.front().from)) consider(gap);
+    }
+    for (const SourceRun& run : source.runs) {
+      if (polls(source) && run.to && *run.to >= after)
+        consider({*run.to, next_run(host, *run.to), {}, "capture was stopped", run.record});
     }
   }
   return first;
 }
 
-std::optional<TimeNs> Coverage::next_run_after(std::string_view host, TimeNs after) const {
-  const std::lock_guard lock(mutex_);
+std::optional<TimeNs> Coverage::next_run(std::string_view host, TimeNs after) const {
   std::optional<TimeNs> next;
   for (const auto& [name, source] : sources_) {
-    if (source.host != host || !source.name.ends_with("/socket")) continue;
+    if (source.host != host || !sees_sockets(source)) continue;
     for (const SourceRun& run : source.runs) {
       if (run.from > after && (!next || run.from < *next)) next = run.from;
     }
   }
   return next;
+}
+
+std::optional<TimeNs> Coverage::next_run_after(std::string_view host, TimeNs after) const {
+  const std::lock_guard lock(mutex_);
+  return next_run(host, after);
 }
 
 }  // namespace portbook

@@ -128,6 +128,10 @@ class Coverage {
  private:
   void apply(const View& view, uint64_t index, const Record& record);
   [[nodiscard]] std::string stall_sentence() const;
+  // As next_run_after(), the lock being held.
+  [[nodiscard]] std::optional<TimeNs> next_run(std::string_view host, TimeNs after) const;
+  // Whether the host's sockets in [from, to] are another source's subject: programs that saw all, or polling that ran instead.
+  [[nodiscard]] bool stands_back(const Source& source, TimeNs from, TimeNs to) const;
   [[nodiscard]] TimeNs last_known(const View& view, uint64_t index, const Source& source) const;
   void apply_address(uint64_t index, const Record& record);
   Source& source(const Record& record);
