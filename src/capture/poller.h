@@ -69,6 +69,7 @@ class Poller {
   BootClock boot_clock_;
   Cgroups cgroups_;
   std::unique_ptr<ProcReader> proc_;
+  ContainerNames containers_;
   Processes processes_;
   PolledProcesses owners_;
   PolledSockets sockets_;

@@ -88,6 +88,8 @@ void Processes::apply(const ProcessEventData& event) {
   if (head.type == PB_CGROUP) {
     const std::string_view path = event.exe.substr(0, event.exe.find('\0'));
     cgroups_.add(head.owner.cgroup, head.version1 != 0, std::string(path));
+    // Asked for before its first process is written.
+    if (const std::string_view id = container_of(path); containers_ != nullptr && !id.empty()) containers_->find(id, head.time);
     return;
   }
   if (head.owner.tgid == 0) return;
@@ -181,6 +183,8 @@ Who Processes::identify(const pb_owner& owner, uint64_t at_boot_ns, const Emit& 
     process.written = false;
   }
   Who who{owner.tgid, owner.uid, process.start, process.image, cgroups_.place(owner.cgroup, owner.cgroup1)};
+  // The name of its container came later than its record.
+  if (process.unnamed && who.place && !containers_->find(who.place->container, at_boot_ns).empty()) process.written = false;
   if (!process.written) {
     record_.clear();
     record_.set(Field::kTime, clock_.utc(at_boot_ns));
@@ -198,7 +202,7 @@ void Processes::write(const ProcessKey& key, const Emit& emit, int depth) {
   emit(record_);
 }
 
-void Processes::fill(const Process& process, Record& record) {
+void Processes::fill(Process& process, Record& record) {
   const TimeNs time = record.time();
   const pb_owner& owner = process.owner;
   record.clear();
@@ -231,6 +235,11 @@ void Processes::fill(const Process& process, Record& record) {
   if (const auto place = cgroups_.place(owner.cgroup, owner.cgroup1)) {
     record.set(Field::kCgroup, place->path);
     if (!place->container.empty()) record.set(Field::kContainer, place->container);
+    if (containers_ != nullptr && !place->container.empty()) {
+      const std::string name = containers_->find(place->container, now);
+      if (!name.empty()) record.set(Field::kContainerName, name);
+      process.unnamed = name.empty();
+    }
     if (!place->pod.empty()) record.set(Field::kPod, place->pod);
   }
 }

@@ -13,6 +13,7 @@
 #include "capture/boot_clock.h"
 #include "capture/bpf/events.h"
 #include "capture/cgroups.h"
+#include "capture/containers.h"
 #include "capture/user_names.h"
 #include "privilege/operations.h"
 #include "record/record.h"
@@ -77,6 +78,9 @@ class Processes {
  public:
   Processes(BootClock& clock, Cgroups& cgroups, ProcReader& proc, bool with_cmdline);
 
+  // Names of containers from here on; outlives this.
+  void name_containers(ContainerNames& names) { containers_ = &names; }
+
   // One event of the kernel programs or of the snapshot.
   void apply(const ProcessEventData& event);
 
@@ -111,6 +115,7 @@ class Processes {
     uint32_t children = 0;
     bool counted = false;  // in its parent's `children`
     bool written = false;  // the record as it would be now
+    bool unnamed = false;  // written without its container's name
   };
   struct HashKey {
     size_t operator()(const ProcessKey& key) const { return key.start_boot_ns * 0x9e3779b97f4a7c15 ^ key.tgid; }
@@ -119,13 +124,14 @@ class Processes {
   void leave(const Process& process);
   Process& find_or_read(const pb_owner& owner);
   void write(const ProcessKey& key, const Emit& emit, int depth);
-  void fill(const Process& process, Record& record);
+  void fill(Process& process, Record& record);
 
   BootClock& clock_;
   Cgroups& cgroups_;
   ProcReader& proc_;
   const bool with_cmdline_;
   UserNames names_;
+  ContainerNames* containers_ = nullptr;
   std::unordered_map<ProcessKey, Process, HashKey> processes_;
   uint32_t list_ = 0;
   uint64_t list_began_ = 0;

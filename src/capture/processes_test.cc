@@ -1,8 +1,12 @@
 #include "capture/processes.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cstring>
+#include <thread>
 
 #include "capture/fake_world_test.h"
 
@@ -137,6 +141,39 @@ TEST(Processes, without_command_lines_none_is_kept) {
   processes.identify(kChild, 7'000, world.emit);
   ASSERT_EQ(world.records.size(), 1u);
   EXPECT_FALSE(world.records[0].has(Field::kCmdline));
+}
+
+TEST(Processes, a_containers_name_that_comes_later_is_written_with_the_next_socket) {
+  const std::string id(64, 'a');
+  std::atomic<bool> written = false;
+  std::array<int, 2> pipe_ends{};
+  ContainerNames names([&](std::string_view path) -> Result<FileDescriptor> {
+    if (!written || !path.ends_with("config.v2.json")) return fail(ErrorCode::kNotFound, "no such file");
+    EXPECT_EQ(pipe(pipe_ends.data()), 0);
+    EXPECT_EQ(write(pipe_ends[1], R"({"Name":"/web"})", 15), 15);
+    close(pipe_ends[1]);
+    return FileDescriptor(pipe_ends[0]);
+  });
+  World world;
+  world.processes.name_containers(names);
+  world.cgroups.add(9, false, "/system.slice/docker-" + id + ".scope");
+  pb_owner owner = make_owner(7, 50 * kNsPerSecond);
+  owner.cgroup = 9;
+  apply_process(world.processes, PB_EXEC, owner, {}, 60 * kNsPerSecond, "web");
+  world.processes.identify(owner, 61 * kNsPerSecond, world.emit);
+  ASSERT_EQ(world.records.size(), 1u);
+  EXPECT_EQ(world.records[0].text(Field::kContainer), id);
+  EXPECT_FALSE(world.records[0].has(Field::kContainerName));
+  written = true;
+  // It is looked for again some seconds later, on a thread of its own.
+  for (uint64_t at = 100 * kNsPerSecond; world.records.size() < 2; at += kNsPerSecond / 1000) {
+    world.clock.boot = at;
+    world.processes.identify(owner, at, world.emit);
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(world.records[1].text(Field::kContainerName), "web");
+  world.processes.identify(owner, 200 * kNsPerSecond, world.emit);
+  EXPECT_EQ(world.records.size(), 2u);
 }
 
 }  // namespace

@@ -61,10 +61,12 @@ Reader::Reader(const ReaderOptions& options, Operations& operations, KernelProgr
       clock_(clock),
       boot_clock_(clock),
       proc_(make_proc_reader(operations, options.with_cmdline)),
+      containers_([&operations](std::string_view path) { return operations.open_runtime_file(path); }),
       processes_(boot_clock_, cgroups_, *proc_, options.with_cmdline),
       sockets_(options.host_boot, boot_clock_, processes_, nat, [this](Record& record) { stream_.add(record); }),
       stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       clock_fd_(clock_change_timer()) {
+  processes_.name_containers(containers_);
   const ClockDiscipline discipline = read_clock_discipline();
   boot_clock_.sample(discipline);
   synchronised_ = discipline.synchronised;

@@ -111,6 +111,7 @@ class Reader {
   BootClock boot_clock_;
   Cgroups cgroups_;
   std::unique_ptr<ProcReader> proc_;
+  ContainerNames containers_;
   Processes processes_;
   Sockets sockets_;
   std::optional<Datagrams> datagrams_;  // where there are programs
