@@ -125,9 +125,7 @@ class Operations {
   // Who holds these sockets, at most kSocketsAskedMax of them; those that were not found are absent. Costs a look at each
   // descriptor of the host in the worst case. Errors: kUnavailable.
   static constexpr size_t kSocketsAskedMax = 4096;
-  virtual Result<SocketHolders> find_socket_holders(std::span<const uint32_t> /*inodes*/) {
-    return fail(ErrorCode::kUnavailable, "owners of sockets cannot be looked for");
-  }
+  virtual Result<SocketHolders> find_socket_holders(std::span<const uint32_t> inodes) = 0;
   // A regular file in which a container runtime describes a container, open for reading; only paths that runtime_files.h lists.
   // Errors: kBadInput (another path), kNotFound, kDenied, kIo.
   virtual Result<FileDescriptor> open_runtime_file(std::string_view path) = 0;
