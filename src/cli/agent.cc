@@ -4,6 +4,7 @@
 #include <fstream>
 #include <memory>
 
+#include "cli/boundaries.h"
 #include "cli/command.h"
 #include "cli/roles.h"
 
@@ -37,8 +38,8 @@ Result<std::string> read_token(const std::string& path) {
 
 int agent(const Options& options) {
   AgentRole role = options.role;
-  role.book = options.book.empty() ? default_folder() / kIngestSocket : std::filesystem::path(options.book);
-  role.spool = options.spool.empty() ? spool_beside(default_folder()) : std::filesystem::path(options.spool);
+  role.book = options.book.empty() ? default_ingest_socket(default_folder()) : std::filesystem::path(options.book);
+  role.spool = options.spool.empty() ? default_spool(default_folder()) : std::filesystem::path(options.spool);
   if (role.host.empty()) role.host = host_name();
   if (!options.spool_max.empty()) {
     const auto bytes = parse_bytes(options.spool_max);
@@ -59,10 +60,10 @@ void add_agent(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
   auto* command = program.add_subcommand("agent", "Record this host and ship to a book");
   command->add_option("--book", options->book,
-                      fmt::format("The book's ingest socket (default {})", (default_folder() / kIngestSocket).string()));
+                      fmt::format("The book's ingest socket (default {})", default_ingest_socket(default_folder()).string()));
   command->add_option("--spool", options->spool,
                       fmt::format("Folder for records while the book is away; made when missing (default {})",
-                                  spool_beside(default_folder()).string()));
+                                  default_spool(default_folder()).string()));
   command->add_option("--spool-max", options->spool_max, "Most that the spool takes on disk (default 1GiB)");
   command->add_option("--token-file", options->token_file, "File with the token that `portbook enroll` made");
   command->add_option("--host", options->role.host, "Name of this host in its records (default: its host name)");

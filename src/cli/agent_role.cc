@@ -6,8 +6,11 @@
 
 #include "base/clock.h"
 #include "capture/capture.h"
+#include "cli/boundaries.h"
 #include "cli/command.h"
 #include "cli/roles.h"
+#include "privilege/confine.h"
+#include "privilege/helper.h"
 #include "record/version.h"
 #include "ship/sender.h"
 
@@ -34,6 +37,33 @@ AgentReport report_of(const Capture& capture) {
   return report;
 }
 
+// What an agent that root starts has afterwards instead of root's rights.
+struct Apart {
+  std::unique_ptr<Operations> operations;  // null: not root, and nothing to give up
+  std::string confined;
+};
+
+// Forks the helper and gives up everything else, before anything is read from outside. `role` names paths as they are reached then.
+Result<Apart> go_apart(AgentRole& role) {
+  Apart apart;
+  const auto user = prepare_agent(role.spool);
+  if (!user) return fail_in("the agent's folder", user);
+  if (!*user) return apart;
+  auto helper = start_helper();
+  if (!helper) return std::unexpected(helper.error());
+  role.book = seen_from_spool(role.book, role.spool);
+  role.spool = ".";
+  ConfineOptions options;
+  options.part = Part::kAgent;
+  options.user = **user;
+  options.writable = {role.spool};
+  const auto confined = confine(options);
+  if (!confined) return fail_in("the agent cannot give up its privileges, and does not run", confined);
+  apart.confined = confined->to_text();
+  apart.operations = make_remote_operations(std::move(helper->socket));
+  return apart;
+}
+
 Result<std::unique_ptr<Sender>> start_sender(const AgentRole& role, std::string token) {
   SenderOptions options;
   options.socket = role.book;
@@ -46,12 +76,14 @@ Result<std::unique_ptr<Sender>> start_sender(const AgentRole& role, std::string 
   return Sender::start(std::move(options), system_clock());
 }
 
-Result<std::unique_ptr<Capture>> start_capture(const AgentRole& role, Sender& sender) {
+Result<std::unique_ptr<Capture>> start_capture(const AgentRole& role, Sender& sender, Apart apart) {
   CaptureOptions options;
   options.host = role.host;
   options.version = kVersion;
   options.with_cmdline = !role.no_cmdline;
   options.without_programs = role.no_bpf;
+  options.operations = std::move(apart.operations);
+  options.confined = std::move(apart.confined);
   options.last_seq = [&](std::string_view source) { return sender.last_seq(source); };
   options.sink = [&](Batch batch, CaptureOptions::Done done) { sender.submit(std::move(batch), std::move(done)); };
   return Capture::start(std::move(options), system_clock());
@@ -59,7 +91,8 @@ Result<std::unique_ptr<Capture>> start_capture(const AgentRole& role, Sender& se
 
 }  // namespace
 
-int run_agent(const AgentRole& role) {
+int run_agent(const AgentRole& given_role) {
+  AgentRole role = given_role;
   block_stop_signals();
   std::string token = role.token;
   if (role.supervisor != kNoSupervisor) {
@@ -67,16 +100,20 @@ int run_agent(const AgentRole& role) {
     if (!given) return report(given.error());
     token = std::move(*given);
   }
+  auto apart = go_apart(role);
+  if (!apart) return report(apart.error());
   auto sender = start_sender(role, std::move(token));
   if (!sender) return report(sender.error());
-  auto capture = start_capture(role, **sender);
+  auto capture = start_capture(role, **sender, std::move(*apart));
   if (!capture) return report(capture.error());
   do {
     (*sender)->report(report_of(**capture));
-  } while (!wait_for_stop(role.supervisor, kReportEveryMs));
+  } while (!wait_for_stop(role.supervisor, kReportEveryMs) && !(*capture)->lost());
+  const bool lost = (*capture)->lost();
   (*capture)->stop();
   (*sender)->stop();
-  return 0;
+  if (!lost) return 0;
+  return report({ErrorCode::kUnavailable, "the privileged helper is gone: the agent has to be started again"});
 }
 
 }  // namespace portbook

@@ -11,9 +11,11 @@
 
 #include "base/clock.h"
 #include "book/book.h"
+#include "cli/boundaries.h"
 #include "cli/command.h"
 #include "cli/roles.h"
 #include "cli/table.h"
+#include "privilege/confine.h"
 #include "record/version.h"
 #include "server/api.h"
 #include "server/http.h"
@@ -66,6 +68,7 @@ class RunningBook {
   Status start(const BookRole& role, const std::string& own_token) {
     auto http_options = listen_options(role.listen);
     if (!http_options) return std::unexpected(http_options.error());
+    if (auto status = go_apart(role, http_options->port); !status) return status;
     auto book = open_book(role);
     if (!book) return std::unexpected(book.error());
     book_ = std::move(*book);
@@ -74,7 +77,11 @@ class RunningBook {
     credentials_ = std::move(*credentials);
     http_options->unix_socket = role.data / "portbook.sock";
     if (auto status = bind_server(role, *http_options); !status) return status;
-    return start_ingest(role, own_token);
+    if (auto status = bind_ingest(role, own_token); !status) return status;
+    // All sockets are made: none is after this.
+    if (auto status = filter_system_calls(Part::kBook, confinement_); !status) return status;
+    ingest_->run();
+    return {};
   }
 
   // Questions wait until then.
@@ -112,11 +119,37 @@ class RunningBook {
   }
 
  private:
+  // Gives up everything but the folders, before they are read.
+  Status go_apart(const BookRole& role, uint16_t port) {
+    socket_ = role.ingest.empty() ? default_ingest_socket(role.data) : role.ingest;
+    const auto user = prepare_book(role.data);
+    if (!user) return fail_in("the book's folder", user);
+    ConfineOptions options;
+    options.part = Part::kBook;
+    options.user = *user;
+    std::error_code error;
+    std::filesystem::create_directories(role.data, error);
+    std::filesystem::create_directories(socket_.parent_path(), error);
+    options.writable = {role.data, socket_.parent_path()};
+    options.tcp_port = port;
+    options.filter_later = true;
+    auto confined = confine(options);
+    if (!confined) return fail_in("the book cannot give up its privileges, and does not run", confined);
+    confinement_ = std::move(*confined);
+    return {};
+  }
+
   Status bind_server(const BookRole& role, const HttpOptions& http_options) {
     ApiOptions options;
     options.host = role.host;
     options.version = kVersion;
     options.started = system_clock().now();
+    options.book_line = [this] {
+      const bool whole = confinement_.lacking.empty();
+      return CaptureLine{"Book", whole ? "ok" : "warn", "seccomp, landlock",
+                         fmt::format("The book and its server run as {}.{}", confinement_.to_text(),
+                                     whole ? "" : " " + confinement_.lacking.front() + ".")};
+    };
     options.agents = [this] {
       const Ingest* ingest = ingest_shown_.load();
       return ingest == nullptr ? std::vector<AgentStatus>() : ingest->agents();
@@ -144,11 +177,12 @@ class RunningBook {
     return {};
   }
 
-  Status start_ingest(const BookRole& role, const std::string& own_token) {
+  Status bind_ingest(const BookRole& role, const std::string& own_token) {
     IngestOptions options;
-    options.socket = socket_ = role.ingest.empty() ? role.data / kIngestSocket : role.ingest;
-    // A socket that was placed on purpose is for agents of other users too: they have to show a token.
-    options.mode = role.ingest.empty() ? 0600 : 0666;
+    options.socket = socket_;
+    // Agents of other users have to show a token; into the meeting place they do not come.
+    options.mode = 0666;
+    if (const auto agent = agent_user(); agent && role.ingest.empty()) options.agent_uid = agent->uid;
     options.host = role.host;
     options.program = kVersion;
     options.own_token = own_token;
@@ -156,7 +190,6 @@ class RunningBook {
     if (!ingest) return std::unexpected(ingest.error());
     ingest_ = std::move(*ingest);
     ingest_shown_.store(ingest_.get());
-    ingest_->run();
     return {};
   }
 
@@ -167,6 +200,7 @@ class RunningBook {
   std::unique_ptr<Ingest> ingest_;
   std::atomic<const HttpServer*> http_{nullptr};      // to the server's threads
   std::atomic<const Ingest*> ingest_shown_{nullptr};  // likewise
+  Confinement confinement_;                           // before the server runs
   std::filesystem::path socket_;
   std::string address_;
   uint64_t token_ = 0;

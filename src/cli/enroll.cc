@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 
+#include "cli/boundaries.h"
 #include "cli/command.h"
 #include "cli/roles.h"
 #include "server/credentials.h"
@@ -82,7 +83,7 @@ int list(const std::filesystem::path& socket) {
 
 int enroll(const Options& options) {
   const std::filesystem::path socket =
-      options.ingest.empty() ? options.place.folder() / kIngestSocket : std::filesystem::path(options.ingest);
+      options.ingest.empty() ? default_ingest_socket(options.place.folder()) : std::filesystem::path(options.ingest);
   if (options.list) return list(socket);
   EnrolmentRequest request;
   request.host = options.host;
@@ -123,7 +124,7 @@ void add_enroll(CLI::App& program, Run& run) {
   command->add_option("--token-file", options->token_file, "File to make for the agent's token (default HOST.token)");
   command->add_flag("--list", options->list, "Show who is enrolled");
   command->add_flag("--revoke", options->revoke, "Take a host's credential back; its connection ends");
-  command->add_option("--ingest", options->ingest, "The book's ingest socket, if it is not in its folder");
+  command->add_option("--ingest", options->ingest, "The book's ingest socket, if it is not the default one");
   add_folder_option(*command, options->place);
   command->footer(
       "Examples:\n"

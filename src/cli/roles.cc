@@ -69,12 +69,6 @@ std::string host_name() {
   return name.data();
 }
 
-std::filesystem::path spool_beside(const std::filesystem::path& data) {
-  std::string folder = data.lexically_normal().string();
-  while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
-  return folder + "-agent";
-}
-
 Result<uint64_t> parse_bytes(const std::string& text) {
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);

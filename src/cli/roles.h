@@ -10,8 +10,6 @@
 
 namespace portbook {
 
-inline constexpr const char* kIngestSocket = "ingest.sock";  // in the book's folder
-
 // A descriptor on which a supervisor says a token by which its children know each other, and whose end means: stop.
 inline constexpr int kNoSupervisor = -1;
 
@@ -20,7 +18,7 @@ struct BookRole {
   std::string listen = "127.0.0.1:7171";
   std::string host;
   std::string origin;
-  std::filesystem::path ingest;  // empty: kIngestSocket in the folder, for its owner alone
+  std::filesystem::path ingest;  // empty: in the meeting place, for root, the book's user and this host's agent
   int supervisor = kNoSupervisor;
   bool again = false;  // the supervisor started it again: no welcome, and answers are given at once
 };
@@ -50,8 +48,6 @@ Result<std::string> read_supervisor_token(int supervisor);
 
 // This machine's host name.
 std::string host_name();
-// Where the agent of the book in `data` spools: beside it, so that each may belong to a user of its own.
-std::filesystem::path spool_beside(const std::filesystem::path& data);
 // "64MiB", "1GiB", "500000". Errors: kBadInput.
 Result<uint64_t> parse_bytes(const std::string& text);
 

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "cli/boundaries.h"
 #include "cli/command.h"
 #include "cli/roles.h"
 #include "cli/supervisor.h"
@@ -25,10 +26,10 @@ struct Options {
 int up(const Options& options) {
   const std::filesystem::path folder = options.data.empty() ? default_folder() : std::filesystem::path(options.data);
   const std::string host = options.host.empty() ? host_name() : options.host;
-  const std::filesystem::path spool = options.spool.empty() ? spool_beside(folder) : std::filesystem::path(options.spool);
+  const std::filesystem::path spool = options.spool.empty() ? default_spool(folder) : std::filesystem::path(options.spool);
   Child book{"book", {"serve", "--data", folder.string(), "--listen", options.listen, "--host", host}};
   if (!options.origin.empty()) book.args.insert(book.args.end(), {"--origin", options.origin});
-  Child agent{"agent", {"agent", "--book", (folder / kIngestSocket).string(), "--spool", spool.string(), "--host", host}};
+  Child agent{"agent", {"agent", "--book", default_ingest_socket(folder).string(), "--spool", spool.string(), "--host", host}};
   if (!options.spool_max.empty()) {
     if (const auto bytes = parse_bytes(options.spool_max); !bytes) return report(bytes.error());
     agent.args.insert(agent.args.end(), {"--spool-max", options.spool_max});

@@ -46,6 +46,9 @@ Status keep_only(std::span<const int> kept) {
 }  // namespace
 
 Status give_up_privileges(const std::optional<UserIdentity>& user, std::span<const int> kept) {
+  // A change of user forgets which signal the parent's death shall bring.
+  int death_signal = 0;
+  prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0);
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return failed("ambient capabilities cannot be dropped");
   if (geteuid() == 0) {
     for (int capability = 0; capability < kCapabilitiesMax; ++capability) {
@@ -59,6 +62,7 @@ Status give_up_privileges(const std::optional<UserIdentity>& user, std::span<con
   }
   if (auto status = keep_only(kept); !status) return status;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("no-new-privs cannot be set");
+  if (prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0) return failed("the parent's death cannot be waited for");
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return failed("the process cannot be hidden from others of its user");
   return {};
 }

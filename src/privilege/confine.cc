@@ -117,20 +117,27 @@ Result<Confinement> confine(const ConfineOptions& options) {
     rules.readable = system_files(options.part);
     for (const auto& path : options.readable) rules.readable.push_back(path.string());
     for (const auto& path : options.writable) rules.writable.push_back(path.string());
+    rules.tcp_port = options.tcp_port;
     const auto version = restrict_files(rules);
     if (!version) return std::unexpected(version.error());
     result.landlock = *version;
     if (*version == 0) result.lacking.emplace_back("this kernel has no landlock: only permissions keep it from others' files");
   }
+  if (options.filter_later) return result;
+  if (auto status = filter_system_calls(options.part, result); !status) return std::unexpected(status.error());
+  return result;
+}
+
+Status filter_system_calls(Part part, Confinement& result) {
   if (kIsSanitized) {
     result.lacking.emplace_back("this build has sanitizers: its system calls are not filtered");
-    return result;
+    return {};
   }
-  const Status filtered = restrict_system_calls(options.part);
-  if (!filtered.has_value() && filtered.error().code != ErrorCode::kUnavailable) return std::unexpected(filtered.error());
+  const Status filtered = restrict_system_calls(part);
+  if (!filtered.has_value() && filtered.error().code != ErrorCode::kUnavailable) return filtered;
   result.filter = filtered.has_value();
   if (!result.filter) result.lacking.push_back(filtered.error().message);
-  return result;
+  return {};
 }
 
 std::string describe_end(std::string_view name, int wait_status) {

@@ -18,6 +18,8 @@ struct ConfineOptions {
   std::optional<UserIdentity> user;             // to become, when root; none: who it is
   std::vector<std::filesystem::path> writable;  // folders of its own; they must exist
   std::vector<std::filesystem::path> readable;  // beyond what its part needs anyway
+  std::optional<uint16_t> tcp_port;             // may be listened on; 0: one that the kernel chooses
+  bool filter_later = false;                    // filter_system_calls() is called once its sockets are made
 };
 
 // What is in force.
@@ -36,6 +38,10 @@ struct Confinement {
 // none, and the filter in builds with sanitizers; the rest succeeds or nothing may go on. Errors: kDenied, kIo, kUnavailable, with
 // one sentence.
 Result<Confinement> confine(const ConfineOptions& options);
+
+// The last step of confine(), for a part that has `filter_later`; also of threads that run by then. Notes in `result` what is in
+// force. Errors: kIo.
+Status filter_system_calls(Part part, Confinement& result);
 
 // How a child ended, for its log: from wait()'s status. "agent: ended by the kernel: it made a system call that its part of
 // portbook is not allowed (SIGSYS; …)". Empty when it ended by itself with 0.

@@ -55,7 +55,13 @@ struct [[gnu::packed]] PathRule {
   uint64_t allowed;
   int32_t fd;
 };
+struct PortRule {
+  uint64_t allowed;
+  uint64_t port;
+};
 constexpr int kRuleOfPath = 1;
+constexpr int kRuleOfPort = 2;
+constexpr uint64_t kBindTcp = 1;
 constexpr uint32_t kAskForVersion = 1;
 
 std::unexpected<Error> failed(const std::string& what) {
@@ -97,6 +103,9 @@ Result<int> restrict_files(const LandlockRules& rules) {
   if (!ruleset.valid()) return failed("no rules can be made");
   if (auto status = allow(ruleset.get(), rules.readable, kRead & wanted.files); !status) return std::unexpected(status.error());
   if (auto status = allow(ruleset.get(), rules.writable, kWrite & wanted.files); !status) return std::unexpected(status.error());
+  const PortRule port{kBindTcp, rules.tcp_port.value_or(0)};
+  if (rules.tcp_port && version >= 4 && syscall(SYS_landlock_add_rule, ruleset.get(), kRuleOfPort, &port, 0) != 0)
+    return failed("the port to listen on");
   if (syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) return failed("the rules cannot be put into force");
   return version;
 }

@@ -1,6 +1,8 @@
 // Landlock: of all files, only those under named paths; no network; no signals to processes outside.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@ namespace portbook {
 
 struct LandlockRules {
   std::vector<std::string> readable;  // files, or folders with all that is in them; those that do not exist are left out
+  std::optional<uint16_t> tcp_port;   // the one port that may be listened on; 0: one that the kernel chooses
   std::vector<std::string> writable;  // likewise, for reading, writing, making and removing; for sockets too
 };
 

@@ -30,11 +30,11 @@ constexpr const char* kEverywhere[] = {
     "futex", "set_robust_list", "rseq", "exit", "exit_group", "sched_yield", "sched_getaffinity", "gettid", "getpid",
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "sigaltstack", "restart_syscall", "membarrier", "getcpu",
     // time, chance, limits, names
-    "clock_gettime", "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "getrandom", "uname", "sysinfo",
-    "getuid", "geteuid", "getgid", "getegid", "getppid", "getrlimit", "getcwd",
+    "clock_gettime", "clock_getres", "adjtimex", "clock_adjtime", "clock_nanosleep", "nanosleep", "gettimeofday", "time",
+    "getrandom", "uname", "sysinfo", "getuid", "geteuid", "getgid", "getegid", "getppid", "getrlimit", "getcwd",
     // waiting
     "poll", "ppoll", "select", "pselect6", "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2",
-    "timerfd_create", "timerfd_settime", "timerfd_gettime",
+    "signalfd4", "timerfd_create", "timerfd_settime", "timerfd_gettime",
     // descriptors
     "read", "write", "readv", "writev", "pread64", "pwrite64", "lseek", "close", "fcntl", "fstat", "newfstatat", "stat", "lstat",
     "statx", "fstatfs", "statfs", "dup", "dup2", "dup3", "pipe2", "open", "openat", "access", "faccessat", "faccessat2", "readlink",
@@ -49,8 +49,7 @@ constexpr const char* kOwnFiles[] = {"mkdir",     "mkdirat",         "unlink",  
                                      "fdatasync", "preadv",          "pwritev",   "fchmod",    "chmod", "fchmodat",
                                      "umask",     "sync_file_range", "link",      "linkat"};
 
-constexpr const char* kAgentOnly[] = {"connect",          "inotify_init1", "inotify_add_watch",
-                                      "inotify_rm_watch", "adjtimex",      "clock_adjtime"};
+constexpr const char* kAgentOnly[] = {"connect", "inotify_init1", "inotify_add_watch", "inotify_rm_watch"};
 constexpr const char* kBookOnly[] = {"connect", "bind", "listen", "accept", "accept4"};
 constexpr const char* kHelperOnly[] = {"bpf", "setns", "bind"};
 

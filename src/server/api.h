@@ -30,6 +30,7 @@ struct ApiOptions {
   std::string host;
   std::string version;
   TimeNs started = 0;
+  std::function<CaptureLine()> book_line;               // what the book's own process is confined to; may be empty
   std::function<std::vector<AgentStatus>()> agents;     // that ship to this book; may be empty
   std::function<IngestStatistics()> ingest_statistics;  // likewise
   std::function<Absences()> absences;                   // likewise; empty: every source delivers

@@ -78,7 +78,7 @@ void Ingest::accept_one() {
   ucred peer{};
   socklen_t length = sizeof peer;
   if (getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return;
-  const bool own = peer.uid == 0 || peer.uid == geteuid();
+  const bool own = peer.uid == 0 || peer.uid == geteuid() || peer.uid == options_.agent_uid;
   std::string refusal;
   {
     const std::lock_guard lock(mutex_);

@@ -62,9 +62,10 @@ struct AgentStatus {
 struct IngestOptions {
   std::filesystem::path socket;
   mode_t mode = 0600;
-  std::string host;       // of the book; root and the book's own user speak for it without a token
-  std::string program;    // version
-  std::string own_token;  // another word by which this host's own agent is known, such as a supervisor's; may be empty
+  std::string host;                   // of the book; root and the book's own user speak for it without a token
+  std::optional<uint32_t> agent_uid;  // the user of this host's own agent, who does so too
+  std::string program;                // version
+  std::string own_token;              // another word by which this host's own agent is known, such as a supervisor's; may be empty
 };
 
 // Totals since start.

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""The processes of a running `portbook up`: who they are, what they may, and what happens when the helper is killed."""
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import harness
+
+
+def status_of(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def children_of(pid):
+    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def parts(book):
+    """Book, agent and helper by what they were started as; none while one is missing."""
+    found = {}
+    for child in children_of(book.process.pid):
+        arguments = pathlib.Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        if len(arguments) > 1:
+            found["book" if arguments[1] == b"serve" else "agent"] = child
+    for child in children_of(found["agent"]) if "agent" in found else []:
+        if status_of(child)["Seccomp"] == "2":
+            found["helper"] = child  # and has given up what it does not need
+    return found if len(found) == 3 else None
+
+
+def look(book, wrong):
+    found = harness.wait_for(lambda: parts(book), "book, agent and helper")
+    owner = os.stat(book.data).st_uid
+    users = {}
+    for name, pid in found.items():
+        status = status_of(pid)
+        users[name] = int(status["Uid"].split()[0])
+        expected = {"NoNewPrivs": "1", "Seccomp": "2", "CapBnd": "0" * 16, "CapAmb": "0" * 16, "CapInh": "0" * 16, "Groups": ""}
+        for key, value in expected.items():
+            if status[key].strip() != value:
+                wrong.append(f"{name}: {key} is {status[key]}")
+        if len(set(status["Uid"].split())) != 1 or len(set(status["Gid"].split())) != 1:
+            wrong.append(f"{name}: its users differ: {status['Uid']}, {status['Gid']}")
+        if name != "helper" and (int(status["CapEff"], 16) or int(status["CapPrm"], 16)):
+            wrong.append(f"{name}: has capabilities {status['CapPrm']}")
+    helper = int(status_of(found["helper"])["CapPrm"], 16)
+    if bin(helper).count("1") != 6:
+        wrong.append(f"helper: capabilities {helper:x}")
+    if users["agent"] == 0 or users["helper"] in (0, users["agent"]) or users["agent"] == owner:
+        wrong.append(f"users are not apart: {users}, the folder's owner is {owner}")
+    if users["book"] != owner:
+        wrong.append(f"the book runs as {users['book']}, its folder belongs to {owner}")
+    if os.stat(book.data).st_mode & 0o7777 != 0o700:
+        wrong.append(f"the data folder's mode is {os.stat(book.data).st_mode & 0o7777:o}")
+    return found
+
+
+def main():
+    harness.need_root()
+    wrong = []
+    with harness.folder() as place:
+        with harness.Book(place / "book") as book:
+            found = look(book, wrong)
+            said = harness.run("doctor", "--json", data=book.data, check=False)
+            lines = {row["what"]: row for row in harness.rows(said.stdout)}
+            for what in ("Book", "Privileges"):
+                if lines.get(what, {}).get("state") != "ok":
+                    wrong.append(f"doctor says of {what}: {lines.get(what)}")
+            gaps = len(harness.rows(harness.run("search", "kind:gap", "--json", data=book.data, check=False).stdout))
+            os.kill(found["helper"], signal.SIGKILL)
+            # The agent says so, stops, and is started anew with a new helper.
+            harness.wait_for(lambda: (parts(book) or found)["helper"] != found["helper"], "a new helper")
+            look(book, wrong)
+            harness.wait_for(lambda: len(harness.rows(harness.run("search", "kind:gap", "--json", data=book.data, check=False).stdout)) > gaps,
+                             "a gap")
+            if "privileged helper is gone" not in book.log.read_text():
+                wrong.append(f"nobody said that the helper was gone:\n{book.log.read_text()}")
+        left = subprocess.run(["pgrep", "-x", "portbook-helper"], capture_output=True, text=True)
+        for pid in left.stdout.split():
+            if int(pid) in found.values():
+                wrong.append(f"a helper stayed: {pid}")
+    for line in wrong:
+        print("WRONG", line)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
