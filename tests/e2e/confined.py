@@ -3,7 +3,6 @@
 import os
 import pathlib
 import signal
-import subprocess
 import sys
 
 import harness
@@ -16,6 +15,13 @@ def status_of(pid):
 
 def children_of(pid):
     return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid):
+    try:
+        return not status_of(pid)["State"].startswith("Z")
+    except FileNotFoundError:
+        return False
 
 
 def parts(book):
@@ -73,15 +79,13 @@ def main():
             os.kill(found["helper"], signal.SIGKILL)
             # The agent says so, stops, and is started anew with a new helper.
             harness.wait_for(lambda: (parts(book) or found)["helper"] != found["helper"], "a new helper")
-            look(book, wrong)
+            found = look(book, wrong)
             harness.wait_for(lambda: len(harness.rows(harness.run("search", "kind:gap", "--json", data=book.data, check=False).stdout)) > gaps,
                              "a gap")
             if "privileged helper is gone" not in book.log.read_text():
                 wrong.append(f"nobody said that the helper was gone:\n{book.log.read_text()}")
-        left = subprocess.run(["pgrep", "-x", "portbook-helper"], capture_output=True, text=True)
-        for pid in left.stdout.split():
-            if int(pid) in found.values():
-                wrong.append(f"a helper stayed: {pid}")
+        for name, pid in found.items():
+            harness.wait_for(lambda pid=pid: not is_running(pid), f"the {name} to end")
     for line in wrong:
         print("WRONG", line)
     return 1 if wrong else 0
