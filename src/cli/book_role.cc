@@ -182,7 +182,7 @@ class RunningBook {
     options.socket = socket_;
     // Agents of other users have to show a token; into the meeting place they do not come.
     options.mode = 0666;
-    if (const auto agent = agent_user(); agent && role.ingest.empty()) options.agent_uid = agent->uid;
+    if (const auto agent = agent_user(); agent) options.agent_uid = agent->uid;
     options.host = role.host;
     options.program = kVersion;
     options.own_token = own_token;

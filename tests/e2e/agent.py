@@ -95,7 +95,7 @@ class Apart:
         harness.wait_for(lambda: self.book.process.poll() is None and self.status() is not None, f"the book: {self.book.said()}")
 
     def start_agent(self):
-        self.agent = Process(self.folder / "agent.log", "agent", "--book", self.data / "ingest.sock", "--spool", self.spool, "--spool-max",
+        self.agent = Process(self.folder / "agent.log", "agent", "--book", self.folder / "book-agent" / "ingest.sock", "--spool", self.spool, "--spool-max",
                              self.spool_max, "--host", self.host)
 
     def status(self):

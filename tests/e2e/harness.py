@@ -49,6 +49,7 @@ def wait_for(condition, what, seconds=20.0):
 def folder():
     """A folder that is gone afterwards, whatever happens."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="portbook-test-"))
+    path.chmod(0o711)  # an agent's own user passes through it to a socket
     try:
         yield path
     finally:
