@@ -146,9 +146,18 @@ def check_arguments(folder, binary, data):
 
 
 def cpu_seconds(pid):
-    """Processor time of a process's threads, from /proc."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Processor time of a process and of those that it started, from /proc."""
+    parents, ticks = {}, {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        parents[int(stat.parent.name)], ticks[int(stat.parent.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+    family = {pid}
+    while more := {child for child, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(ticks[one] for one in family if one in ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(process, data, sockets, seconds):
@@ -184,7 +193,7 @@ def inside(options):
         check_connections(data, peer)
         check_words(folder, data)
         share = measure(process, data, 1000, 2 if not options.measure else 10)
-        assert share < 0.25, f"1,000 sockets cost {share:.2f} of a core"
+        assert 0 < share < 0.25, f"1,000 sockets cost {share:.2f} of a core"
         if options.measure:
             measure(process, data, 10_000, 10)
     finally:
