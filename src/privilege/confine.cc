@@ -38,7 +38,7 @@ struct NamedCapability {
   const char* name;
 };
 
-// Found by leaving each out: tests/e2e/privileges.py does it again.
+// What each is for; tests/e2e/capture_cases.py and truth.py run with these and no others.
 constexpr std::array kHelperCapabilities = {
     NamedCapability{CAP_BPF, "bpf"},                          // load programs
     NamedCapability{CAP_PERFMON, "perfmon"},                  // that read the kernel's memory
