@@ -18,6 +18,7 @@
 
 #include "cli/command.h"
 #include "cli/roles.h"
+#include "privilege/confine.h"
 #include "server/credentials.h"
 #include "ship/stream_socket.h"
 
@@ -33,11 +34,6 @@ constexpr milliseconds kRestartMax{10'000};
 constexpr std::chrono::seconds kGoodRun{30};            // after it, a death is a new one
 constexpr std::chrono::seconds kAgentStopPatience{12};  // capture's five seconds, the sender's three, and some
 constexpr std::chrono::seconds kBookStopPatience{30};
-
-std::string how_it_ended(int status) {
-  if (WIFSIGNALED(status)) return fmt::format("was ended by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
-  return fmt::format("ended with exit code {}", WEXITSTATUS(status));
-}
 
 // One child and its fate.
 class Charge {
@@ -69,7 +65,7 @@ class Charge {
     delay_ = good_run ? kRestartMin : std::min(delay_ * 2, kRestartMax);
     pid_ = 0;
     restart_at_ = SteadyClock::now() + delay_;
-    fmt::print(stderr, "portbook: the {} {}; it is started again{}.\n", child_.name, how_it_ended(status),
+    fmt::print(stderr, "portbook: {}; it is started again{}.\n", describe_end("the " + child_.name, status),
                delay_ < milliseconds(1000) ? "" : fmt::format(" in {} s", delay_.count() / 1000));
   }
 

@@ -141,14 +141,12 @@ Status filter_system_calls(Part part, Confinement& result) {
 }
 
 std::string describe_end(std::string_view name, int wait_status) {
-  if (WIFEXITED(wait_status))
-    return WEXITSTATUS(wait_status) == 0 ? std::string() : fmt::format("{} ended with code {}", name, WEXITSTATUS(wait_status));
+  if (WIFEXITED(wait_status)) return fmt::format("{} ended with exit code {}", name, WEXITSTATUS(wait_status));
   if (!WIFSIGNALED(wait_status)) return {};
   if (WTERMSIG(wait_status) == SIGSYS) {
     return fmt::format(
         "{} was ended by the kernel: it made a system call that this part of portbook never makes (SIGSYS). The kernel's log has "
-        "its "
-        "number: journalctl -k --grep type=1326",
+        "its number: journalctl -k --grep type=1326",
         name);
   }
   return fmt::format("{} was ended by signal {} ({})", name, WTERMSIG(wait_status), strsignal(WTERMSIG(wait_status)));

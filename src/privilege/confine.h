@@ -43,8 +43,8 @@ Result<Confinement> confine(const ConfineOptions& options);
 // force. Errors: kIo.
 Status filter_system_calls(Part part, Confinement& result);
 
-// How a child ended, for its log: from wait()'s status. "agent: ended by the kernel: it made a system call that its part of
-// portbook is not allowed (SIGSYS; …)". Empty when it ended by itself with 0.
+// How a child ended, from wait()'s status: "the agent was ended by the kernel: it made a system call that this part of portbook
+// never makes (SIGSYS). …".
 std::string describe_end(std::string_view name, int wait_status);
 
 }  // namespace portbook
