@@ -168,7 +168,7 @@ bool Ingest::Session::handle(const ShipMessage& message) {
   return end(ByeCode::kMalformed, "the agent sent what only a book says");
 }
 
-bool Ingest::Session::end(ByeCode code, std::string reason) {
+bool Ingest::Session::end(ByeCode code, const std::string& reason) {
   append_message(out_, ByeMessage{code, reason});
   if (code != ByeCode::kStopping) {
     const std::lock_guard lock(ingest_.mutex_);

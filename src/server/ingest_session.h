@@ -52,7 +52,7 @@ class Ingest::Session {
   bool batch(const ShippedBatch& message);
   void report(const ReportMessage& message);
   // Says good-bye with the reason; false, so that the connection ends.
-  bool end(ByeCode code, std::string reason);
+  bool end(ByeCode code, const std::string& reason);
   Result<Credential> credential_of(const AgentHello& message) const;
   void collect_answers();
   void answer(const Pending& pending);

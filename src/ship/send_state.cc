@@ -187,7 +187,7 @@ void SendState::apply(Source& of, const Renumbering& renumbering) {
   of.known = true;
 }
 
-void SendState::let_go(Source& of, std::deque<Item>::iterator item) {
+void SendState::let_go(Source& of, const std::deque<Item>::iterator& item) {
   const SpoolPlace place = item->place;
   of.items.erase(item);
   --items_;

@@ -108,7 +108,7 @@ class SendState {
   Status settle(Source& of, uint64_t last_seq);
   Status settle_provisional(Source& of, uint64_t last_seq);
   void skip_to(Source& of, uint64_t last_seq);
-  void let_go(Source& of, std::deque<Item>::iterator item);
+  void let_go(Source& of, const std::deque<Item>::iterator& item);
   Status answered_direct(Source& of, const BatchAnswer& message);
   Status answered_item(Source& of, const BatchAnswer& message);
   Status spool_batch(Source& of, const Batch& batch);

@@ -1,4 +1,6 @@
 // Any bytes: a message that encodes to what was read, or more is asked for, or they are malformed.
+#include <algorithm>
+
 #include "base/check.h"
 #include "ship/wire.h"
 

@@ -44,11 +44,12 @@ def main():
     options = parser.parse_args()
     with harness.folder() as folder:
         data, port = folder / "book", harness.free_port()
+        ingest = folder / "book-agent" / "ingest.sock"
         with open(folder / "log", "wb") as log:
             book = subprocess.Popen([harness.PORTBOOK, "serve", "--data", str(data), "--host", HOST, "--listen", f"127.0.0.1:{port}"], stdout=log, stderr=log)
         try:
-            harness.wait_for(lambda: (data / "ingest.sock").exists() or book.poll() is not None, "the book to listen")
-            source = subprocess.Popen([SOURCE, str(data / "ingest.sock"), str(folder / "spool"), HOST, str(options.rate), str(options.seconds)], stdout=subprocess.PIPE, text=True)
+            harness.wait_for(lambda: ingest.exists() or book.poll() is not None, "the book to listen")
+            source = subprocess.Popen([SOURCE, str(ingest), str(folder / "spool"), HOST, str(options.rate), str(options.seconds)], stdout=subprocess.PIPE, text=True)
             memory = {"book": [], "sender": []}
             while source.poll() is None:
                 for name, process in (("book", book), ("sender", source)):
