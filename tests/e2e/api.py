@@ -213,8 +213,8 @@ def check_command_line(data, folder, port):
     assert run("prove", "99999999", data=data, check=False).returncode == 3
     assert run("who", "192.0.2.1:9", data=data, check=False).returncode == 1
     assert run("who", "nonsense", data=data, check=False).returncode == 2
-    assert run("who", "--from", "-", data=data, stdin="192.0.2.1:9\n192.0.2.2:9 at 12:00:00\n").stderr.startswith("2 questions: 2 ")
-    table = "when,client_ip,client_port\n12:00:00,192.0.2.1,9\n12:00:00,192.0.2.1,\n"
+    assert run("who", "--from", "-", data=data, stdin="192.0.2.1:9\n192.0.2.2:9 at 2026-11-22T12:00:00Z\n").stderr.startswith("2 questions: 2 ")
+    table = "when,client_ip,client_port\n2026-11-22T12:00:00Z,192.0.2.1,9\n2026-11-22T12:00:00Z,192.0.2.1,\n"
     listed = run("who", "--from", "-", "--csv", data=data, stdin=table, check=False)
     assert listed.returncode == 2 and [line.split(",")[0] for line in listed.stdout.splitlines()] == ["line", "2", "3"], listed.stdout
     assert "without a port" in listed.stdout and "192.0.2.1:9" in listed.stdout, listed.stdout
