@@ -92,7 +92,9 @@ TEST(SocketMessage, reads_what_a_destroyed_socket_did) {
 }
 
 TEST(SocketMessage, a_closed_connection_stays_as_time_wait_without_owner) {
-  const SocketMessage* waiting = with_ports(decode_all(captured("timewait.bin"), Proto::kTcp), 45678, 8080);
+  const auto found = decode_all(captured("timewait.bin"), Proto::kTcp);
+  const SocketMessage* waiting = with_ports(found, 45678, 8080);
+  ASSERT_NE(waiting, nullptr);
   EXPECT_TRUE(waiting->state == TCP_TIME_WAIT || waiting->state == TCP_FIN_WAIT2) << int{waiting->state};
   EXPECT_EQ(waiting->inode, 0u);
 }
