@@ -2,6 +2,7 @@
 """Capture where it is hard: what was there before it, containers of both control group versions, sockets that change hands, rings that
 are too small, rights and kernel features that are missing. Each case is one run of capture_dump and one look at its records."""
 import collections
+import ctypes
 import json
 import os
 import pathlib
@@ -182,6 +183,30 @@ def case_accepted_and_idle():
     assert [(use["pid"], use["role"]) for use in uses] == [(worker, "acceptor")], uses
     assert not dump.of("close", src_port=client_port, direction="in")
     client.close()
+    listener.close()
+
+
+def case_asking_is_not_accepting():
+    """A process that is handed an accepted socket and asks for the peer's name did not accept it: who uses it first is named."""
+    listener, port = listening()
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Dump() as dump:
+        client = socket.create_connection(("127.0.0.1", port))
+        client_port = client.getsockname()[1]
+        accepted = socket.socket(fileno=libc.accept(listener.fileno(), None, None))
+        asks = os.fork()
+        if asks == 0:
+            os._exit(0 if accepted.getpeername()[1] == client_port else 1)
+        assert os.waitpid(asks, 0)[1] == 0
+        uses = os.fork()
+        if uses == 0:
+            accepted.send(b"x")
+            os._exit(0)
+        os.waitpid(uses, 0)
+        accepted.close()
+        client.close()
+    named = [(use["pid"], use["role"]) for use in dump.of("used_by", src_port=client_port, direction="in")]
+    assert named == [(uses, "acceptor")], (asks, named)
     listener.close()
 
 

@@ -56,7 +56,7 @@ def network():
               chain pre {{ type nat hook prerouting priority dstnat;
                 ip daddr {scripts.ROUTER_DNAT["4"]} dnat ip to {server4}; ip6 daddr {scripts.ROUTER_DNAT["6"]} dnat ip6 to {server6}; }}
               chain post {{ type nat hook postrouting priority srcnat;
-                oifname "down2" meta l4proto {{ tcp, udp }} th dport {{ {scripts.KEEPING}, {scripts.PASSING}, {scripts.DUAL}, {scripts.SILENT} }} masquerade
+                oifname "down2" meta l4proto {{ tcp, udp }} th dport {{ {scripts.KEEPING}, {scripts.PASSING}, {scripts.BLIND}, {scripts.DUAL}, {scripts.SILENT} }} masquerade
                 oifname "down2" meta l4proto {{ tcp, udp }} th dport {{ {scripts.RANDOM}, {scripts.SELF}, {scripts.SHUTTING} }} masquerade fully-random; }}
               chain forward {{ type filter hook forward priority 0; meta l4proto {{ tcp, udp }} th dport {scripts.UNREACHABLE} reject with icmpx type host-unreachable; }}
             }}""")
@@ -109,7 +109,7 @@ def serve(names, folder, path):
     four, six = scripts.SERVER["4"], scripts.SERVER["6"]
     both = lambda *ports: [str(part) for port in ports for part in (four, port, six, port)]
     servers = [("s", 10, "header", both(scripts.KEEPING, scripts.RANDOM, scripts.OWN, scripts.PLAIN)), ("s", 0, "header", both(scripts.SELF)),
-               ("s", 3, "pass", both(scripts.PASSING)), ("s", 2, "idle", both(scripts.IDLE)), ("s", 2, "shut", both(scripts.SHUTTING)),
+               ("s", 3, "pass", both(scripts.PASSING)), ("s", 3, "blind", both(scripts.BLIND)), ("s", 2, "idle", both(scripts.IDLE)), ("s", 2, "shut", both(scripts.SHUTTING)),
                ("s", 3, "header", ["::", str(scripts.DUAL)]), ("a", 3, "header", ["127.0.0.1", str(scripts.LOCAL), "::1", str(scripts.LOCAL)])]
     for end, workers, manner, ends in servers:
         subprocess.Popen(["ip", "netns", "exec", names[end], PEER, "serve", str(path), str(folder), str(workers), manner, *ends])

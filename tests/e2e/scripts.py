@@ -9,7 +9,7 @@ CLIENTS = {"a": {"4": ["10.77.1.2", "10.77.1.3"], "6": ["fd77:1::2", "fd77:1::3"
 ROUTER_DNAT = {"4": "10.77.9.9", "6": "fd77:9::9"}  # the router sends it on to the server
 OWN_DNAT = {"4": "10.77.8.8", "6": "fd77:8::8"}     # client a's own host does
 KEEPING, RANDOM, OWN, PLAIN = 7001, 7002, 7003, 7009
-SELF, PASSING, IDLE, SHUTTING, DUAL = 7011, 7012, 7013, 7015, 7014
+SELF, PASSING, IDLE, SHUTTING, DUAL, BLIND = 7011, 7012, 7013, 7015, 7014, 7016
 LOCAL = 7020
 UNREACHABLE, SILENT, CLOSED = 7997, 7998, 7999
 PROGRAMS = 4
@@ -64,7 +64,7 @@ class Writer:
 
     def places(self, version):
         """Addresses and ports of those who answer."""
-        places = [(SERVER[version], port) for port in (KEEPING, RANDOM, PLAIN, SELF, PASSING, IDLE, SHUTTING, DUAL)]
+        places = [(SERVER[version], port) for port in (KEEPING, RANDOM, PLAIN, SELF, PASSING, BLIND, IDLE, SHUTTING, DUAL)]
         places += [(ROUTER_DNAT[version], port) for port in (KEEPING, RANDOM, PLAIN)]
         if self.name == "a":
             places += [(SERVER[version], OWN), (SERVER[version], OWN), (OWN_DNAT[version], PLAIN)]
@@ -118,7 +118,7 @@ class Writer:
             tail, resets = self.short_tail(port, passed)
         else:
             tail, answer, resets = self.tail(passed)
-            ways = ["fork keep", "fork leave"] + ([] if port == PASSING or self.ends_process(answer) else ["pass"])  # a partner has no partner
+            ways = ["fork keep", "fork leave"] + ([] if port in (PASSING, BLIND) or self.ends_process(answer) else ["pass"])  # a partner has no partner
             answer = self.share(answer, self.chance.choice([0, 1]), ways)
             tail = tail.replace("hdr S", "hdr " + inner(answer))
         before = sharing.removesuffix(" before") + ";" if sharing and sharing.endswith("before") else ""

@@ -48,6 +48,9 @@ class Translation:
         return self.asked_by != self.external or self.asked_for != self.answered_by
 
 
+Release = collections.namedtuple("Release", "call first until")
+
+
 class Attempt:
     """One connect() of a client's socket and what followed until the next one."""
 
@@ -233,13 +236,19 @@ class Comparison:
             wanted = getattr(tracked, after) if translated and getattr(tracked, before) != getattr(tracked, after) else (None, None)
             self.check((record.get(field + ".ip"), record.get(field + ".port")) == wanted, f"{what}: {field}", f"should be {wanted}", record, *story)
 
-    def uses(self, cookie, records, calls, skip, role, end, what, *story):
-        """used_by: each process but `skip` that sent or received while the connection was there, once, in order."""
+    def uses(self, records, calls, skip, role, end, what, *story):
+        """used_by: each process but `skip` that sent or received while the connection was there, once, in order; and, where it is none of
+        these, who closed the connection."""
         wanted = {}
         for call in calls:
-            if call["op"] in ("accept", "send", "recv", "eof") and call["pid"] not in skip:
+            if call["op"] in ("accept", "send", "recv", "eof") and "blind" not in call and call["pid"] not in skip:
                 wanted.setdefault(call["pid"], call)
+        closers = [record for record in records if record["role"] == "closer"]
+        records = [record for record in records if record["role"] != "closer"]
         found = collections.Counter(record["pid"] for record in records)
+        last = self.last_release(calls)
+        if last and what == "in" and not wanted and last.call["pid"] not in skip and not any(call["op"] in ("send", "recv", "eof") for call in calls):
+            wanted[last.call["pid"]] = last.call  # an accepted socket that nobody used: who closed it accepted it
         for pid, call in wanted.items():
             if end is None or call["after"] <= end:
                 self.check(found[pid] == 1, f"{what}: used_by once for each further process", f"process {pid}: {found[pid]}", call, *records, *story)
@@ -252,6 +261,30 @@ class Comparison:
             self.owner(record, call["pid"], call["before"], call["after"], f"{what} used_by", *story)
             self.check(record["role"] == role, f"{what}: role in used_by", f"should be {role}", record, *story)
             role = "user"
+        self.closer(closers, last, {*skip, *found}, end, what, *story)
+
+    def closer(self, records, last, named, end, what, *story):
+        """`named`: processes that need not be named any more."""
+        if last is None or last.call["pid"] in named or end is not None and end < last.first - CLOCK_SLACK:
+            self.check(not records, f"{what}: a closer of what was closed already, or by one who is known", *records, *story)
+            return
+        if end is None or end > last.until + CLOCK_SLACK:
+            self.check(len(records) == 1, f"{what}: who closed an open connection is named once", last.call, *records, *story)
+        for record in records:
+            self.within(record, "time", last.first, last.until, f"{what} closer", last.call, *story)
+            self.owner(record, last.call["pid"], last.first, last.until, f"{what} closer", *story)
+
+    def last_release(self, calls):
+        """The call with which the last process let the socket go, and the moments between which it did."""
+        calls = [call for call in calls if call["op"] in ("close", "kill", "exit") or call["op"] == "exec" and "closed" in call]
+        if not calls:
+            return None
+        call = max(calls, key=lambda call: call["before"])
+        if call["op"] == "close":
+            return Release(call, call["before"], call["after"])
+        # The process is gone by then, or runs the other program already.
+        began = [note["after"] for note in self.truth.identities[call["pid"]] if note["after"] > call["after"]]
+        return Release(call, call["before"], min([*began, self.truth.deaths.get(call["pid"], call["after"] + SETTLE_SLACK)]))
 
     def ended_by(self, calls):
         """Moments between which these calls ended their socket: before the first that could, after the last."""
@@ -332,7 +365,7 @@ def compare_client(c, attempt, index, story):
     for record in creators:
         c.owner(record, attempt.maker["pid"], attempt.maker["before"], attempt.maker["after"], "used_by creator", *story)
     others = [record for record in uses if record["role"] != "creator"]
-    c.uses(cookie, others, attempt.calls, {conn["pid"], *wanted}, "user", end, "out", *story)
+    c.uses(others, attempt.calls, {conn["pid"], *wanted}, "user", end, "out", *story)
 
 
 def calls_of_accepted(c, attempt):
@@ -357,16 +390,20 @@ def compare_server(c, attempt, story):
         c.within(record, "time", conn["before"], accepted["after"], "open in", *story)
         c.owner(record, listener["pid"], listener["before"], listener["after"], "open in", *story)
         c.check(record["role"] == "listener", "open in: role", record, *story)
-    # Who takes it from the listener accepts it, unless that is the listener itself.
-    alone = accepted["pid"] == listener["pid"]
-    over = end is not None and end < accepted["before"]  # by then the kernel had ended it
+    # Who takes it from the listener accepts it, unless that is the listener itself. Who does so without asking for the address is not
+    # seen: then it is the first who uses it.
+    taken = accepted
+    if "blind" in accepted:
+        taken = min((call for call in calls if call["op"] in ("send", "recv", "eof")), key=lambda call: call["before"], default=accepted)
+    alone = taken["pid"] == listener["pid"]
+    over = end is not None and end < taken["before"]  # by then the kernel had ended it
     for record in closes:
         if over:
             c.owner(record, listener["pid"], listener["before"], listener["after"], "close in", *story)
-        elif end is None or end > accepted["after"]:
-            c.owner(record, accepted["pid"], accepted["before"], end or accepted["after"], "close in", *story)
+        elif end is None or end > taken["after"]:
+            c.owner(record, taken["pid"], taken["before"], end or taken["after"], "close in", *story)
             c.check(record["role"] in (("listener", "acceptor") if alone else ("acceptor",)), "close in: role", record, *story)
-    c.uses(cookie, uses, [accepted, *calls], {listener["pid"]} if alone else set(), "acceptor", end, "in", *story)
+    c.uses(uses, [accepted, *calls], {listener["pid"]}, "acceptor", end, "in", *story)
 
 
 def compare_listeners(c):

@@ -232,6 +232,15 @@ struct task_struct {
   char comm[PB_COMM_BYTES];
 };
 
+// Flavours of pt_regs, one of which the kernel has.
+struct pt_regs___x86 {
+  unsigned long orig_ax;
+  unsigned long bx;
+};
+struct pt_regs___arm64 {
+  int syscallno;
+};
+
 struct seq_file;
 struct bpf_iter_meta {
   struct seq_file* seq;

@@ -2,6 +2,7 @@
 // TCP sockets: each carries its story in socket storage; its moments go into one ring that nobody is woken for.
 #include "capture/bpf/kernel.h"
 #include "capture/bpf/owner.bpf.h"
+#include "capture/bpf/system_call.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -448,15 +449,15 @@ static __always_inline bool lacks_acceptor(struct pb_socket* socket) {
   return socket && socket->flags & PB_PASSIVE && !(socket->flags & PB_CLOSE_REPORTED) && !socket->acceptor;
 }
 
-// accept() with an address to fill asks for the peer's name, in the context of the process that accepts; so does getpeername(). A
-// listener's own process may accept for a child that it forks, which is to be named.
+// accept() with an address to fill asks for the peer's name, in the context of the process that accepts. So does getpeername(), but
+// who asks need not have accepted. A listener's own process may accept for a child that it forks, which is to be named.
 static __always_inline int on_peer(struct bpf_sock_addr* context) {
   struct bpf_sock* sk = context->sk;
   struct pb_socket* socket;
   struct tcp_sock* tcp;
   if (!sk || context->protocol != IPPROTO_TCP) return 1;
   socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-  if (!lacks_acceptor(socket) || socket->owner.tgid == current_tgid()) return 1;
+  if (!lacks_acceptor(socket) || socket->owner.tgid == current_tgid() || in_getpeername()) return 1;
   tcp = bpf_skc_to_tcp_sock(sk);
   if (tcp) used(socket, bpf_get_socket_cookie(context), tcp);
   return 1;

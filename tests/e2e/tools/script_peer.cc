@@ -4,7 +4,7 @@
 // - script_peer run OUT SCRIPTS WORKERS FOLDER: runs SCRIPTS, lines of "NUMBER SCRIPT"; FOLDER has programs to exec
 // - script_peer serve OUT FOLDER WORKERS MANNER IP PORT [IP PORT]…: WORKERS 0: the listener accepts itself. MANNER header: the
 //   client's first bytes are the script to run; pass: likewise, by another process that gets the descriptor at once; idle: nothing
-//   is expected, "eof;close" is run; shut: "close"
+//   is expected, "eof;close" is run; shut: "close"; blind: as pass, accepted without an address, for which getpeername() is asked
 // - script_peer datagrams OUT FOLDER WORKERS IP PORT [IP PORT]…: UDP; answers with as many bytes as a packet asks for
 // - script_peer go OUT FOLDER NUMBER FD PARTNER SCRIPT: goes on with SCRIPT after an exec
 //
@@ -355,15 +355,18 @@ void serve_header(int fd) {
     Address peer;
     Address local;
     const uint64_t before = now();
-    const int fd = accept4(event.data.fd, peer.get(), &peer.length, 0);
+    const bool blind = manner == "blind";
+    const int fd = blind ? accept4(event.data.fd, nullptr, nullptr, 0) : accept4(event.data.fd, peer.get(), &peer.length, 0);
     if (fd < 0) continue;  // another worker was faster
     getsockname(fd, local.get(), &local.length);
-    say("\"op\":\"accept\"" + item("cookie", cookie_of(fd)) + item("listener", cookie_of(event.data.fd)) + item("pid", getpid()) +
-        item("before", before) + item("after", now()) + json_address("local", local) + json_address("peer", peer) + diagnose(fd));
+    if (blind && getpeername(fd, peer.get(), &peer.length) != 0) die("a client of the blind server resets");
+    say("\"op\":\"accept\"" + std::string(blind ? ",\"blind\":1" : "") + item("cookie", cookie_of(fd)) +
+        item("listener", cookie_of(event.data.fd)) + item("pid", getpid()) + item("before", before) + item("after", now()) +
+        json_address("local", local) + json_address("peer", peer) + diagnose(fd));
     if (manner == "header") serve_header(fd);
     if (manner == "idle") run_script("-1", fd, "eof;close");
     if (manner == "shut") run_script("-1", fd, "close");
-    if (manner == "pass") run_script("-1", fd, "pass;serve");
+    if (manner == "pass" || blind) run_script("-1", fd, "pass;serve");
   }
 }
 
