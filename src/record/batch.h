@@ -9,6 +9,8 @@
 
 namespace portbook {
 
+// The greatest source_seq that is taken from the wire or from a spool: a sum of two stays within 63 bits.
+inline constexpr uint64_t kSourceSeqMax = uint64_t{1} << 62;
 inline constexpr size_t kBatchBytesMax = 8 * 1024 * 1024;
 inline constexpr uint32_t kBatchRecordsMax = 65'000;
 

@@ -87,11 +87,15 @@ std::optional<SpoolFrame> read_spool_frame(ByteView bytes, uint64_t serial) {
   const auto shift = load_little<int64_t>(frame.data() + 24);
   std::string source(as_text(frame.subspan(kSpoolFrameBytes, source_bytes)));
   const SpoolPlace place{serial, kSpoolFrameBytes + source_bytes, record_bytes};
-  if (seq == 0 || count > kBatchRecordsMax) return std::nullopt;
+  if (seq == 0 || count > kBatchRecordsMax || seq > kSourceSeqMax - count) return std::nullopt;
   if (type == FrameType::kRenumbering) {
+    constexpr auto kShiftMax = static_cast<int64_t>(kSourceSeqMax);
+    if (shift < -kShiftMax || shift > kShiftMax) return std::nullopt;
     // The gap record stands directly before what is moved.
-    const auto moved_to = static_cast<uint64_t>(static_cast<int64_t>(seq + count) + shift);
-    const uint64_t gap_seq = record_bytes == 0 ? 0 : moved_to - 1;
+    const int64_t moved_to = static_cast<int64_t>(seq + count) + shift;
+    const int64_t first = record_bytes == 0 ? moved_to : moved_to - 1;
+    if (first < 1 || moved_to > kShiftMax) return std::nullopt;
+    const uint64_t gap_seq = record_bytes == 0 ? 0 : static_cast<uint64_t>(first);
     return SpoolFrame{Renumbering{std::move(source), seq, count, shift, gap_seq, place}, length};
   }
   if ((type != FrameType::kBatch && type != FrameType::kProvisional) || count == 0) return std::nullopt;

@@ -13,5 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const SpoolPlace& place = std::holds_alternative<SpooledBatch>(frame->entry) ? std::get<SpooledBatch>(frame->entry).place
                                                                                : std::get<Renumbering>(frame->entry).gap;
   PB_CHECK(place.offset + place.bytes == frame->length);
+  if (const auto* renumbering = std::get_if<Renumbering>(&frame->entry))
+    PB_CHECK(renumbering->gap_seq < kSourceSeqMax && (place.bytes == 0) == (renumbering->gap_seq == 0));
   return 0;
 }

@@ -119,7 +119,7 @@ std::optional<ShipMessage> opened(Fields& in) {
   in.zeros(1);
   out.last_seq = in.number<uint64_t>();
   out.reason = in.reason();
-  if (out.stream >= kShipSourcesMax) return std::nullopt;
+  if (out.stream >= kShipSourcesMax || out.last_seq > kSourceSeqMax) return std::nullopt;
   return out;
 }
 
@@ -131,7 +131,7 @@ std::optional<ShipMessage> batch(Fields& in) {
   out.seq_first = in.number<uint64_t>();
   out.bytes = in.take(in.rest().size());
   if (out.stream >= kShipSourcesMax || out.count == 0 || out.count > kBatchRecordsMax || out.seq_first == 0 ||
-      out.seq_first > UINT64_MAX - kBatchRecordsMax || out.bytes.empty()) {
+      out.seq_first > kSourceSeqMax - out.count || out.bytes.empty()) {
     return std::nullopt;
   }
   return out;
@@ -145,7 +145,7 @@ std::optional<ShipMessage> answer(Fields& in) {
   out.seq_first = in.number<uint64_t>();
   out.last_seq = in.number<uint64_t>();
   out.reason = in.reason();
-  if (out.stream >= kShipSourcesMax) return std::nullopt;
+  if (out.stream >= kShipSourcesMax || out.seq_first > kSourceSeqMax || out.last_seq > kSourceSeqMax) return std::nullopt;
   return out;
 }
 

@@ -133,7 +133,11 @@ TEST(Wire, values_out_of_their_range_are_malformed) {
   EXPECT_TRUE(is_malformed(with(4, uint32_t{0})));
   EXPECT_TRUE(is_malformed(with(4, kBatchRecordsMax + 1)));
   EXPECT_TRUE(is_malformed(with(8, uint64_t{0})));
-  EXPECT_TRUE(is_malformed(with(8, UINT64_MAX)));
+  EXPECT_FALSE(is_malformed(with(8, kSourceSeqMax - 1)));
+  EXPECT_TRUE(is_malformed(with(8, kSourceSeqMax)));
+  EXPECT_FALSE(is_malformed(encoded(SourceOpened{1, ShipCode::kTaken, kSourceSeqMax, ""})));
+  EXPECT_TRUE(is_malformed(encoded(SourceOpened{1, ShipCode::kTaken, kSourceSeqMax + 1, ""})));
+  EXPECT_TRUE(is_malformed(encoded(BatchAnswer{1, ShipCode::kTaken, 1, kSourceSeqMax + 1, ""})));
   Bytes hello = encoded(AgentHello{1, "h", "p", ""});
   hello[kShipHeaderBytes] = 'X';
   EXPECT_TRUE(is_malformed(hello));
