@@ -34,13 +34,17 @@ bool ends_command(char c) {
 // Finds the secrets of the commands in a text that a shell would run: words between blanks, quotes kept together.
 void find_in_script(std::string_view text, size_t argument, size_t offset, std::span<SecretRanges> found, int depth) {
   std::vector<CommandWord> words;
-  const auto run = [&] {
+  std::vector<CommandWord> piped;  // the command whose output `words` reads
+  const auto run = [&](bool into_next) {
     if (!words.empty()) find_secrets_of_command(words, true, found);
+    if (!piped.empty() && reads_secret_from_stdin(words)) find_printed_secret(piped, found);
+    piped.clear();
+    if (into_next) piped.swap(words);
     words.clear();
   };
   size_t at = 0;
   while (at < text.size()) {
-    if (ends_command(text[at])) run();
+    if (ends_command(text[at])) run(text[at] == '|');
     if (is_blank(text[at]) || ends_command(text[at])) {
       ++at;
       continue;
@@ -61,7 +65,7 @@ void find_in_script(std::string_view text, size_t argument, size_t offset, std::
     }
     words.push_back({text.substr(begin, at - begin), argument, offset + begin});
   }
-  run();
+  run(false);
 }
 
 // The text with the ranges, which may overlap, replaced.

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+#include <optional>
 
 namespace portbook {
 
@@ -21,6 +21,7 @@ enum class Shape : uint8_t {
   kSecondAfter,  // … the one after the next
   kAssignments,  // a bare word after which every NAME=value is a secret
   kFromLiteral,  // --from-literal=NAME=value
+  kLast,         // the last word of the command, once the option was seen; short options may stand together
 };
 struct Rule {
   std::string_view programs;  // names, joined with blanks; one that ends in * stands for all that begin so
@@ -59,12 +60,20 @@ constexpr auto kRules = std::to_array<Rule>({
     {"ldappasswd", "", "-s", Shape::kBoth},
     {"ldappasswd", "", "-a", Shape::kBoth},
     {"openssl", "", "pass:", Shape::kColon},
+    {"openssl", "", "passwd", Shape::kLast},
     {"openssl", "enc", "-k", Shape::kNext},
     {"openssl", "enc", "-K", Shape::kNext},
     {"redis-cli valkey-cli keydb-cli", "", "-a", Shape::kNext},
     {"redis-cli valkey-cli keydb-cli", "", "AUTH", Shape::kFirstAfter},
     {"redis-cli valkey-cli keydb-cli", "", "auth", Shape::kFirstAfter},
+    {"redis-* valkey-* keydb-*", "", "requirepass", Shape::kFirstAfter},
+    {"redis-* valkey-* keydb-*", "", "masterauth", Shape::kFirstAfter},
     {"mongo*", "", "-p", Shape::kBoth},
+    {"influx", "", "-t", Shape::kBoth},
+    {"p4", "", "-P", Shape::kBoth},
+    {"htpasswd", "", "-b", Shape::kLast},
+    {"mkpasswd", "", "mkpasswd", Shape::kLast},
+    {"mysqladmin mariadb-admin", "", "password", Shape::kFirstAfter},
     {"cqlsh rabbitmqadmin beeline influx arangosh clickhouse-client rdesktop ncftp* crackmapexec nxc evil-winrm", "", "-p",
      Shape::kNext},
     {"mosquitto_* ipmitool sqlcmd bcp tsql isql zip unzip", "", "-P", Shape::kBoth},
@@ -86,7 +95,11 @@ constexpr auto kRules = std::to_array<Rule>({
     {"aws", "", "aws_access_key_id", Shape::kFirstAfter},
     {"aws", "", "aws_secret_access_key", Shape::kFirstAfter},
     {"aws", "", "aws_session_token", Shape::kFirstAfter},
-    {"vault", "", "login", Shape::kFirstAfter},
+    {"vault bao", "", "login", Shape::kFirstAfter},
+    {"vault bao", "", "unseal", Shape::kFirstAfter},
+    {"vault bao", "", "put", Shape::kAssignments},
+    {"vault bao", "", "patch", Shape::kAssignments},
+    {"vault bao", "", "write", Shape::kAssignments},
     {"nmcli", "", "password", Shape::kFirstAfter},
     {"nmcli", "", "wifi-sec.psk", Shape::kFirstAfter},
     {"doctl", "auth", "-t", Shape::kNext},
@@ -111,12 +124,14 @@ bool lists(std::string_view programs, std::string_view name) {
   return false;
 }
 
-// "-sSu" of programs whose short options may stand together.
-bool is_option(std::string_view word, std::string_view option, std::string_view program) {
-  if (word == option) return true;
-  return program == "curl" && option.size() == 2 && word.size() > 2 && word.size() < 8 && word[0] == '-' &&
-         word.ends_with(option[1]) &&
-         std::ranges::all_of(word.substr(1), [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; });
+// Bytes of `word` up to and with the option: 2 for "-u", 4 for "-sSu" and "-sSualice:x" of curl, whose short options may stand
+// together. 0: it is not this option.
+size_t option_bytes(std::string_view word, std::string_view option, bool curl) {
+  if (word.starts_with(option)) return option.size();
+  if (!curl || option.size() != 2 || !word.starts_with('-') || word.starts_with("--")) return 0;
+  constexpr std::string_view kCurlFlags = "0123456789aBfgGiIjkJlLMnNOpqRsSvVZ#:";  // its short options that take no value
+  const size_t at = word.find_first_not_of(kCurlFlags, 1);
+  return at != std::string_view::npos && word[at] == option[1] ? at + 1 : 0;
 }
 
 class Command {
@@ -127,41 +142,39 @@ class Command {
   void run() {
     for (at_ = 0; at_ < words_.size(); ++at_) {
       const std::string_view word = words_[at_].text;
-      if (!word.starts_with('-') && (at_ == 0 || words_[at_ - 1].text != "--name")) choose(word);
       // What sshpass runs has options of its own.
-      if (program_ == "sshpass" && at_ > program_at_ + 1 && !word.starts_with('-') && !words_[at_ - 1].text.starts_with('-'))
-        rules_.fill(nullptr);
+      if (sshpass_at_ && at_ > *sshpass_at_ + 1 && !word.starts_with('-') && !words_[at_ - 1].text.starts_with('-')) {
+        active_.fill(std::nullopt);
+        sshpass_at_.reset();
+      }
+      if (!word.starts_with('-') && (at_ == 0 || words_[at_ - 1].text != "--name")) choose(word);
       generic(word);
-      for (const Rule* rule : rules_) {
-        if (rule != nullptr && (rule->within.empty() || seen(rule->within))) apply(*rule, word);
+      for (size_t i = 0; i < kRules.size(); ++i) {
+        if (active_[i] && (kRules[i].within.empty() || seen(kRules[i].within, *active_[i]))) apply(kRules[i], word);
       }
     }
   }
 
  private:
-  // The rules of the program that this word names, if it names one.
+  // Adds the rules of the program that this word names, if it names one. Those of earlier words stay: the word may be a host or a
+  // file of the same name.
   void choose(std::string_view word) {
+    if (word.find("://") != std::string_view::npos) return;
     const std::string_view name = base_name(word);
-    if (name.empty()) return;
-    size_t count = 0;
-    for (const Rule& rule : kRules) {
-      if (!lists(rule.programs, name)) continue;
-      if (count == 0) rules_.fill(nullptr);
-      if (count < rules_.size()) rules_[count++] = &rule;
+    for (size_t i = 0; i < kRules.size(); ++i) {
+      if (!active_[i] && lists(kRules[i].programs, name)) active_[i] = at_;
     }
-    if (count == 0) return;
-    program_ = name;
-    program_at_ = at_;
+    if (name == "sshpass") sshpass_at_ = at_;
   }
 
-  [[nodiscard]] bool seen(std::string_view word) const {
+  [[nodiscard]] bool seen(std::string_view word, size_t program_at) const {
     constexpr size_t kLookBackMax = 8;
-    const size_t from = std::max(program_at_ + 1, at_ - std::min(at_, kLookBackMax));
+    const size_t from = std::max(program_at + 1, at_ - std::min(at_, kLookBackMax));
     for (size_t i = from; i < at_; ++i) {
       if (words_[i].text == word) return true;
     }
     // Subcommands stand directly behind the program, however far that is.
-    for (size_t i = program_at_ + 1; i < std::min(at_, program_at_ + 5); ++i) {
+    for (size_t i = program_at + 1; i < std::min(at_, program_at + 5); ++i) {
       if (words_[i].text == word) return true;
     }
     return false;
@@ -175,24 +188,26 @@ class Command {
   }
 
   void apply(const Rule& rule, std::string_view word) {
-    const bool here = is_option(word, rule.option, program_);
-    const bool attached = !here && word.starts_with(rule.option) && word.size() > rule.option.size();
-    const bool assigned = attached && word[rule.option.size()] == '=';
+    const size_t option = option_bytes(word, rule.option, lists(rule.programs, "curl"));
+    if (option == 0 && rule.shape != Shape::kLast) return;
+    const bool here = option == word.size();
+    const bool attached = !here;
+    const bool assigned = attached && word[option] == '=';
     switch (rule.shape) {
       case Shape::kNext:
         if (here) mark(at_ + 1, 0);
-        if (assigned) mark(at_, rule.option.size() + 1);
+        if (assigned) mark(at_, option + 1);
         break;
       case Shape::kAttached:
       case Shape::kBoth:
         if (here && rule.shape == Shape::kBoth) mark(at_ + 1, 0);
-        if (attached && !word.starts_with("--")) mark(at_, rule.option.size() + (assigned ? 1 : 0));
+        if (attached && !word.starts_with("--")) mark(at_, option + (assigned ? 1 : 0));
         break;
-      case Shape::kUserColon: user(rule, here, attached, assigned, ':'); break;
-      case Shape::kUserPercent: user(rule, here, attached, assigned, '%'); break;
-      case Shape::kUserComma: user(rule, here, attached, assigned, ','); break;
+      case Shape::kUserColon: user(rule, option, here, assigned, ':'); break;
+      case Shape::kUserPercent: user(rule, option, here, assigned, '%'); break;
+      case Shape::kUserComma: user(rule, option, here, assigned, ','); break;
       case Shape::kColon:
-        if (attached) mark(at_, rule.option.size());
+        if (attached) mark(at_, option);
         break;
       case Shape::kFirstAfter:
         if (here && at_ + 1 < words_.size() && !words_[at_ + 1].text.starts_with('-')) mark(at_ + 1, 0);
@@ -205,15 +220,25 @@ class Command {
         break;
       case Shape::kFromLiteral:
         if (here) mark_behind(at_ + 1, 0, '=');
-        if (assigned) mark_behind(at_, rule.option.size() + 1, '=');
+        if (assigned) mark_behind(at_, option + 1, '=');
+        break;
+      case Shape::kLast:
+        if (word == rule.option || (rule.option.starts_with('-') && together(word, rule.option[1]))) last();
         break;
     }
   }
 
-  void user(const Rule& rule, bool here, bool attached, bool assigned, char separator) {
-    const bool long_option = rule.option.starts_with("--");
+  void user(const Rule& rule, size_t option, bool here, bool assigned, char separator) {
     if (here) mark_behind(at_ + 1, 0, separator);
-    if (attached && (assigned || !long_option)) mark_behind(at_, rule.option.size() + (assigned ? 1 : 0), separator);
+    if (!here && (assigned || !rule.option.starts_with("--"))) mark_behind(at_, option + (assigned ? 1 : 0), separator);
+  }
+
+  static bool together(std::string_view word, char option) {
+    return word.starts_with('-') && !word.starts_with("--") && word.find(option) != std::string_view::npos;
+  }
+
+  void last() {
+    if (words_.size() > at_ + 1 && !words_.back().text.starts_with('-')) mark(words_.size() - 1, 0);
   }
 
   void assignments() {
@@ -243,13 +268,34 @@ class Command {
   const std::span<const CommandWord> words_;
   const bool in_script_;
   const std::span<SecretRanges> found_;
-  std::array<const Rule*, 16> rules_{};
-  std::string_view program_;
-  size_t program_at_ = 0;
+  std::array<std::optional<size_t>, kRules.size()> active_{};  // by the word that names the program
+  std::optional<size_t> sshpass_at_;
   size_t at_ = 0;
 };
 
 }  // namespace
+
+bool reads_secret_from_stdin(std::span<const CommandWord> words) {
+  constexpr auto kReaders = std::to_array<std::string_view>({"chpasswd", "cryptsetup", "kinit", "smbpasswd", "passwd", "mkpasswd"});
+  bool sudo = false;
+  for (const CommandWord& word : words) {
+    const std::string_view name = base_name(word.text);
+    sudo = sudo || name == "sudo";
+    if (std::ranges::find(kReaders, name) != kReaders.end()) return true;
+    if (word.text.starts_with("--") && word.text.ends_with("-stdin") && names_a_secret(word.text.substr(0, word.text.size() - 6)))
+      return true;
+    if (word.text == "--with-token" || word.text == "--passphrase-fd" || (sudo && word.text == "-S")) return true;
+  }
+  return false;
+}
+
+void find_printed_secret(std::span<const CommandWord> words, std::span<SecretRanges> found) {
+  if (words.empty() || (base_name(words[0].text) != "echo" && base_name(words[0].text) != "printf")) return;
+  for (const CommandWord& word : words.subspan(1)) {
+    if (!word.text.starts_with('-') && !word.text.starts_with('$'))
+      found[word.argument].push_back({word.offset, word.offset + word.text.size()});
+  }
+}
 
 void find_secrets_of_command(std::span<const CommandWord> words, bool in_script, std::span<SecretRanges> found) {
   Command(words, in_script, found).run();

@@ -20,4 +20,10 @@ struct CommandWord {
 // reads the words first, so they may be quoted and $NAME stands for something else.
 void find_secrets_of_command(std::span<const CommandWord> words, bool in_script, std::span<SecretRanges> found);
 
+// Whether a command takes a secret from its standard input: chpasswd, docker login --password-stdin, sudo -S.
+bool reads_secret_from_stdin(std::span<const CommandWord> words);
+
+// Adds what `echo` and `printf` print, for one whose output such a command reads.
+void find_printed_secret(std::span<const CommandWord> words, std::span<SecretRanges> found);
+
 }  // namespace portbook

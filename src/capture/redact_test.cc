@@ -131,6 +131,13 @@ TEST(Redact, takes_linear_time) {
                                           "-----BEGIN PRIVATE KEY-----",
                                           "\\\"",
                                           "$(",
+                                          "password '",
+                                          "password =",
+                                          "identified with a",
+                                          "identified by '",
+                                          "api.telegram.org/bot",
+                                          "echo a|",
+                                          "curl -s",
                                           " "};
   // Of this thread's processor time: what else the machine does is not counted.
   const auto nanoseconds = [](const std::string& text) {

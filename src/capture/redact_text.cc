@@ -11,17 +11,18 @@ namespace {
 
 // Looked for in a name in lower case without - _ and dots.
 constexpr auto kSecretWords = std::to_array<std::string_view>(
-    {"password",   "passwd",     "passphrase", "passcode",  "secret",        "token",      "apikey",
-     "accesskey",  "privatekey", "secretkey",  "masterkey", "encryptionkey", "credential", "authkey",
-     "sessionkey", "signingkey", "accountkey", "pgpass",    "signature",     "bearer",     "sharedkey"});
+    {"password",   "passwd",     "passphrase",      "passcode",  "secret",        "token",      "apikey",
+     "accesskey",  "privatekey", "secretkey",       "masterkey", "encryptionkey", "credential", "authkey",
+     "sessionkey", "signingkey", "accountkey",      "pgpass",    "signature",     "bearer",     "sharedkey",
+     "appkey",     "storagekey", "subscriptionkey", "jwtkey",    "licensekey",    "hmackey",    "masterauth"});
 // Of a whole name, or of its last part.
 constexpr auto kSecretEndings = std::to_array<std::string_view>({"pass", "pwd", "pw", "psk"});
 // Names that hold such a word and speak of where it is, of what kind, or of none.
 constexpr auto kHarmlessEndings = std::to_array<std::string_view>(
-    {"file",    "path",      "url",     "uri",      "length", "policy",  "endpoint", "type",     "stdin",
-     "fd",      "helper",    "name",    "dir",      "ttl",    "expiry",  "age",      "command",  "prompt",
-     "tokens",  "tokenizer", "bypass",  "userpass", "count",  "store",   "lifetime", "hint",     "method",
-     "program", "limit",     "version", "format",   "mode",   "timeout", "enabled",  "required", "manager"});
+    {"file",    "path",     "url",   "uri",     "length",   "policy",   "endpoint", "type",    "stdin",   "fd",
+     "helper",  "name",     "dir",   "ttl",     "expiry",   "age",      "command",  "prompt",  "tokens",  "tokenizer",
+     "bypass",  "userpass", "count", "store",   "lifetime", "hint",     "method",   "program", "compass", "limit",
+     "version", "format",   "mode",  "timeout", "enabled",  "required", "manager"});
 constexpr auto kHarmlessBeginnings = std::to_array<std::string_view>({"no", "ask", "prompt", "skip", "disable", "without"});
 constexpr auto kHeaders =
     std::to_array<std::string_view>({"authorization:", "proxy-authorization:", "cookie:", "set-cookie:", "x-amz-security-token:"});
@@ -38,7 +39,19 @@ constexpr auto kTokenPrefixes =
                            {"rk_live_", 6}, {"sk-", 20},        {"AKIA", 16},    {"ASIA", 16},
                            {"AIza", 30},    {"ya29.", 10},      {"hvs.", 10},    {"hvb.", 10},
                            {"npm_", 20},    {"pypi-", 20},      {"dop_v1_", 20}, {"SG.", 20},
-                           {"shpat_", 10},  {"dckr_pat_", 10},  {"tskey-", 10},  {"AGE-SECRET-KEY-", 10}});
+                           {"shpat_", 10},  {"dckr_pat_", 10},  {"tskey-", 10},  {"AGE-SECRET-KEY-", 10},
+                           {"hf_", 20},     {"whsec_", 20},     {"ATATT", 20}});
+// Addresses whose path is the secret, and what ends it there.
+struct Webhook {
+  std::string_view address;
+  char end;
+};
+constexpr auto kWebhooks = std::to_array<Webhook>({{"hooks.slack.com/services/", '?'},
+                                                   {"hooks.slack.com/workflows/", '?'},
+                                                   {"discord.com/api/webhooks/", '?'},
+                                                   {"discordapp.com/api/webhooks/", '?'},
+                                                   {"webhook.office.com/webhookb2/", '?'},
+                                                   {"api.telegram.org/bot", '/'}});
 
 char lower(char c) {
   return static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -187,7 +200,11 @@ void find_after_scheme(std::string_view text, SecretRanges& found) {
       if (at > 0 && is_name_character(text[at - 1])) continue;
       const size_t begin = at + word.size();
       const size_t end = std::min(text.find_first_of(" \t\n\"'", begin), text.size());
-      if (word == "Bearer " || word == "bearer " || end - begin >= 8) add(found, begin, end);
+      const std::string_view value = text.substr(begin, end - begin);
+      const bool bearer = word == "Bearer " || word == "bearer ";
+      // "Token authentication failed" is a sentence.
+      const bool sentence = word == "Token " && std::ranges::none_of(value, [](char c) { return c >= '0' && c <= '9'; });
+      if (bearer || (value.size() >= 8 && !sentence)) add(found, begin, end);
     }
   }
 }
@@ -236,6 +253,59 @@ void find_key_blocks(std::string_view text, SecretRanges& found) {
   }
 }
 
+void find_webhooks(std::string_view text, SecretRanges& found) {
+  for (const Webhook& webhook : kWebhooks) {
+    size_t at = text.find(webhook.address);
+    while (at != std::string_view::npos) {
+      const size_t begin = at + webhook.address.size();
+      size_t end = begin;
+      while (end < text.size() && !is_blank(text[end]) && text[end] != webhook.end && text[end] != '"' && text[end] != '\'') ++end;
+      add(found, begin, end);
+      at = text.find(webhook.address, end);
+    }
+  }
+}
+
+// PASSWORD 'x', PASSWORD = 'x' and PASSWORD('x') of SQL; IDENTIFIED BY 'x', and IDENTIFIED WITH plugin BY 'x'. Only what is quoted,
+// behind IDENTIFIED BY also a bare word. Case does not matter.
+void find_sql(std::string_view text, SecretRanges& found) {
+  std::string plain(text);
+  std::ranges::transform(plain, plain.begin(), lower);
+  const auto value_at = [&](size_t at, bool bare) {
+    const size_t from = at;
+    while (at < text.size() && (is_blank(text[at]) || text[at] == '=' || text[at] == '(' || text[at] == '\\')) ++at;
+    if (at >= text.size() || (at == from && !bare)) return at;
+    const bool quoted = text[at] == '\'' || text[at] == '"';
+    if (!quoted && !bare) return at;
+    const size_t begin = at + (quoted ? 1 : 0);
+    size_t end = quoted ? text.find(text[at], begin) : text.find_first_of(" \t\n;,", begin);
+    end = std::min(end, text.size());
+    if (quoted && end > begin && text[end - 1] == '\\') --end;
+    add(found, begin, end);
+    return end;
+  };
+  constexpr std::string_view kPassword = "password";
+  constexpr std::string_view kIdentified = "identified ";
+  constexpr std::string_view kBy = " by ";
+  for (size_t at = plain.find(kPassword); at != std::string::npos; at = plain.find(kPassword, at)) {
+    const bool whole = at == 0 || !is_name_character(text[at - 1]);
+    at += kPassword.size();
+    if (whole && at < text.size() && !is_name_character(text[at]) && text[at] != ':') at = std::max(at, value_at(at, false));
+  }
+  for (size_t at = plain.find(kIdentified); at != std::string::npos; at = plain.find(kIdentified, at)) {
+    at += kIdentified.size() - 1;
+    constexpr std::string_view kWith = " with ";
+    size_t by = at;
+    if (plain.compare(at, kWith.size(), kWith) == 0) {
+      by = at + kWith.size();
+      while (by < text.size() && is_name_character(text[by])) ++by;
+    }
+    if (plain.compare(by, kBy.size(), kBy) != 0) continue;
+    at = by + kBy.size();
+    if (plain.compare(at, kPassword.size(), kPassword) != 0) at = value_at(at, true);
+  }
+}
+
 }  // namespace
 
 bool names_a_secret(std::string_view name) {
@@ -253,7 +323,7 @@ bool names_a_secret(std::string_view name) {
       std::ranges::any_of(kHarmlessBeginnings, [&](std::string_view beginning) { return plain.starts_with(beginning); })) {
     return false;
   }
-  return has_ending(kSecretEndings) ||
+  return plain == "sig" || has_ending(kSecretEndings) ||
          std::ranges::any_of(kSecretWords, [&](std::string_view word) { return plain.find(word) != std::string::npos; });
 }
 
@@ -265,6 +335,8 @@ void find_secrets_in_text(std::string_view text, SecretRanges& found) {
   find_assignments(text, found);
   find_after_scheme(text, found);
   find_tokens(text, found);
+  find_webhooks(text, found);
+  find_sql(text, found);
 }
 
 }  // namespace portbook

@@ -20,7 +20,8 @@ bool names_a_secret(std::string_view name);
 
 // Adds where in `text` there are secrets, in any order, perhaps overlapping:
 // values after name=, name: and "name": of names that speak of one; userinfo of URLs; Authorization and cookie headers; words after
-// Bearer and Basic; private key blocks; JSON Web Tokens; tokens with the prefix of a known issuer.
+// Bearer and Basic; private key blocks; JSON Web Tokens; tokens with the prefix of a known issuer; paths of webhooks; passwords in
+// SQL statements.
 void find_secrets_in_text(std::string_view text, SecretRanges& found);
 
 }  // namespace portbook
