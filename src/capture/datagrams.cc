@@ -101,7 +101,7 @@ void Datagrams::open(const pb_datagram_event& event) {
   if (flows_.contains(event.flow)) return;
   const auto at = enter(event);
   if ((event.flags & PB_PEER_OTHER_CREATOR) != 0 && event.user.tgid != 0) {
-    at->second.uses.push_back(event);
+    at->second.uses.push_back({event.time, identify(event.user, event.time), Role::kCreator});
     at->second.named.push_back(event.user.tgid);
   }
   settle_or_wait(at, event.time);
@@ -129,7 +129,7 @@ bool Datagrams::try_settle(Flows::iterator at, uint64_t now_boot_ns) {
     flow.nat = nat_.ask(flow.netns, Proto::kUdp, flow.direction, local, remote, final);
     if (!flow.nat) return false;
   }
-  if (!flow.in_map) write_closer(number, flow, *flow.end);
+  if (flow.closer.pid != 0) write_use(number, flow, {flow.end->time, flow.closer, Role::kCloser});
   write_close(number, flow, *flow.end);
   erase(at);
   return true;
@@ -161,8 +161,10 @@ void Datagrams::close(const pb_datagram_event& event) {
   // Its open found the ring full and is made good here; what is in the map ends with its socket.
   if (is_new) at = enter(event);
   if (at->second.end) return;
-  const bool queued = at->second.waits && !is_new;
-  at->second.end = std::make_unique<pb_datagram_event>(event);
+  Flow& flow = at->second;
+  const bool queued = flow.waits && !is_new;
+  flow.end = std::make_unique<pb_datagram_event>(event);
+  if (!flow.in_map && flow.who.pid != 0 && !is_named(flow.named, event.user.tgid)) flow.closer = identify(event.user, event.time);
   if (queued) {
     try_settle(at, event.time);
   } else {
@@ -202,21 +204,25 @@ void Datagrams::use(const pb_datagram_event& event) {
   const auto at = flows_.find(event.flow);
   if (event.flow != 0 && at == flows_.end()) return;  // its open was refused by the ring
   if (event.flow != 0) {
-    at->second.named.push_back(event.user.tgid);
-    if (at->second.waits) {
-      at->second.uses.push_back(event);
+    Flow& flow = at->second;
+    // The kernel tells who receives apart from who sends.
+    if (is_named(flow.named, event.user.tgid)) return;
+    flow.named.push_back(event.user.tgid);
+    Use use{event.time, identify(event.user, event.time), Role::kUser};
+    if (flow.waits) {
+      flow.uses.push_back(std::move(use));
     } else {
-      write_use(event.flow, at->second, event, Role::kUser);
+      write_use(event.flow, flow, use);
     }
     return;
   }
   // Somebody receives on a socket of many peers.
+  const auto socket = sockets_.find(event.key.cookie);
+  if (socket != sockets_.end()) socket->second.named.push_back(event.user.tgid);
   const Who who = identify(event.user, event.time);
   start_record(Kind::kUsedBy, event.time);
   put_conn(record_, host_boot_, event.key.cookie);
   record_.set(Field::kDirection, Direction::kIn);
-  const auto socket = sockets_.find(event.key.cookie);
-  if (socket != sockets_.end()) socket->second.named.push_back(event.user.tgid);
   if (socket != sockets_.end() && socket->second.bound) {
     record_.set(Field::kDstIp, Field::kDstPort, socket->second.local);
   } else if (const Endpoint local = local_end_of(event.key); !local.ip.is_unspecified()) {
@@ -325,22 +331,15 @@ void Datagrams::write_open(uint64_t number, Flow& flow) {
   if (flow.who.pid != 0) record_.set(Field::kRole, flow.role);
   put_nat(record_, flow.direction, *flow.nat);
   emit_(record_);
-  for (const pb_datagram_event& event : std::exchange(flow.uses, {}))
-    write_use(number, flow, event, event.type == PB_PEER_OPEN ? Role::kCreator : Role::kUser);
+  for (const Use& use : std::exchange(flow.uses, {})) write_use(number, flow, use);
 }
 
-void Datagrams::write_use(uint64_t number, const Flow& flow, const pb_datagram_event& event, Role role) {
-  const Who who = identify(event.user, event.time);
-  start_record(Kind::kUsedBy, event.time);
+void Datagrams::write_use(uint64_t number, const Flow& flow, const Use& use) {
+  start_record(Kind::kUsedBy, use.boot_ns);
   put_flow(number, flow);
-  put_who(record_, who);
-  record_.set(Field::kRole, role);
+  put_who(record_, use.who);
+  record_.set(Field::kRole, use.role);
   emit_(record_);
-}
-
-void Datagrams::write_closer(uint64_t number, const Flow& flow, const pb_datagram_event& event) {
-  if (event.user.tgid == 0 || flow.who.pid == 0 || is_named(flow.named, event.user.tgid)) return;
-  write_use(number, flow, event, Role::kCloser);
 }
 
 void Datagrams::write_close(uint64_t number, const Flow& flow, const pb_datagram_event& event) {

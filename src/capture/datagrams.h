@@ -54,6 +54,12 @@ class Datagrams {
   [[nodiscard]] bool crowded() const;
 
  private:
+  // As of Sockets: looked up when the event is applied.
+  struct Use {
+    uint64_t boot_ns;
+    Who who;
+    Role role;
+  };
   struct Flow {
     pb_peer_key key{};
     Direction direction = Direction::kOut;
@@ -69,8 +75,9 @@ class Datagrams {
     uint64_t open_boot_ns = 0;
     Who who;
     std::optional<NatAnswer> nat;
-    std::vector<pb_datagram_event> uses;     // that wait for the open record
+    std::vector<Use> uses;                   // that wait for the open record
     std::unique_ptr<pb_datagram_event> end;  // that waits for its translation
+    Who closer;                              // beside it: who is named for the first time
   };
   struct Socket {
     pb_owner owner{};
@@ -101,9 +108,7 @@ class Datagrams {
   void erase(Flows::iterator at);
 
   void write_open(uint64_t number, Flow& flow);
-  void write_use(uint64_t number, const Flow& flow, const pb_datagram_event& event, Role role);
-  // Names who closed, where that is none of those told of so far.
-  void write_closer(uint64_t number, const Flow& flow, const pb_datagram_event& event);
+  void write_use(uint64_t number, const Flow& flow, const Use& use);
   void write_close(uint64_t number, const Flow& flow, const pb_datagram_event& event);
   void write_listen(uint64_t cookie, const Socket& socket, uint64_t time_boot_ns);
   void write_socket_use(uint64_t cookie, const Socket& socket, const pb_owner& user, uint64_t time_boot_ns, Role role);

@@ -215,6 +215,51 @@ TEST(Datagrams, another_process_that_sends_is_named_after_the_open) {
   EXPECT_EQ(world.of(Kind::kUsedBy)[0]->id128(Field::kConn), world.of(Kind::kOpen)[0]->id128(Field::kConn));
 }
 
+TEST(Datagrams, a_process_that_receives_and_sends_is_named_once_for_each_peer) {
+  DatagramWorld world;
+  for (const uint64_t flow : {uint64_t{77}, uint64_t{78}}) {
+    world.datagrams.apply(make_event(PB_PEER_OPEN, flow, 10'000));
+    for (const uint64_t time : {uint64_t{11'000}, uint64_t{12'000}}) {
+      pb_datagram_event use = make_event(PB_PEER_USED, flow, time);
+      use.user = kWorker;
+      world.datagrams.apply(use);
+    }
+    pb_datagram_event use = make_event(PB_PEER_USED, flow, 13'000);
+    use.user = kClient;  // who opened it
+    world.datagrams.apply(use);
+  }
+  const auto uses = world.of(Kind::kUsedBy);
+  ASSERT_EQ(uses.size(), 2u);
+  EXPECT_NE(uses[0]->id128(Field::kConn), uses[1]->id128(Field::kConn));
+  for (const Record* use : uses) {
+    EXPECT_EQ(use->uint(Field::kPid), 71u);
+    EXPECT_EQ(use->time(), StandingClock::kOffset + 11'000);
+  }
+}
+
+TEST(Datagrams, whoever_used_or_closed_is_named_with_the_program_of_that_moment) {
+  DatagramWorld world;
+  world.nat.set_coverage(kNetns, NatTable::Coverage::kWatched);
+  apply_process(world.processes, PB_EXEC, kWorker, kServer, 9'000, "worker");
+  apply_process(world.processes, PB_EXEC, kServer, {}, 9'000, "server");
+  world.datagrams.apply(make_event(PB_PEER_OPEN, 77, 10'000));
+  pb_datagram_event use = make_event(PB_PEER_USED, 77, 11'000);
+  use.user = kWorker;
+  world.datagrams.apply(use);
+  pb_datagram_event end = make_event(PB_PEER_CLOSE, 77, 12'000);
+  end.user = kServer;
+  world.datagrams.apply(end);
+  EXPECT_TRUE(world.of(Kind::kUsedBy).empty()) << "they wait for the translation";
+  apply_process(world.processes, PB_EXEC, kWorker, kServer, 13'000, "later");
+  apply_process(world.processes, PB_EXEC, kServer, {}, 13'000, "later");
+  world.datagrams.settle_all();
+  const auto uses = world.of(Kind::kUsedBy);
+  ASSERT_EQ(uses.size(), 2u);
+  EXPECT_EQ(uses[0]->text(Field::kExe), "/worker");
+  EXPECT_EQ(uses[1]->text(Field::kExe), "/server");
+  EXPECT_EQ(uses[1]->uint(Field::kRole), static_cast<uint64_t>(Role::kCloser));
+}
+
 TEST(Datagrams, a_sender_that_did_not_make_the_socket_is_told_apart_from_who_did) {
   DatagramWorld world;
   pb_datagram_event open = make_event(PB_PEER_OPEN, 77, 10'000, PB_PEER_OTHER_CREATOR);

@@ -11,6 +11,7 @@ translating namespaces. Then each record must equal the truth, each truth must h
 """
 import argparse
 import contextlib
+import json
 import os
 import pathlib
 import random
@@ -39,6 +40,7 @@ def network():
         for name in names.values():
             sh("ip", "netns", "add", name)
             sh("ip", "-n", name, "link", "set", "lo", "up")
+            sh("ip", "netns", "exec", name, "sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0")
         for end, net in (("a", 1), ("s", 2), ("b", 3)):
             name, router = names[end], names["r"]
             sh("ip", "-n", name, "link", "add", "up0", "type", "veth", "peer", "name", f"down{net}", "netns", router)
@@ -47,6 +49,7 @@ def network():
                     sh("ip", "-n", where, "addr", "add", f"10.77.{net}.{last}/24", "dev", device)
                     sh("ip", "-n", where, "addr", "add", f"fd77:{net}::{last}/64", "dev", device, "nodad")
                 sh("ip", "-n", where, "link", "set", device, "up")
+            introduce(name, "up0", (2, 3), router, f"down{net}", (1,), net)
             sh("ip", "-n", name, "route", "add", "default", "via", f"10.77.{net}.1")
             sh("ip", "-n", name, "-6", "route", "add", "default", "via", f"fd77:{net}::1")
         sh("ip", "netns", "exec", names["r"], "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
@@ -74,6 +77,15 @@ def network():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+def introduce(one, one_device, one_lasts, other, other_device, other_lasts, net):
+    """Tells both ends of a link each other's hardware addresses: a first packet that waits for a neighbour comes out of order."""
+    for where, device, there, far_device, lasts in ((one, one_device, other, other_device, other_lasts), (other, other_device, one, one_device, one_lasts)):
+        hardware = json.loads(sh("ip", "-n", there, "-j", "link", "show", far_device))[0]["address"]
+        for last in lasts:
+            for address in (f"10.77.{net}.{last}", f"fd77:{net}::{last}"):
+                sh("ip", "-n", where, "neigh", "replace", address, "lladdr", hardware, "dev", device, "nud", "permanent")
 
 
 class Tracker:

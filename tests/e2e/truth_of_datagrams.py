@@ -15,6 +15,7 @@ class Flow:
         self.cookie, self.maker, self.peer, self.mapped = cookie, maker, peer, mapped
         self.sent, self.local, self.own, self.took, self.gave = [], None, None, [], []
         self.real = peer
+        self.of_many = False  # its socket has further peers
 
 
 def flows_of(truth, cookie, calls):
@@ -30,6 +31,7 @@ def flows_of(truth, cookie, calls):
         flow.sent.append(call)
         flow.local = plain(call["local"])
     for flow in flows.values():
+        flow.of_many = len(flows) > 1
         find_translation(truth, flow)
     return list(flows.values())
 
@@ -154,22 +156,44 @@ def compare_client(c, flow, records, story):
         c.check(all(low <= value <= high for low, value, high in zip(least, found, most)), "UDP close out: bytes and packets received", f"at least {least}, at most {most}", record, *story)
         ended = c.ended_by(calls)
         c.within(record, "end", ended[0], ended[1], "UDP close out", *story)
-    check_uses(c, uses, first, flow.maker, calls, "out", story)
+    creator = flow.maker["pid"] if flow.maker["pid"] != first["pid"] else None
+    check_uses(c, uses, first["pid"], creator, flow.sent, calls, "UDP out", story)
+    check_closer(c, flow, uses, creator, story)
 
 
-def check_uses(c, uses, first, maker, calls, direction, story):
-    """The creator must be named. Others are named with the socket, a peer, or once there are four not at all; nobody else is."""
-    creator = maker["pid"] if direction == "out" and maker["pid"] != first["pid"] else None
-    c.check(creator is None or [record["pid"] for record in uses if record["role"] == "creator"] == [creator], f"UDP {direction}: used_by names the creator", f"should be {creator}", *story)
-    closers = {call["pid"] for call in c.truth.calls[calls[0]["cookie"] or calls[0]["closed"]]} if direction == "out" else set(c.truth.identities)
+def check_uses(c, uses, owner, creator, sent, calls, what, story):
+    """Each process but the `owner` once: `creator`, if it is another; one who `sent` to this peer; others that used the socket, unless
+    they are named with the socket, or as one too many not at all. Nobody else is."""
+    c.check(creator is None or [record["pid"] for record in uses if record["role"] == "creator"] == [creator], f"{what}: used_by names the creator", f"should be {creator}", *story)
+    named = [record["pid"] for record in uses]
+    c.check(len(set(named)) == len(named) and owner not in named, f"{what}: used_by once for each further process", *story)
+    senders = {call["pid"] for call in sent if call["errno"] == 0} - {owner, creator}
+    c.check(not senders or senders & set(named), f"{what}: used_by names another one who sent", f"one of {senders}", *story)
     for record in uses:
         if record["role"] == "closer":
-            c.check(record["pid"] in closers, f"UDP {direction}: closer", record, *story)
             continue
         mine = [call for call in calls if call["pid"] == record["pid"] and call["op"] in ("sock", "to", "from", "took", "gave")]
-        if c.check(mine, f"UDP {direction}: used_by somebody who did not use it", record, *story):
-            c.owner(record, record["pid"], mine[0]["before"], mine[-1]["after"], f"UDP {direction} used_by", *story)
-            c.check(record["role"] == ("creator" if record["pid"] == creator else "user"), f"UDP {direction}: role in used_by", record, *story)
+        if c.check(mine, f"{what}: used_by somebody who did not use it", record, *story):
+            # When it sent or received first; a creator is named with the opening.
+            moments = [mine[0]["before"], mine[-1]["after"]] if record["role"] == "creator" else [mine[0]["before"], mine[0]["after"]]
+            c.owner(record, record["pid"], *moments, f"{what} used_by", *story)
+            if record["role"] != "creator":
+                c.within(record, "time", mine[0]["before"], mine[-1]["after"], f"{what} used_by", *story)
+            c.check(record["role"] == ("creator" if record["pid"] == creator else "user"), f"{what}: role in used_by", record, *story)
+
+
+def check_closer(c, flow, uses, creator, story):
+    """Who closed a client's socket, if it did nothing else with it."""
+    closers = [record for record in uses if record["role"] == "closer"]
+    last = c.last_release(c.truth.calls[flow.cookie])
+    if last is None or last.call["pid"] in {flow.sent[0]["pid"], creator, *(record["pid"] for record in uses if record["role"] != "closer")}:
+        c.check(not closers, "UDP out: a closer who is known already, or of a socket that nobody closed", *story)
+        return
+    # Of a socket with several peers only the first one names it.
+    c.check(len(closers) == 1 or not closers and flow.of_many, "UDP out: who closed is named once", last.call, *story)
+    for record in closers:
+        c.within(record, "time", last.first, last.until, "UDP out closer", last.call, *story)
+        c.owner(record, last.call["pid"], last.first, last.until, "UDP out closer", *story)
 
 
 def compare_server(c, ends, first, packets, records):
@@ -195,4 +219,6 @@ def compare_server(c, ends, first, packets, records):
         idle = "cause" in record and nanoseconds(record["time"]) < c.truth.stopped[0]
         span = (first["before"], packets[-1]["after"]) if idle else (c.truth.stopped[0], c.truth.stopped[1] + SETTLE_SLACK)
         c.within(record, "end", *span, "UDP close in", *story)
-    check_uses(c, uses, bound, bound, packets, "in", story)
+    check_uses(c, uses, bound["pid"], None, gave, packets, "UDP in", story)
+    for record in uses:
+        c.check(record["role"] != "closer" or record["pid"] in c.truth.identities, "UDP in: closer", record, *story)
