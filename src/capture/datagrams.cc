@@ -115,18 +115,18 @@ void Datagrams::settle_or_wait(Flows::iterator at, uint64_t now_boot_ns) {
 // True when nothing waits any more; the flow may be over then, and erased.
 bool Datagrams::try_settle(Flows::iterator at, uint64_t now_boot_ns) {
   auto& [number, flow] = *at;
-  const Endpoint local = local_end_of(flow.key);
-  const Endpoint remote = remote_end_of(flow.key);
+  const NatQuestion question{flow.netns,       Proto::kUdp, flow.direction, local_end_of(flow.key), remote_end_of(flow.key),
+                             flow.open_boot_ns};
   if (flow.waits) {
     const bool final = now_boot_ns >= flow.open_boot_ns + kOpenWaitNs;
-    flow.nat = nat_.ask(flow.netns, Proto::kUdp, flow.direction, local, remote, final);
+    flow.nat = nat_.ask(question, final);
     if (!flow.nat) return false;
     write_open(number, flow);
   }
   if (!flow.end) return true;
   if (!flow.nat || flow.nat->nat == Nat::kUnknown) {
     const bool final = now_boot_ns >= flow.end->time + kCloseWaitNs;
-    flow.nat = nat_.ask(flow.netns, Proto::kUdp, flow.direction, local, remote, final);
+    flow.nat = nat_.ask(question, final);
     if (!flow.nat) return false;
   }
   if (flow.closer.pid != 0) write_use(number, flow, {flow.end->time, flow.closer, Role::kCloser});

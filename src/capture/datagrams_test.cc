@@ -55,7 +55,7 @@ class FakePeers final : public KernelPeers {
 };
 
 struct DatagramWorld : World {
-  DatagramWorld() { nat.set_coverage(kNetns, NatTable::Coverage::kNoConntrack); }
+  DatagramWorld() { nat.set_coverage(kNetns, NatTable::Coverage::kNotPermitted); }
   NatTable nat;
   FakePeers peers;
   Datagrams datagrams{0x1122334455667788, boot_clock, processes, nat, peers, emit};
@@ -287,6 +287,23 @@ TEST(Datagrams, waits_for_the_translation_of_its_own_protocol) {
   world.datagrams.settle(12'000);
   ASSERT_EQ(world.of(Kind::kOpen).size(), 1u);
   EXPECT_EQ(to_text(*world.of(Kind::kOpen)[0]->endpoint(Field::kSrcNatIp, Field::kSrcNatPort)), "203.0.113.5:41234");
+}
+
+TEST(Datagrams, a_short_socket_waits_for_the_first_entry_that_its_namespace_ever_tracked) {
+  DatagramWorld world;
+  world.nat.set_coverage(kNetns, NatTable::Coverage::kNoConntrack);
+  world.nat.read_until(8'999);
+  world.datagrams.apply(make_event(PB_PEER_OPEN, 77, 10'000));
+  pb_datagram_event end = make_event(PB_PEER_CLOSE, 77, 12'000);
+  world.datagrams.apply(end);
+  world.datagrams.settle(13'000);
+  EXPECT_TRUE(world.records.empty() || world.records.back().kind() == Kind::kProcess) << "the entry may be on its way";
+  const Tuple original{{*parse_ip("10.0.0.1"), 51420}, {*parse_ip("10.0.0.2"), 53}};
+  world.nat.add(kNetns, {original, {original.dst, {*parse_ip("203.0.113.5"), 41234}}, Proto::kUdp});
+  world.datagrams.settle(14'000);
+  ASSERT_EQ(world.of(Kind::kClose).size(), 1u);
+  EXPECT_EQ(world.of(Kind::kOpen)[0]->uint(Field::kSrcNatPort), 41234u);
+  EXPECT_EQ(world.of(Kind::kClose)[0]->uint(Field::kSrcNatPort), 41234u);
 }
 
 TEST(Datagrams, an_ipv6_socket_that_speaks_ipv4_says_so) {

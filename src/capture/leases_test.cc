@@ -29,6 +29,7 @@ ConntrackMessage masqueraded() {
 }
 
 struct LeaseWorld : World {
+  LeaseWorld() { nat.set_coverage(kNetns, NatTable::Coverage::kNoConntrack); }
   NatTable nat;
   Leases leases{0x1122334455667788, kNetns, nat, boot_clock, emit};
 };
@@ -100,7 +101,7 @@ TEST(Leases, a_destination_translation_names_the_real_server) {
   EXPECT_EQ(text(world.records[0], Field::kDstNatIp, Field::kDstNatPort), "10.9.0.2:8443");
   EXPECT_EQ(world.records[0].uint(Field::kZone), 9u);
   // The accepting socket stands behind the translation, and finds it by the reply.
-  const auto answer = world.nat.ask(kNetns, Proto::kTcp, Direction::kIn, kReal, kPeer, true);
+  const auto answer = world.nat.ask({kNetns, Proto::kTcp, Direction::kIn, kReal, kPeer}, true);
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->nat, Nat::kTranslated);
 }
@@ -111,11 +112,11 @@ TEST(Leases, an_untranslated_entry_only_answers_sockets) {
   message.tracked = {{kInside, kPeer}, {kPeer, kInside}};
   world.leases.apply(message, kNow);
   EXPECT_TRUE(world.records.empty());
-  EXPECT_EQ(world.nat.ask(kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer, true)->nat, Nat::kNone);
-  EXPECT_EQ(world.nat.ask(kNetns + 1, Proto::kTcp, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNotCovered);
+  EXPECT_EQ(world.nat.ask({kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer}, true)->nat, Nat::kNone);
+  EXPECT_EQ(world.nat.ask({kNetns + 1, Proto::kTcp, Direction::kOut, kInside, kPeer}, true)->reason, NatReason::kNotCovered);
   message.ended = true;
   world.leases.apply(message, kNow);
-  EXPECT_EQ(world.nat.ask(kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNoEntry);
+  EXPECT_EQ(world.nat.ask({kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer}, true)->reason, NatReason::kNoEntry);
 }
 
 TEST(Leases, a_dump_ends_what_is_gone_and_keeps_what_came_meanwhile) {
@@ -156,7 +157,7 @@ TEST(Leases, end_with_their_namespace) {
   world.leases.apply(masqueraded(), kNow);
   world.leases.end_all(kNow, "gone");
   EXPECT_EQ(world.of(Kind::kNatClose).size(), 1u);
-  EXPECT_EQ(world.nat.ask(kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer, true)->reason, NatReason::kNotCovered);
+  EXPECT_EQ(world.nat.ask({kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer}, true)->reason, NatReason::kNotCovered);
 }
 
 TEST(Leases, tcp_and_udp_between_the_same_ends_are_two) {
@@ -169,8 +170,8 @@ TEST(Leases, tcp_and_udp_between_the_same_ends_are_two) {
   ASSERT_EQ(world.records.size(), 2u);
   EXPECT_EQ(world.records[0].uint(Field::kProto), static_cast<uint64_t>(Proto::kTcp));
   EXPECT_EQ(world.records[1].uint(Field::kProto), static_cast<uint64_t>(Proto::kUdp));
-  EXPECT_EQ(world.nat.ask(kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer, true)->tracked.reply.dst.port, 41234);
-  EXPECT_EQ(world.nat.ask(kNetns, Proto::kUdp, Direction::kOut, kInside, kPeer, true)->tracked.reply.dst.port, 5000);
+  EXPECT_EQ(world.nat.ask({kNetns, Proto::kTcp, Direction::kOut, kInside, kPeer}, true)->tracked.reply.dst.port, 41234);
+  EXPECT_EQ(world.nat.ask({kNetns, Proto::kUdp, Direction::kOut, kInside, kPeer}, true)->tracked.reply.dst.port, 5000);
 }
 
 TEST(Leases, other_protocols_are_left_alone) {

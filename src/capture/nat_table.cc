@@ -25,7 +25,8 @@ size_t NatTable::HashKey::operator()(const Key& key) const {
 
 void NatTable::add(uint32_t netns, const Tracked& tracked) {
   const std::lock_guard lock(mutex_);
-  coverage_[netns] = Coverage::kWatched;
+  Coverage& coverage = coverage_[netns];
+  if (coverage == Coverage::kNoConntrack) coverage = Coverage::kWatched;
   by_original_[{netns, tracked.proto, tracked.original}] = tracked;
   if (tracked.translated()) by_reply_[{netns, tracked.proto, tracked.reply}] = tracked;
 }
@@ -51,27 +52,36 @@ void NatTable::forget(uint32_t netns) {
   std::erase_if(by_reply_, [&](const auto& entry) { return entry.first.netns == netns; });
 }
 
-std::optional<NatAnswer> NatTable::ask(uint32_t netns, Proto proto, Direction direction, const Endpoint& local,
-                                       const Endpoint& remote, bool final) const {
-  const bool out = direction == Direction::kOut;
-  const Tuple asked = out ? Tuple{local, remote} : Tuple{remote, local};
+void NatTable::read_until(uint64_t boot_ns) {
+  const std::lock_guard lock(mutex_);
+  read_until_ = boot_ns;
+}
+
+std::optional<NatAnswer> NatTable::ask(const NatQuestion& question, bool final) const {
+  const bool out = question.direction == Direction::kOut;
+  const Tuple sent{question.local, question.remote};
+  const Tuple asked = out ? sent : Tuple{question.remote, question.local};
   const std::lock_guard lock(mutex_);
   const Tracked* found = nullptr;
-  const auto original = by_original_.find({netns, proto, asked});
+  const auto original = by_original_.find({question.netns, question.proto, asked});
   if (original != by_original_.end()) found = &original->second;
   if (found == nullptr && !out) {
     // The accepting socket stands behind the translation: it is the reply's source.
-    const auto reply = by_reply_.find({netns, proto, Tuple{local, remote}});
+    const auto reply = by_reply_.find({question.netns, question.proto, sent});
     if (reply != by_reply_.end()) found = &reply->second;
   }
   if (found != nullptr) return NatAnswer{found->translated() ? Nat::kTranslated : Nat::kNone, {}, *found};
-  const auto covered = coverage_.find(netns);
+  const auto because = [](NatReason reason) { return NatAnswer{Nat::kUnknown, reason, {}}; };
+  const auto covered = coverage_.find(question.netns);
   const Coverage coverage = covered == coverage_.end() ? Coverage::kNotCovered : covered->second;
-  if (coverage == Coverage::kNoConntrack) return NatAnswer{Nat::kUnknown, NatReason::kNoConntrack, {}};
-  if (coverage == Coverage::kNotPermitted) return NatAnswer{Nat::kUnknown, NatReason::kNotPermitted, {}};
+  if (coverage == Coverage::kNotPermitted) return because(NatReason::kNotPermitted);
+  // What was told by then has been read, and the entry is not among it.
+  if (read_until_ >= question.tracked_by_boot_ns) {
+    if (coverage == Coverage::kNoConntrack) return because(NatReason::kNoConntrack);
+    if (coverage == Coverage::kWatched) return because(NatReason::kNoEntry);
+  }
   if (!final) return std::nullopt;
-  if (coverage == Coverage::kNotCovered) return NatAnswer{Nat::kUnknown, NatReason::kNotCovered, {}};
-  return NatAnswer{Nat::kUnknown, coverage == Coverage::kGap ? NatReason::kGap : NatReason::kNoEntry, {}};
+  return because(coverage == Coverage::kGap ? NatReason::kGap : NatReason::kNotCovered);
 }
 
 }  // namespace portbook

@@ -30,6 +30,17 @@ struct Tracked {
   auto operator<=>(const Tracked&) const = default;
 };
 
+// Which socket's translation is wanted.
+struct NatQuestion {
+  uint32_t netns = 0;
+  Proto proto = Proto::kTcp;
+  Direction direction = Direction::kOut;
+  Endpoint local;
+  Endpoint remote;
+  // Its entry, if it has one, was made before this.
+  uint64_t tracked_by_boot_ns = 0;
+};
+
 // What a namespace's connection tracking says about one socket.
 struct NatAnswer {
   Nat nat = Nat::kUnknown;
@@ -41,18 +52,19 @@ struct NatAnswer {
 // thread asks.
 class NatTable {
  public:
-  // How well a namespace is watched decides why an entry may be missing.
-  enum class Coverage : uint8_t { kNotCovered, kNotPermitted, kNoConntrack, kWatched, kGap };
+  // How well a namespace is watched decides why an entry may be missing. kStarting: what was tracked before it was watched is being
+  // read; kNoConntrack: nothing was ever tracked.
+  enum class Coverage : uint8_t { kNotCovered, kNotPermitted, kStarting, kNoConntrack, kWatched, kGap };
 
   void add(uint32_t netns, const Tracked& tracked);
   void remove(uint32_t netns, const Tracked& tracked);
   void set_coverage(uint32_t netns, Coverage coverage);
   void forget(uint32_t netns);
+  // Of every namespace that is watched without a gap, all entries made before that moment have been added.
+  void read_until(uint64_t boot_ns);
 
-  // For a socket of `netns` and `proto` with these ends. `final`: the caller will not ask again, so a missing entry is kNoEntry and
-  // not nothing. Nothing: an entry is to be expected soon.
-  std::optional<NatAnswer> ask(uint32_t netns, Proto proto, Direction direction, const Endpoint& local, const Endpoint& remote,
-                               bool final) const;
+  // Nothing: the entry may be on its way. `final`: the caller will not ask again, and gets a reason instead.
+  std::optional<NatAnswer> ask(const NatQuestion& question, bool final) const;
 
  private:
   struct Key {
@@ -68,6 +80,7 @@ class NatTable {
   std::unordered_map<Key, Tracked, HashKey> by_original_;
   std::unordered_map<Key, Tracked, HashKey> by_reply_;  // keyed by reply.src, reply.dst; translated ones only
   std::unordered_map<uint32_t, Coverage> coverage_;
+  uint64_t read_until_ = 0;
 };
 
 }  // namespace portbook

@@ -133,8 +133,10 @@ bool NetworkWatcher::read_all() {
     if (watched->route) waits.push_back({watched->route->fd(), POLLIN, 0}), whose.emplace_back(watched.get(), false);
   }
   const TimeNs before = clock_.now();
+  const uint64_t before_boot_ns = clock_.boot_ns();
   if (waits.empty() || poll(waits.data(), waits.size(), 0) < 0) return false;
   bool busy = false;
+  bool whole = true;
   for (size_t i = 0; i < waits.size(); ++i) {
     auto [watched, is_conntrack] = whose[i];
     if (waits[i].revents == 0 && !(is_conntrack && watched->must_dump)) {
@@ -143,17 +145,18 @@ bool NetworkWatcher::read_all() {
       continue;
     }
     if (is_conntrack) {
-      if (leases_.crowded()) continue;  // the kernel's buffer holds on, and says when it no longer can
-      read_conntrack(*watched);
+      // While the book is behind, the kernel's buffer holds on, and says when it no longer can.
+      whole = !leases_.crowded() && read_conntrack(*watched) && whole;
     } else {
       read_addresses(*watched);
     }
     busy = true;
   }
+  if (whole) nat_.read_until(before_boot_ns);
   return busy;
 }
 
-void NetworkWatcher::read_conntrack(Namespace& watched) {
+bool NetworkWatcher::read_conntrack(Namespace& watched) {
   ConntrackMessage message;
   bool dump_failed = false;
   auto take = [&](const NetlinkMessage& one) {
@@ -163,10 +166,13 @@ void NetworkWatcher::read_conntrack(Namespace& watched) {
     if (of_dump && (one.type == NLMSG_DONE || one.type == NLMSG_ERROR)) {
       watched.conntrack_seq = 0;
       dump_failed = one.type == NLMSG_ERROR || std::exchange(watched.dump_interrupted, false);
-      if (dump_failed) return;
+      // What a loss came into the middle of is asked for again.
+      if (dump_failed || watched.must_dump) return;
       watched.leases.end_dump(now, "its end was lost; it was gone when the kernel was asked");
       if (watched.lost) write_gap(leases_, watched.netns, watched.good_until, "the conntrack socket's buffer was full");
-      if (watched.lost) nat_.set_coverage(watched.netns, NatTable::Coverage::kWatched);
+      if (watched.lost || watched.initial)
+        nat_.set_coverage(watched.netns,
+                          watched.leases.entries() > 0 ? NatTable::Coverage::kWatched : NatTable::Coverage::kNoConntrack);
       watched.lost = false;
       watched.initial = false;
       watched.good_until = now;
@@ -199,8 +205,9 @@ void NetworkWatcher::read_conntrack(Namespace& watched) {
   // already lack what was dropped since.
   if (watched.must_dump && received == NetlinkSocket::Received::kEmpty) {
     watched.must_dump = false;
-    dump_conntrack(watched, false);
+    dump_conntrack(watched, watched.initial);
   }
+  return received != NetlinkSocket::Received::kMore;
 }
 
 void NetworkWatcher::read_addresses(Namespace& watched) {
@@ -269,7 +276,7 @@ void NetworkWatcher::watch(uint32_t netns) {
   }
   watched->good_until = clock_.now();
   if (watched->conntrack) {
-    nat_.set_coverage(netns, NatTable::Coverage::kNoConntrack);
+    nat_.set_coverage(netns, NatTable::Coverage::kStarting);
     dump_conntrack(*watched, true);
     // Not before: where connection tracking is a module, the question loads it, and brings the settings.
     const auto missing = operations_.set_conntrack_settings(netns);

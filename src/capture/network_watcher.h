@@ -43,7 +43,8 @@ class NetworkWatcher {
   void drop(uint32_t netns, Namespace& watched);
   // True when something was read.
   bool read_all();
-  void read_conntrack(Namespace& watched);
+  // True when its socket was empty at the end.
+  bool read_conntrack(Namespace& watched);
   void read_addresses(Namespace& watched);
   void dump_conntrack(Namespace& watched, bool initial);
   void dump_addresses(Namespace& watched);

@@ -335,7 +335,8 @@ void PolledSockets::put_cause(std::string_view what, When when, const Socket& so
 
 void PolledSockets::ask_nat(Socket& socket) {
   if (socket.nat && socket.nat->nat != Nat::kUnknown) return;
-  socket.nat = nat_.ask(socket.netns, socket.last.proto, socket.direction, socket.last.local, socket.last.remote, true);
+  socket.nat =
+      nat_.ask({socket.netns, socket.last.proto, socket.direction, socket.last.local, socket.last.remote, /*tracked_by*/ 0}, true);
 }
 
 void PolledSockets::write_begin(Socket& socket, When when) {

@@ -125,7 +125,7 @@ class ManualClock final : public Clock {
 
 class ReaderWorld {
  public:
-  ReaderWorld() { nat.set_coverage(kNetns, NatTable::Coverage::kNoConntrack); }
+  ReaderWorld() { nat.set_coverage(kNetns, NatTable::Coverage::kNotPermitted); }
   void start() {
     reader.take_snapshot();
     reader.start();

@@ -173,6 +173,10 @@ void Sockets::open(const pb_socket_event& event) {
   settle_or_wait(at, event.time);
 }
 
+NatQuestion Sockets::question_of(const Connection& connection) {
+  return {connection.netns, Proto::kTcp, connection.direction, connection.local, connection.remote, connection.open_boot_ns};
+}
+
 void Sockets::settle_or_wait(Connections::iterator at, uint64_t now_boot_ns) {
   const uint64_t cookie = at->first;
   if (!try_settle(at, now_boot_ns)) waiting_.push_back(cookie);
@@ -183,7 +187,7 @@ bool Sockets::try_settle(Connections::iterator at, uint64_t now_boot_ns) {
   const bool failed = connection.end && connection.end->type == PB_FAILED;
   if (connection.waits && !failed) {
     const bool final = now_boot_ns >= connection.open_boot_ns + kOpenWaitNs;
-    connection.nat = nat_.ask(connection.netns, Proto::kTcp, connection.direction, connection.local, connection.remote, final);
+    connection.nat = nat_.ask(question_of(connection), final);
     if (!connection.nat) return false;
     write_open(cookie, connection);
   }
@@ -195,10 +199,8 @@ bool Sockets::try_close(Connections::iterator at, uint64_t now_boot_ns) {
   if (!connection.nat || connection.nat->nat == Nat::kUnknown) {
     const bool failed = connection.end->type == PB_FAILED;
     const bool final = now_boot_ns >= connection.end->time + (failed ? kFailureWaitNs : kCloseWaitNs);
-    connection.nat = nat_.ask(connection.netns, Proto::kTcp, connection.direction, connection.local, connection.remote, final);
+    connection.nat = nat_.ask(question_of(connection), final);
     if (!connection.nat) return false;
-    // Where nothing was ever tracked, the first entry may be on its way yet.
-    if (connection.nat->reason == NatReason::kNoConntrack && now_boot_ns < connection.end->time + kOpenWaitNs) return false;
   }
   if (connection.end->type == PB_FAILED) {
     write_failed(cookie, connection, *connection.end);

@@ -118,6 +118,7 @@ class Sockets {
   // the connection may be over and erased.
   bool try_settle(Connections::iterator at, uint64_t now_boot_ns);
   bool try_close(Connections::iterator at, uint64_t now_boot_ns);
+  static NatQuestion question_of(const Connection& connection);
   void settle_or_wait(Connections::iterator at, uint64_t now_boot_ns);
 
   // The fields that every record of a connection repeats.
