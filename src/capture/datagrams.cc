@@ -115,8 +115,9 @@ void Datagrams::settle_or_wait(Flows::iterator at, uint64_t now_boot_ns) {
 // True when nothing waits any more; the flow may be over then, and erased.
 bool Datagrams::try_settle(Flows::iterator at, uint64_t now_boot_ns) {
   auto& [number, flow] = *at;
-  const NatQuestion question{flow.netns,       Proto::kUdp, flow.direction, local_end_of(flow.key), remote_end_of(flow.key),
-                             flow.open_boot_ns};
+  // What was there before is in the table, or is not tracked.
+  const uint64_t tracked_by = flow.existing ? 0 : flow.open_boot_ns;
+  const NatQuestion question{flow.netns, Proto::kUdp, flow.direction, local_end_of(flow.key), remote_end_of(flow.key), tracked_by};
   if (flow.waits) {
     const bool final = now_boot_ns >= flow.open_boot_ns + kOpenWaitNs;
     flow.nat = nat_.ask(question, final);

@@ -43,6 +43,7 @@ class Datagrams {
   void apply(const pb_datagram_event& event);
   // Writes the opens and ends whose translation is known by now, or will not be waited for any longer.
   void settle(uint64_t now_boot_ns);
+  [[nodiscard]] bool waits() const { return !waiting_.empty(); }
   void settle_all();
   // As of Sockets: peers that the kernel does not know any more are closed with `cause`.
   void begin_sweep(uint64_t now_boot_ns);

@@ -52,8 +52,14 @@ void NatTable::forget(uint32_t netns) {
   std::erase_if(by_reply_, [&](const auto& entry) { return entry.first.netns == netns; });
 }
 
-void NatTable::read_until(uint64_t boot_ns) {
+void NatTable::read_until(uint64_t boot_ns, std::span<const uint32_t> behind) {
   const std::lock_guard lock(mutex_);
+  std::unordered_map<uint32_t, uint64_t> still;
+  for (const uint32_t netns : behind) {
+    const auto before = behind_.find(netns);
+    still.emplace(netns, before == behind_.end() ? read_until_ : before->second);
+  }
+  behind_ = std::move(still);
   read_until_ = boot_ns;
 }
 
@@ -76,7 +82,8 @@ std::optional<NatAnswer> NatTable::ask(const NatQuestion& question, bool final) 
   const Coverage coverage = covered == coverage_.end() ? Coverage::kNotCovered : covered->second;
   if (coverage == Coverage::kNotPermitted) return because(NatReason::kNotPermitted);
   // What was told by then has been read, and the entry is not among it.
-  if (read_until_ >= question.tracked_by_boot_ns) {
+  const auto behind = behind_.find(question.netns);
+  if ((behind == behind_.end() ? read_until_ : behind->second) >= question.tracked_by_boot_ns) {
     if (coverage == Coverage::kNoConntrack) return because(NatReason::kNoConntrack);
     if (coverage == Coverage::kWatched) return because(NatReason::kNoEntry);
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <unordered_map>
 
 #include "record/endpoint.h"
@@ -60,8 +61,9 @@ class NatTable {
   void remove(uint32_t netns, const Tracked& tracked);
   void set_coverage(uint32_t netns, Coverage coverage);
   void forget(uint32_t netns);
-  // Of every namespace that is watched without a gap, all entries made before that moment have been added.
-  void read_until(uint64_t boot_ns);
+  // Of every namespace that is watched without a gap, all entries made before that moment have been added; of those in `behind`
+  // only the entries of the moment before.
+  void read_until(uint64_t boot_ns, std::span<const uint32_t> behind = {});
 
   // Nothing: the entry may be on its way. `final`: the caller will not ask again, and gets a reason instead.
   std::optional<NatAnswer> ask(const NatQuestion& question, bool final) const;
@@ -81,6 +83,7 @@ class NatTable {
   std::unordered_map<Key, Tracked, HashKey> by_reply_;  // keyed by reply.src, reply.dst; translated ones only
   std::unordered_map<uint32_t, Coverage> coverage_;
   uint64_t read_until_ = 0;
+  std::unordered_map<uint32_t, uint64_t> behind_;  // read until then
 };
 
 }  // namespace portbook

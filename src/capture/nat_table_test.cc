@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 namespace portbook {
 namespace {
 
@@ -36,6 +38,22 @@ TEST(NatTable, waits_while_a_namespace_is_read_for_the_first_time) {
   EXPECT_FALSE(nat.ask(kQuestion, false)) << "one entry does not make the list whole";
   nat.add(kNetns, kTracked);
   EXPECT_EQ(nat.ask(kQuestion, false)->tracked.reply.dst.port, 41234);
+}
+
+TEST(NatTable, a_namespace_that_is_behind_keeps_nobody_else_waiting) {
+  NatTable nat;
+  nat.set_coverage(kNetns, NatTable::Coverage::kWatched);
+  nat.read_until(500);
+  for (const uint64_t pass : {1'000, 2'000}) {
+    nat.read_until(pass, std::array{kNetns});
+    EXPECT_FALSE(nat.ask(kQuestion, false));
+    NatQuestion other = kQuestion;
+    other.netns = kNetns + 1;
+    nat.set_coverage(other.netns, NatTable::Coverage::kWatched);
+    EXPECT_TRUE(nat.ask(other, false));
+  }
+  nat.read_until(3'000);
+  EXPECT_EQ(nat.ask(kQuestion, false)->reason, NatReason::kNoEntry);
 }
 
 TEST(NatTable, a_gap_lasts_until_it_is_ended) {

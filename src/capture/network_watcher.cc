@@ -26,6 +26,8 @@ constexpr uint64_t kSearchEveryNs = kNsPerSecond;
 constexpr uint64_t kSearchCostShare = 100;
 // A name in /run/netns is mounted a moment after it appears.
 constexpr uint64_t kSearchAgainNs = 100 * kNsPerMs;
+// Of one namespace, so that a flood in it does not keep the others waiting.
+constexpr int kReadsInARow = 32;
 constexpr int kConntrackReceiveBytes = 16 << 20;
 constexpr int kRouteReceiveBytes = 1 << 20;
 constexpr uint64_t kStartTimeoutNs = 2 * kNsPerSecond;
@@ -114,7 +116,9 @@ void NetworkWatcher::run() {
     addresses_.flush();
     if (last) return;
     std::array<pollfd, 2> waits = {pollfd{stop_fd_, POLLIN, 0}, pollfd{names_fd_, POLLIN, 0}};
-    poll(waits.data(), waits.size(), busy ? kBusyPollMs : kIdlePollMs);
+    // The kernel's buffers have more, unless the book is behind.
+    const bool at_once = !behind_.empty() && !leases_.crowded();
+    poll(waits.data(), waits.size(), at_once ? 0 : busy ? kBusyPollMs : kIdlePollMs);
     if (waits[1].revents != 0) {
       std::array<char, 4096> names;
       while (read(names_fd_, names.data(), names.size()) > 0) {
@@ -136,7 +140,7 @@ bool NetworkWatcher::read_all() {
   const uint64_t before_boot_ns = clock_.boot_ns();
   if (waits.empty() || poll(waits.data(), waits.size(), 0) < 0) return false;
   bool busy = false;
-  bool whole = true;
+  behind_.clear();
   for (size_t i = 0; i < waits.size(); ++i) {
     auto [watched, is_conntrack] = whose[i];
     if (waits[i].revents == 0 && !(is_conntrack && watched->must_dump)) {
@@ -146,13 +150,13 @@ bool NetworkWatcher::read_all() {
     }
     if (is_conntrack) {
       // While the book is behind, the kernel's buffer holds on, and says when it no longer can.
-      whole = !leases_.crowded() && read_conntrack(*watched) && whole;
+      if (leases_.crowded() || !read_conntrack(*watched)) behind_.push_back(watched->netns);
     } else {
       read_addresses(*watched);
     }
     busy = true;
   }
-  if (whole) nat_.read_until(before_boot_ns);
+  nat_.read_until(before_boot_ns, behind_);
   return busy;
 }
 
@@ -188,7 +192,7 @@ bool NetworkWatcher::read_conntrack(Namespace& watched) {
   NetlinkSocket::Received received = NetlinkSocket::Received::kMore;
   // A loss is reported by the next call after it.
   TimeNs before = clock_.now();
-  while (received == NetlinkSocket::Received::kMore && !leases_.crowded()) {
+  for (int reads = 0; received == NetlinkSocket::Received::kMore && reads < kReadsInARow && !leases_.crowded(); ++reads) {
     before = clock_.now();
     received = watched.conntrack->receive(buffers_, take);
   }

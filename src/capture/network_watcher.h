@@ -61,6 +61,7 @@ class NetworkWatcher {
   BootClock boot_clock_;
   NetlinkBuffers buffers_;
   std::map<uint32_t, std::unique_ptr<Namespace>> namespaces_;
+  std::vector<uint32_t> behind_;  // whose conntrack socket the last pass did not empty
   uint32_t next_seq_ = 1;
   uint64_t next_second_ = 0;
   uint64_t next_search_ = 0;

@@ -34,6 +34,8 @@ constexpr auto kAllKinds = std::to_array({EventKind::kSocket, EventKind::kDatagr
 constexpr std::array<std::string_view, kEventKinds> kLossCauses = {
     "the rings for socket events were full", "the rings for UDP events were full",
     "the ring for process events was full: some owners may lack program and arguments"};
+// A millisecond each.
+constexpr int kLastLooksMax = 250;
 // A timer so far away that it only ever ends because the clock was set.
 constexpr time_t kFarSeconds = 100L * 365 * 24 * 3600;
 
@@ -133,8 +135,6 @@ void Reader::run() {
     if (datagrams_) datagrams_->settle(now);
     if (now >= next_second_) second();
     if (last) finish();
-    if (last) sockets_.settle_all();
-    if (last && datagrams_) datagrams_->settle_all();
     stream_.flush();
     if (last) return;
     quiet_passes = events_.load(std::memory_order_relaxed) == before ? quiet_passes + 1 : 0;
@@ -311,9 +311,17 @@ void Reader::finish() {
     if (watch(EventKind::kSocket).sweep_wanted()) sweep();
     if (watch(EventKind::kDatagram).sweep_wanted()) sweep_datagrams(true);
     write_losses(true);
-    datagrams_->settle_all();
+  }
+  // The last packets' translations are on their way.
+  const auto waits = [&] { return sockets_.waits() || (datagrams_ && datagrams_->waits()); };
+  for (int times = 0; times < kLastLooksMax && waits(); ++times) {
+    poll(nullptr, 0, 1);
+    const uint64_t now = clock_.boot_ns();
+    sockets_.settle(now);
+    if (datagrams_) datagrams_->settle(now);
   }
   sockets_.settle_all();
+  if (datagrams_) datagrams_->settle_all();
 }
 
 void Reader::second() {

@@ -174,7 +174,9 @@ void Sockets::open(const pb_socket_event& event) {
 }
 
 NatQuestion Sockets::question_of(const Connection& connection) {
-  return {connection.netns, Proto::kTcp, connection.direction, connection.local, connection.remote, connection.open_boot_ns};
+  // What was there before is in the table, or is not tracked.
+  const uint64_t tracked_by = connection.existing ? 0 : connection.open_boot_ns;
+  return {connection.netns, Proto::kTcp, connection.direction, connection.local, connection.remote, tracked_by};
 }
 
 void Sockets::settle_or_wait(Connections::iterator at, uint64_t now_boot_ns) {

@@ -43,6 +43,8 @@ class Sockets {
   void apply(const pb_socket_event& event);
   // Writes the opens whose translation is known by now, or will not be waited for any longer.
   void settle(uint64_t now_boot_ns);
+  // Something waits for its translation.
+  [[nodiscard]] bool waits() const { return !waiting_.empty(); }
   // Writes every open that waits; before stopping.
   void settle_all();
   // Between these, apply() of each socket that the sweep found, and of all events up to its end; connections and listeners that are
