@@ -72,21 +72,28 @@ void Ingest::join_finished(bool all) {
   std::erase_if(running_, [&](const Running& one) { return all || one.session->finished(); });
 }
 
+// The agent parses what others can shape: it may speak for its own host, and change nothing about who else may write.
+PeerRights Ingest::rights_of(uint32_t uid) const {
+  const bool owns_the_book = uid == 0 || uid == geteuid();
+  return {.own_host = owns_the_book || uid == options_.agent_uid, .enrol = owns_the_book};
+}
+
 void Ingest::accept_one() {
   FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!fd.valid()) return;
   ucred peer{};
   socklen_t length = sizeof peer;
   if (getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return;
-  const bool own = peer.uid == 0 || peer.uid == geteuid() || peer.uid == options_.agent_uid;
+  const PeerRights rights = rights_of(peer.uid);
   std::string refusal;
   {
     const std::lock_guard lock(mutex_);
     ++statistics_.connections;
     if (running_.size() >= kAgentsMax) refusal = fmt::format("more than {} agents are connected", kAgentsMax);
-    if (!own && strangers_ >= kAgentsOfStrangersMax) refusal = "too many connections without a credential are open; try again";
+    if (!rights.own_host && strangers_ >= kAgentsOfStrangersMax)
+      refusal = "too many connections without a credential are open; try again";
     if (!refusal.empty()) ++statistics_.refused_connections;
-    if (refusal.empty() && !own) ++strangers_;
+    if (refusal.empty() && !rights.own_host) ++strangers_;
   }
   auto wake = make_wake_fd();
   if (!refusal.empty() || !wake) {
@@ -96,8 +103,8 @@ void Ingest::accept_one() {
     (void)write_some(fd, out, at);
     return;
   }
-  auto session = std::make_unique<Session>(*this, std::move(fd), std::move(*wake), peer.uid, peer.pid, own);
-  session->counted_as_stranger_ = !own;
+  auto session = std::make_unique<Session>(*this, std::move(fd), std::move(*wake), peer.uid, peer.pid, rights);
+  session->counted_as_stranger_ = !rights.own_host;
   Session* raw = session.get();
   running_.push_back({std::move(session), std::thread([raw] { raw->run(); })});
 }

@@ -63,7 +63,7 @@ struct IngestOptions {
   std::filesystem::path socket;
   mode_t mode = 0600;
   std::string host;                   // of the book; root and the book's own user speak for it without a token
-  std::optional<uint32_t> agent_uid;  // the user of this host's own agent, who does so too
+  std::optional<uint32_t> agent_uid;  // the user of this host's own agent, who does so too, and may do nothing else
   std::string program;                // version
   std::string own_token;              // another word by which this host's own agent is known, such as a supervisor's; may be empty
 };
@@ -76,6 +76,12 @@ struct IngestStatistics {
   uint64_t records = 0;
   uint64_t bytes = 0;  // of records accepted
   uint64_t refused_batches = 0;
+};
+
+// What a peer may do without a token.
+struct PeerRights {
+  bool own_host = false;  // write as this book's own host
+  bool enrol = false;     // say who else may write
 };
 
 class Ingest {
@@ -106,6 +112,7 @@ class Ingest {
   [[nodiscard]] TimeNs newest_record() const;
   void accept_until_stopped();
   void accept_one();
+  [[nodiscard]] PeerRights rights_of(uint32_t uid) const;
   void join_finished(bool all);
   // Nothing, or why the source cannot be had now.
   std::optional<std::string> claim(const std::string& source, const Session& session);

@@ -31,14 +31,14 @@ ShipCode code_of(ErrorCode code) {
 
 }  // namespace
 
-Ingest::Session::Session(Ingest& ingest, FileDescriptor fd, FileDescriptor wake, uint32_t uid, int32_t pid, bool own)
+Ingest::Session::Session(Ingest& ingest, FileDescriptor fd, FileDescriptor wake, uint32_t uid, int32_t pid, PeerRights rights)
     // Shared: the book may answer when the connection is gone, and the connection may wait for the book.
     : ingest_(ingest),
       fd_(std::move(fd)),
       answers_(std::make_shared<Answers>()),
       uid_(uid),
       pid_(pid),
-      own_(own),
+      rights_(rights),
       heard_(SteadyClock::now()) {
   answers_->wake = std::move(wake);
 }
@@ -191,7 +191,7 @@ Result<Credential> Ingest::Session::credential_of(const AgentHello& message) con
     }
     return *credential;
   }
-  if (!own_) {
+  if (!rights_.own_host) {
     return fail(ErrorCode::kDenied,
                 fmt::format("user {} may not write to this book without a token; make one with: portbook enroll {}",
                             user_name(uid_), message.host));
@@ -241,7 +241,7 @@ bool Ingest::Session::hello(const AgentHello& message) {
 }
 
 bool Ingest::Session::enrolment(const EnrolmentRequest& message) {
-  if (!own_) {
+  if (!rights_.enrol) {
     const std::string text =
         fmt::format("user {} may not change who writes to this book: root and {} may", user_name(uid_), user_name(geteuid()));
     append_message(out_, EnrolmentAnswer{ShipCode::kDenied, text});

@@ -9,8 +9,7 @@ namespace portbook {
 
 class Ingest::Session {
  public:
-  // `own` is a peer that is root or the book's own user.
-  Session(Ingest& ingest, FileDescriptor fd, FileDescriptor wake, uint32_t uid, int32_t pid, bool own);
+  Session(Ingest& ingest, FileDescriptor fd, FileDescriptor wake, uint32_t uid, int32_t pid, PeerRights rights);
 
   // Returns when the connection has ended and the book has answered for every batch of it.
   void run();
@@ -64,7 +63,7 @@ class Ingest::Session {
   const std::shared_ptr<Answers> answers_;
   const uint32_t uid_;
   const int32_t pid_;
-  const bool own_;
+  const PeerRights rights_;
   std::atomic<bool> finished_{false};
   bool welcomed_ = false;
   bool counted_as_stranger_ = false;

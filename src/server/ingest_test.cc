@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <future>
 
@@ -13,6 +16,7 @@ namespace portbook {
 namespace {
 
 constexpr std::chrono::seconds kPatience(20);
+constexpr uint32_t kAgentUser = 61000;
 
 struct World {
   World() {
@@ -27,6 +31,8 @@ struct World {
     options.socket = folder.path() / "ingest.sock";
     options.host = "web-7";
     options.own_token = "supervisor";
+    options.mode = 0666;
+    options.agent_uid = kAgentUser;
     auto bound = Ingest::bind(*book, *credentials, options, system_clock());
     EXPECT_TRUE(bound.has_value());
     ingest = std::move(*bound);
@@ -236,6 +242,52 @@ TEST(Ingest, peers_that_do_not_keep_to_the_protocol_are_told_and_let_go_and_hurt
   EXPECT_NE(bye_in(answer_to(world, hello(PongMessage{1}))).find("only a book says"), std::string::npos);
   TestSource source("web-7/socket");
   ASSERT_TRUE(submit(*good, source.batch(10)).has_value());
+}
+
+// The same as `user`, which only this thread becomes: a connection is known by the user who made it.
+Bytes answer_to_user(const World& world, uint32_t user, const Bytes& bytes) {
+  chmod(world.folder.path().c_str(), 0711);
+  Bytes answer;
+  std::thread([&] {
+    ASSERT_EQ(syscall(SYS_setresuid, user, user, user), 0);
+    answer = answer_to(world, bytes);
+  }).join();
+  return answer;
+}
+
+TEST(Ingest, the_agent_speaks_for_its_host_and_changes_nothing_about_who_else_may_write) {
+  if (geteuid() != 0) GTEST_SKIP() << "becomes another user, which only root can";
+  World world;
+  ASSERT_TRUE(world.credentials->enrol({"web-8", token_hash("known"), kAgentVantages, 1}).has_value());
+  Bytes hello;
+  append_message(hello, AgentHello{kShipVersion, "web-7", "test", ""});
+  append_message(hello, SourceOpen{1, "web-7/socket"});
+  append_message(hello, ByeMessage{ByeCode::kStopping, ""});
+  const auto is_welcome = [](const Bytes& said) {
+    const DecodedMessage decoded = decode_message(said);
+    const auto* whole = std::get_if<WholeMessage>(&decoded);
+    return whole != nullptr && std::holds_alternative<BookWelcome>(whole->message);
+  };
+  EXPECT_TRUE(is_welcome(answer_to_user(world, kAgentUser, hello)));
+  EXPECT_FALSE(is_welcome(answer_to_user(world, kAgentUser + 1, hello)));
+  for (const EnrolmentAction action : {EnrolmentAction::kEnrol, EnrolmentAction::kRevoke, EnrolmentAction::kList}) {
+    EnrolmentRequest request;
+    request.action = action;
+    request.host = "web-8";
+    request.vantages = kAgentVantages;
+    request.token_hash = token_hash("chosen by the agent");
+    Bytes asked;
+    append_message(asked, request);
+    const Bytes said = answer_to_user(world, kAgentUser, asked);
+    const DecodedMessage decoded = decode_message(said);
+    const auto* whole = std::get_if<WholeMessage>(&decoded);
+    ASSERT_NE(whole, nullptr);
+    const auto* answer = std::get_if<EnrolmentAnswer>(&whole->message);
+    ASSERT_NE(answer, nullptr);
+    EXPECT_EQ(answer->code, ShipCode::kDenied) << answer->text;
+  }
+  EXPECT_TRUE(world.credentials->find("known"));
+  EXPECT_FALSE(world.credentials->find("chosen by the agent"));
 }
 
 TEST(Ingest, a_source_is_written_by_one_connection_at_a_time) {
