@@ -25,8 +25,20 @@ class EventRing {
   // Source: kernel/bpf/ringbuf.c, struct bpf_ringbuf and bpf_ringbuf_hdr.
   template <typename Take>
   bool drain(size_t maximum, const Take& take) {
+    return drain_to(end(), maximum, [&take](std::string_view bytes) {
+      take(bytes);
+      return true;
+    });
+  }
+
+  // What was reserved so far, for drain_to(). 0 without a ring.
+  [[nodiscard]] uint64_t end() const { return producer_ == nullptr ? 0 : __atomic_load_n(producer_, __ATOMIC_ACQUIRE); }
+  // Whether everything up to that end was taken.
+  [[nodiscard]] bool is_taken(uint64_t end) const { return consumer_ == nullptr || *consumer_ >= end; }
+  // As drain(), of what was reserved when end() said `end`; a record for which take() is false stays, and all behind it.
+  template <typename Take>
+  bool drain_to(uint64_t end, size_t maximum, const Take& take) {
     if (consumer_ == nullptr) return true;
-    const uint64_t end = __atomic_load_n(producer_, __ATOMIC_ACQUIRE);
     uint64_t at = *consumer_;
     for (size_t taken = 0; at < end; ++taken) {
       if (taken == maximum) return false;
@@ -34,7 +46,8 @@ class EventRing {
       const uint32_t length = __atomic_load_n(reinterpret_cast<const uint32_t*>(head), __ATOMIC_ACQUIRE);
       if ((length & kBusy) != 0) return false;
       const uint32_t size = length & ~(kBusy | kDiscarded);
-      if ((length & kDiscarded) == 0) take(std::string_view(reinterpret_cast<const char*>(head) + kHeadBytes, size));
+      if ((length & kDiscarded) == 0 && !take(std::string_view(reinterpret_cast<const char*>(head) + kHeadBytes, size)))
+        return false;
       at += (uint64_t{size} + kHeadBytes + 7) / 8 * 8;
       __atomic_store_n(consumer_, at, __ATOMIC_RELEASE);
     }

@@ -8,8 +8,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "capture/event_ring.h"
+#include "capture/ring_pair.h"
 
 namespace portbook {
 
@@ -98,23 +100,8 @@ class MappedPrograms final : public KernelPrograms {
     return std::ranges::find(loaded_.attached, program) != loaded_.attached.end();
   }
 
-  bool drain_sockets(size_t maximum, const TakeSocket& take) override {
-    const auto whole_event = [&](std::string_view bytes) {
-      if (bytes.size() >= sizeof(pb_socket_event)) take(*reinterpret_cast<const pb_socket_event*>(bytes.data()));
-    };
-    // The overflow after the ring: what it holds came once the ring was full.
-    const bool ring_whole = socket_ring_.drain(maximum, whole_event);
-    return overflow_.drain(maximum, whole_event) && ring_whole;
-  }
-
-  bool drain_datagrams(size_t maximum, const TakeDatagram& take) override {
-    const auto whole_event = [&](std::string_view bytes) {
-      if (bytes.size() >= sizeof(pb_datagram_event)) take(*reinterpret_cast<const pb_datagram_event*>(bytes.data()));
-    };
-    const bool ring_whole = datagram_ring_.drain(maximum, whole_event);
-    return datagram_overflow_.drain(maximum, whole_event) && ring_whole;
-  }
-
+  bool drain_sockets(size_t maximum, const TakeSocket& take) override { return sockets_.drain(maximum, take); }
+  bool drain_datagrams(size_t maximum, const TakeDatagram& take) override { return datagrams_.drain(maximum, take); }
   bool drain_processes(size_t maximum, const TakeProcess& take) override { return process_ring_.drain(maximum, take); }
 
   Counts counts(EventKind kind) override { return numbers_[static_cast<size_t>(kind)].read(counters_of(kind), cpus_); }
@@ -220,11 +207,14 @@ class MappedPrograms final : public KernelPrograms {
   }
 
   Status map_rings(const ProgramOptions& options) {
-    Status status = map_ring("socket_ring", options.socket_ring_bytes, EventKind::kSocket, socket_ring_);
-    if (status.has_value()) status = map_ring("overflow", options.overflow_bytes, EventKind::kSocket, overflow_);
-    if (status.has_value()) status = map_ring("datagram_ring", options.datagram_ring_bytes, EventKind::kDatagram, datagram_ring_);
-    if (status.has_value())
-      status = map_ring("datagram_overflow", options.overflow_bytes, EventKind::kDatagram, datagram_overflow_);
+    EventRing ring;
+    EventRing overflow;
+    Status status = map_ring("socket_ring", options.socket_ring_bytes, EventKind::kSocket, ring);
+    if (status.has_value()) status = map_ring("overflow", options.overflow_bytes, EventKind::kSocket, overflow);
+    sockets_ = {std::exchange(ring, {}), std::exchange(overflow, {})};
+    if (status.has_value()) status = map_ring("datagram_ring", options.datagram_ring_bytes, EventKind::kDatagram, ring);
+    if (status.has_value()) status = map_ring("datagram_overflow", options.overflow_bytes, EventKind::kDatagram, overflow);
+    datagrams_ = {std::move(ring), std::move(overflow)};
     if (status.has_value()) status = map_ring("process_ring", options.process_ring_bytes, EventKind::kProcess, process_ring_);
     return status;
   }
@@ -236,10 +226,8 @@ class MappedPrograms final : public KernelPrograms {
   const Counters process_counters_;
   const Counters datagram_counters_;
   const Sweep sweep_;
-  EventRing socket_ring_;
-  EventRing overflow_;
-  EventRing datagram_ring_;
-  EventRing datagram_overflow_;
+  RingPair<pb_socket_event> sockets_;
+  RingPair<pb_datagram_event> datagrams_;
   EventRing process_ring_;
   std::array<Numbers, kEventKinds> numbers_;
 };
