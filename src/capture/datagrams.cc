@@ -175,7 +175,6 @@ void Datagrams::close(const pb_datagram_event& event) {
 
 void Datagrams::end_in_map(uint64_t flow, pb_datagram_event event) {
   pb_peer last{};
-  // A peer that came back after it was found idle, and was taken for new, is another flow of the same ends.
   if (kernel_.take_peer(event.key, last) && last.flow == flow) {
     event.start = last.first;
     event.last = last.last;
@@ -191,14 +190,27 @@ void Datagrams::end_in_map(uint64_t flow, pb_datagram_event event) {
 
 void Datagrams::idle(const pb_datagram_event& event) {
   const auto at = flows_.find(event.flow);
-  if (at == flows_.end() || at->second.end) return;  // its socket was closed meanwhile
-  if (!at->second.in_map) {
-    close(event);
+  pb_peer now{};
+  // A peer that came back after it was found idle, and was taken for new, is another flow of the same ends.
+  const bool in_map = (event.flags & PB_PEER_IN_MAP) != 0 && kernel_.find_peer(event.key, now) && now.flow == event.flow;
+  if (at == flows_.end()) {
+    // Its socket was closed meanwhile, or it was given up: the kernel must not keep its place.
+    if (in_map && kernel_.take_peer(event.key, now)) count_ended(event.key.cookie);
+  } else if (at->second.end) {
     return;
+  } else if (!in_map) {
+    close(event);
+  } else if (now.last > event.last) {
+    at->second.swept = true;  // it spoke after it was found idle
+  } else {
+    end_in_map(event.flow, event);
+    count_ended(event.key.cookie);
   }
-  Socket& socket = sockets_[event.key.cookie];
-  end_in_map(event.flow, event);
-  kernel_.set_peers_ended(event.key.cookie, ++socket.ended);
+}
+
+void Datagrams::count_ended(uint64_t cookie) {
+  const auto socket = sockets_.find(cookie);
+  if (socket != sockets_.end()) kernel_.set_peers_ended(cookie, ++socket->second.ended);
 }
 
 void Datagrams::use(const pb_datagram_event& event) {
@@ -352,13 +364,15 @@ void Datagrams::write_close(uint64_t number, const Flow& flow, const pb_datagram
   if (flow.who.pid != 0) record_.set(Field::kRole, flow.role);
   put_nat(record_, flow.direction, *flow.nat);
   if (flow.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(flow.start_boot_ns));
-  record_.set(Field::kEnd, clock_.utc(silent ? event.last : event.time));
+  record_.set(Field::kEnd, clock_.utc(silent ? std::min(event.last, event.time) : event.time));
   record_.set(Field::kBytesOut, uint64_t{event.bytes_out});
   record_.set(Field::kBytesIn, uint64_t{event.bytes_in});
   record_.set(Field::kPacketsOut, uint64_t{event.packets_out});
   record_.set(Field::kPacketsIn, uint64_t{event.packets_in});
   if (event.error != 0) record_.set(Field::kErrno, uint64_t{event.error});
-  if (silent) record_.set(Field::kCause, fmt::format("no packet for {} s", (event.time - event.last) / kNsPerSecond));
+  // A packet may have come between the look for it and its end.
+  const uint64_t silent_ns = event.time - std::min(event.last, event.time);
+  if (silent) record_.set(Field::kCause, fmt::format("no packet for {} s", silent_ns / kNsPerSecond));
   emit_(record_);
 }
 
@@ -380,23 +394,36 @@ void Datagrams::begin_sweep(uint64_t now_boot_ns) {
   for (auto& [number, flow] : flows_) flow.swept = false;
 }
 
+bool Datagrams::is_unswept(const Flow& flow) const {
+  return !flow.swept && !flow.waits && !flow.end && flow.open_boot_ns < sweep_began_;
+}
+
+bool Datagrams::has_unswept() const {
+  return std::ranges::any_of(flows_, [&](const auto& entry) { return is_unswept(entry.second); });
+}
+
 void Datagrams::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
   std::vector<Flows::iterator> gone;
+  pb_peer now{};
   for (auto at = flows_.begin(); at != flows_.end(); ++at) {
     const Flow& flow = at->second;
-    if (!flow.swept && !flow.waits && !flow.end && flow.open_boot_ns < sweep_began_) gone.push_back(at);
+    if (!is_unswept(flow)) continue;
+    const bool there = flow.in_map && kernel_.find_peer(flow.key, now) && now.flow == at->first;
+    if (!there) gone.push_back(at);
   }
-  for (const auto at : gone) {
-    const Flow& flow = at->second;
-    start_record(Kind::kClose, now_boot_ns);
-    put_flow(at->first, flow);
-    put_who(record_, flow.who);
-    put_nat(record_, flow.direction, *flow.nat);
-    if (flow.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(flow.start_boot_ns));
-    record_.set(Field::kCause, cause);
-    emit_(record_);
-    erase(at);
-  }
+  for (const auto at : gone) write_lost_end(at, now_boot_ns, cause);
+}
+
+void Datagrams::write_lost_end(Flows::iterator at, uint64_t now_boot_ns, std::string_view cause) {
+  const Flow& flow = at->second;
+  start_record(Kind::kClose, now_boot_ns);
+  put_flow(at->first, flow);
+  put_who(record_, flow.who);
+  put_nat(record_, flow.direction, *flow.nat);
+  if (flow.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(flow.start_boot_ns));
+  record_.set(Field::kCause, cause);
+  emit_(record_);
+  erase(at);
 }
 
 }  // namespace portbook

@@ -26,6 +26,8 @@ inline constexpr uint64_t kPeerIdleCrowdedNs = 2 * kNsPerSecond;
 class KernelPeers {
  public:
   virtual ~KernelPeers() = default;
+  // The peer as it is; false when it is not there.
+  virtual bool find_peer(const pb_peer_key& key, pb_peer& now) = 0;
   // The peer as it was last, and out of the map; false when it is not there.
   virtual bool take_peer(const pb_peer_key& key, pb_peer& last) = 0;
   // How many of a socket's peers were taken so far; 0 forgets the socket.
@@ -45,8 +47,9 @@ class Datagrams {
   void settle(uint64_t now_boot_ns);
   [[nodiscard]] bool waits() const { return !waiting_.empty(); }
   void settle_all();
-  // As of Sockets: peers that the kernel does not know any more are closed with `cause`.
+  // As of Sockets: peers that the kernel does not know any more are closed with `cause`. Those of the map are looked up before.
   void begin_sweep(uint64_t now_boot_ns);
+  [[nodiscard]] bool has_unswept() const;
   void end_sweep(uint64_t now_boot_ns, std::string_view cause);
 
   [[nodiscard]] size_t open_flows() const { return flows_.size(); }
@@ -104,6 +107,9 @@ class Datagrams {
   void unrecorded(const pb_datagram_event& event);
   // Takes the peer out of the kernel's map and ends it with what the kernel counted.
   void end_in_map(uint64_t flow, pb_datagram_event event);
+  void count_ended(uint64_t cookie);
+  [[nodiscard]] bool is_unswept(const Flow& flow) const;
+  void write_lost_end(Flows::iterator at, uint64_t now_boot_ns, std::string_view cause);
   void settle_or_wait(Flows::iterator at, uint64_t now_boot_ns);
   bool try_settle(Flows::iterator at, uint64_t now_boot_ns);
   void erase(Flows::iterator at);

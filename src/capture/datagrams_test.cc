@@ -42,6 +42,11 @@ pb_datagram_event make_event(__u8 type, uint64_t flow, uint64_t time, uint32_t f
 
 class FakePeers final : public KernelPeers {
  public:
+  bool find_peer(const pb_peer_key& key, pb_peer& now) override {
+    const auto at = held.find(key.remote_port);
+    if (at != held.end()) now = at->second;
+    return at != held.end();
+  }
   bool take_peer(const pb_peer_key& key, pb_peer& last) override {
     const auto at = held.find(key.remote_port);
     if (at == held.end()) return false;
@@ -143,7 +148,8 @@ TEST(Datagrams, further_peers_are_taken_out_of_the_map_with_what_it_counted) {
   last.last = 15'000;
   world.peers.held[53] = last;
   pb_datagram_event idle = make_event(PB_PEER_IDLE, 77, 80'000, PB_PEER_IN | PB_PEER_IN_MAP);
-  idle.packets_in = 8;  // one came after the sweep had looked
+  idle.last = 15'000;
+  idle.packets_in = 9;
   world.datagrams.apply(idle);
   const Record& close = *world.of(Kind::kClose)[0];
   EXPECT_EQ(close.uint(Field::kPacketsIn), 9u);
@@ -336,6 +342,59 @@ TEST(Datagrams, the_sweep_ends_what_is_gone) {
   EXPECT_EQ(closes[0]->text(Field::kCause), "lost");
   EXPECT_FALSE(closes[0]->has(Field::kEnd));
   EXPECT_EQ(world.datagrams.open_flows(), 1u);
+}
+
+TEST(Datagrams, the_sweep_asks_the_map_for_what_its_list_lacks) {
+  DatagramWorld world;
+  for (const uint16_t port : {uint16_t{1000}, uint16_t{1001}}) {
+    pb_datagram_event open = make_event(PB_PEER_OPEN, port, 10'000, PB_PEER_IN_MAP);
+    open.key.remote_port = port;
+    world.datagrams.apply(open);
+  }
+  world.peers.held[1000].flow = 1000;
+  world.peers.held[1001].flow = 7;  // another of the same ends
+  world.datagrams.begin_sweep(20'000);
+  EXPECT_TRUE(world.datagrams.has_unswept());
+  world.datagrams.end_sweep(30'000, "lost");
+  const auto closes = world.of(Kind::kClose);
+  ASSERT_EQ(closes.size(), 1u);
+  EXPECT_EQ(closes[0]->uint(Field::kDstPort), 1001u);
+  EXPECT_EQ(world.datagrams.open_flows(), 1u);
+}
+
+TEST(Datagrams, a_peer_that_spoke_after_it_was_found_silent_goes_on) {
+  DatagramWorld world;
+  world.datagrams.apply(make_event(PB_PEER_OPEN, 77, 10'000, PB_PEER_IN_MAP));
+  world.peers.held[53].flow = 77;
+  world.peers.held[53].last = 90'000;
+  pb_datagram_event idle = make_event(PB_PEER_IDLE, 77, 80'000, PB_PEER_IN_MAP);
+  idle.last = 10'000;
+  world.datagrams.begin_sweep(70'000);
+  world.datagrams.apply(idle);
+  world.datagrams.end_sweep(100'000, "lost");
+  EXPECT_TRUE(world.of(Kind::kClose).empty());
+  EXPECT_TRUE(world.peers.held.contains(53));
+}
+
+TEST(Datagrams, a_packet_that_comes_while_its_silent_peer_is_ended_makes_no_endless_silence) {
+  DatagramWorld world;
+  world.datagrams.apply(make_event(PB_PEER_OPEN, 77, 10'000));
+  pb_datagram_event idle = make_event(PB_PEER_IDLE, 77, 80'000);
+  idle.last = 80'001;
+  world.datagrams.apply(idle);
+  const Record& close = *world.of(Kind::kClose)[0];
+  EXPECT_EQ(close.text(Field::kCause), "no packet for 0 s");
+  EXPECT_EQ(close.uint(Field::kEnd), close.uint(Field::kTime));
+}
+
+TEST(Datagrams, a_silent_peer_that_is_not_known_leaves_the_map) {
+  DatagramWorld world;
+  world.datagrams.apply(make_event(PB_BOUND, 0, 5'000));
+  world.peers.held[53].flow = 77;
+  world.datagrams.apply(make_event(PB_PEER_IDLE, 77, 80'000, PB_PEER_IN | PB_PEER_IN_MAP));
+  EXPECT_TRUE(world.peers.held.empty());
+  EXPECT_EQ(world.peers.ended[5], 1u);
+  EXPECT_TRUE(world.of(Kind::kClose).empty());
 }
 
 TEST(Datagrams, what_was_connected_before_is_existing) {

@@ -152,8 +152,12 @@ class MappedPrograms final : public KernelPrograms {
     return read_iterator(operations_, "sweep_map_peers", 0, sizeof(pb_datagram_event), taker(take));
   }
 
+  bool find_peer(const pb_peer_key& key, pb_peer& now) override { return bpf_map_lookup_elem(find_map("peers"), &key, &now) == 0; }
   bool take_peer(const pb_peer_key& key, pb_peer& last) override {
-    return bpf_map_lookup_and_delete_elem(find_map("peers"), &key, &last) == 0;
+    const int map = find_map("peers");
+    if (bpf_map_lookup_and_delete_elem(map, &key, &last) == 0) return true;
+    // Before Linux 5.14 a map of this kind cannot do both at once.
+    return errno != ENOENT && bpf_map_lookup_elem(map, &key, &last) == 0 && bpf_map_delete_elem(map, &key) == 0;
   }
   void set_peers_ended(uint64_t cookie, uint64_t ended) override {
     const int map = find_map("peers_ended");

@@ -291,16 +291,29 @@ void Reader::sweep_datagrams(bool all) {
     if (one.type != PB_PEER_IDLE) datagrams_->apply(one);
   }
   const bool whole = catch_up();
+  // One of the map stays there until it is told of again: its open may be in the ring still.
   for (const pb_datagram_event& one : found) {
-    if (one.type == PB_PEER_IDLE) datagrams_->apply(one);
+    if (one.type == PB_PEER_IDLE && (whole || (one.flags & PB_PEER_IN_MAP) == 0)) datagrams_->apply(one);
   }
   if (!all) return;
-  if (!whole || !listed.has_value()) {
+  if (!whole || !listed.has_value() || !confirm_datagrams()) {
     watch(EventKind::kDatagram).want_sweep();
     return;
   }
   datagrams_->end_sweep(clock_.boot_ns(), kEndLost);
   watch(EventKind::kDatagram).swept();
+}
+
+// The kernel's lists shift while sockets and peers come and go, so that they may lack one that is alive: what is missing is asked
+// for again. False when the kernel cannot be asked.
+bool Reader::confirm_datagrams() {
+  for (int times = 0; times < kConfirmations && datagrams_->has_unswept(); ++times) {
+    std::vector<pb_datagram_event> again;
+    if (!programs_->sweep_peers(0, true, true, [&](const pb_datagram_event& one) { again.push_back(one); }).has_value())
+      return false;
+    for (const pb_datagram_event& one : again) datagrams_->apply(one);
+  }
+  return true;
 }
 
 // What is found out about losses, and what is held back, before capture ends.

@@ -87,6 +87,7 @@ class Reader {
   void sweep(std::span<const uint64_t> unknown = {});
   // Ends idle peers; `all`: as sweep(), of UDP.
   void sweep_datagrams(bool all);
+  bool confirm_datagrams();
   void sweep_what_is_due(uint64_t now);
   void apply_held();
   void second();

@@ -28,6 +28,18 @@ pb_socket_event make_event(__u8 type, uint64_t cookie, uint64_t time, uint64_t s
   return event;
 }
 
+pb_datagram_event make_datagram(__u8 type, uint64_t flow, uint64_t time, uint64_t seq = 0) {
+  pb_datagram_event event{};
+  event.type = type;
+  event.seq = seq;
+  event.flow = flow;
+  event.time = event.start = event.last = time;
+  event.netns = kNetns;
+  event.family = 2;
+  event.key.cookie = flow;
+  return event;
+}
+
 // The kernel as the test wants it: what is in the rings and what is alive.
 class FakePrograms final : public KernelPrograms {
  public:
@@ -38,7 +50,11 @@ class FakePrograms final : public KernelPrograms {
     for (const pb_socket_event& event : std::exchange(ring, {})) take(event);
     return true;
   }
-  bool drain_datagrams(size_t, const TakeDatagram&) override { return true; }
+  bool drain_datagrams(size_t, const TakeDatagram& take) override {
+    const std::lock_guard lock(mutex);
+    for (const pb_datagram_event& event : std::exchange(datagram_ring, {})) take(event);
+    return true;
+  }
   bool drain_processes(size_t, const TakeProcess&) override { return true; }
   Counts counts(EventKind kind) override {
     const std::lock_guard lock(mutex);
@@ -71,7 +87,18 @@ class FakePrograms final : public KernelPrograms {
   }
   Status find_datagram_owners() override { return {}; }
   Status list_datagram_sockets(uint32_t, const TakeDatagram&) override { return {}; }
-  Status sweep_peers(uint64_t, bool, bool, const TakeDatagram&) override { return {}; }
+  Status sweep_peers(uint64_t, bool, bool list_alive, const TakeDatagram& take) override {
+    const std::lock_guard lock(mutex);
+    if (!list_alive) return {};
+    ++datagram_sweeps;
+    if (lists_that_lack > 0) {
+      --lists_that_lack;
+      return {};
+    }
+    for (const uint64_t flow : alive_flows) take(make_datagram(PB_PEER_ALIVE, flow, 1));
+    return {};
+  }
+  bool find_peer(const pb_peer_key&, pb_peer&) override { return false; }
   bool take_peer(const pb_peer_key&, pb_peer&) override { return false; }
   void set_peers_ended(uint64_t, uint64_t) override {}
   std::vector<std::string> find_detached() override {
@@ -91,9 +118,13 @@ class FakePrograms final : public KernelPrograms {
   std::array<uint64_t, kEventKinds> lost{};
   std::vector<pb_socket_event> unseen;  // sockets that no program saw begin
   std::vector<uint64_t> alive;
+  std::vector<pb_datagram_event> datagram_ring;
+  std::vector<uint64_t> alive_flows;
+  int lists_that_lack = 0;  // as the kernel's may, while sockets come and go
   std::vector<std::string> detached;
   bool may_attach = true;
   std::atomic<int> sweeps = 0;
+  std::atomic<int> datagram_sweeps = 0;
   std::atomic<int> process_lists = 0;
 
  private:
@@ -305,6 +336,25 @@ TEST(Reader, what_the_comparison_finds_is_mended_and_a_gap) {
   EXPECT_EQ(load_big<uint64_t>(adopted[0].id128(Field::kConn).data() + 8), 3u);
   EXPECT_EQ(world.wait_for(Kind::kAdmin, 1)[0].text(Field::kMessage), "1 of 2 open connections known");
   world.reader.stop();
+}
+
+TEST(Reader, a_udp_peer_that_one_list_lacks_is_asked_for_again) {
+  ReaderWorld world;
+  world.start();
+  {
+    const std::lock_guard lock(world.programs.mutex);
+    world.programs.datagram_ring = {make_datagram(PB_PEER_OPEN, 1, 5, 1), make_datagram(PB_PEER_OPEN, 2, 6, 2)};
+    world.programs.given[1] = 2;
+    world.programs.alive_flows = {1};
+    world.programs.lists_that_lack = 1;
+  }
+  ASSERT_EQ(world.wait_for(Kind::kOpen, 2).size(), 2u);
+  ASSERT_TRUE(world.pass_until([&] { return world.count(Kind::kClose) > 0; }));
+  const int sweeps = world.programs.datagram_sweeps;
+  ASSERT_TRUE(world.pass_until([&] { return world.programs.datagram_sweeps > sweeps; }));
+  world.reader.stop();
+  ASSERT_EQ(world.count(Kind::kClose), 1u);
+  EXPECT_EQ(load_big<uint64_t>(world.wait_for(Kind::kClose, 1)[0].id128(Field::kConn).data() + 8), 2u);
 }
 
 TEST(Reader, events_on_both_sides_of_a_clock_step_are_converted_with_their_own_offset) {
