@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <iterator>
 #include <mutex>
+#include <optional>
 
 #include "base/hash.h"
 #include "capture/cgroups.h"
@@ -23,6 +24,7 @@ namespace portbook {
 namespace {
 
 constexpr std::chrono::milliseconds kStopTimeout{5000};
+constexpr std::string_view kNotRunning = "capture was not running";
 
 std::string read_text(const char* path) {
   std::string text;
@@ -60,7 +62,7 @@ class RunningCapture final : public Capture {
         options_(std::move(options)),
         clock_(clock),
         boot_(read_boot_id()),
-        outbox_(options_.host, options_.sink, clock) {}
+        outbox_(options_.host, options_.sink, clock, options_.told) {}
   ~RunningCapture() override { stop(); }
 
   void run() {
@@ -318,19 +320,31 @@ class RunningCapture final : public Capture {
     const uint64_t last = options_.last_seq ? options_.last_seq(source) : 0;
     Stream& stream = outbox_.open(std::move(source), last + 1);
     streams_.push_back(&stream);
-    if (last > 0) write_gap(stream, "capture was not running", true);
+    if (last > 0) write_absence(stream);
     Record record = book_record(Kind::kSourceStart, stream.source());
     record.set(Field::kCovers, covers);
     record.set(Field::kMeans, means);
     stream.add(record);
-    for (const std::string& cause : std::exchange(standing_gaps_, {})) write_gap(stream, cause, false);
+    for (const std::string& cause : std::exchange(standing_gaps_, {})) write_standing_gap(stream, cause);
     return stream;
   }
 
-  // `ended`: up to now, from an unknown moment; else from now on, without an end.
-  void write_gap(Stream& stream, std::string_view cause, bool ended) {
+  // Between this run and the one before. Where nobody knows up to when that one had told everything, the book says it from the
+  // records that it has.
+  void write_absence(Stream& stream) {
     Record record = book_record(Kind::kGap, stream.source());
-    record.set(ended ? Field::kEnd : Field::kStart, clock_.now());
+    const TimeNs now = clock_.now();
+    const auto untold = options_.untold ? options_.untold(stream.source()) : std::nullopt;
+    if (untold) record.set(Field::kStart, std::min(untold->from, now));
+    record.set(Field::kEnd, untold ? std::max(untold->to, now) : now);
+    record.set(Field::kCause, kNotRunning);
+    stream.add(record);
+  }
+
+  // From now on, without an end.
+  void write_standing_gap(Stream& stream, std::string_view cause) {
+    Record record = book_record(Kind::kGap, stream.source());
+    record.set(Field::kStart, clock_.now());
     record.set(Field::kCause, cause);
     stream.add(record);
   }

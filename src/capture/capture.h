@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,11 +18,23 @@
 
 namespace portbook {
 
+// From the moment up to which an earlier run had handed over all that a source saw, to the present; wider where the clock was set
+// meanwhile.
+struct Untold {
+  TimeNs from = 0;
+  TimeNs to = 0;
+};
+
 struct CaptureOptions {
   std::string host;  // for `host` on every record and in front of the sources' names: "web-7/socket", "web-7/nat", "web-7/address"
   std::string version;  // of the program, for source_start records
   // The last source_seq that the book has from a source; 0 for none. Called from start() only.
   std::function<uint64_t(std::string_view source)> last_seq;
+  // What an earlier run of the source left untold; nothing where nobody knows. Called from start() only.
+  std::function<std::optional<Untold>(std::string_view source)> untold;
+  // All that the source will ever tell of what happened up to `until` was taken by the sink. Called each few milliseconds, also
+  // while nothing happens, from any thread; must not wait and must not call back. Goes back when the clock is set back.
+  std::function<void(const std::string& source, TimeNs until)> told;
   // Takes a batch over and says later, from any thread and exactly once, what became of it. May block: the kernel's rings and
   // sockets then buffer, and what they cannot hold becomes `gap` records. A batch that fails with anything but kBadInput is handed
   // over again until it is taken; one refused with kBadInput is replaced by a gap. At most one batch of each source is under way at

@@ -156,6 +156,17 @@ void Datagrams::settle_all() {
   settle(UINT64_MAX);
 }
 
+std::optional<uint64_t> Datagrams::waiting_since() const {
+  std::optional<uint64_t> oldest;
+  for (const uint64_t number : waiting_) {
+    const auto at = flows_.find(number);
+    if (at == flows_.end() || (!at->second.waits && !at->second.end)) continue;
+    const uint64_t since = at->second.waits ? at->second.open_boot_ns : at->second.end->time;
+    oldest = std::min(oldest.value_or(since), since);
+  }
+  return oldest;
+}
+
 void Datagrams::close(const pb_datagram_event& event) {
   auto at = flows_.find(event.flow);
   const bool is_new = at == flows_.end();

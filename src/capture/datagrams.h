@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -47,6 +48,8 @@ class Datagrams {
   void settle(uint64_t now_boot_ns);
   [[nodiscard]] bool waits() const { return !waiting_.empty(); }
   void settle_all();
+  // When the oldest thing happened whose record still waits; nothing when none does.
+  [[nodiscard]] std::optional<uint64_t> waiting_since() const;
   // As of Sockets: peers that the kernel does not know any more are closed with `cause`. Those of the map are looked up before.
   void begin_sweep(uint64_t now_boot_ns);
   [[nodiscard]] bool has_unswept() const;

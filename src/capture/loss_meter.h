@@ -32,6 +32,8 @@ class LossMeter {
   void received(uint32_t cpu, uint64_t seq);
   // All that was in the ring at the last look has been taken. Returns what is missing without having been counted.
   std::optional<Loss> emptied();
+  // Every number that was given up to that moment is accounted for.
+  [[nodiscard]] uint64_t proven_until() const { return proven_until_; }
   // Events that arrived.
   [[nodiscard]] uint64_t arrived() const { return arrived_; }
 
@@ -44,7 +46,7 @@ class LossMeter {
   };
   std::vector<Cpu> cpus_;
   uint64_t looked_at_;
-  uint64_t proven_until_;  // every number given up to here is accounted for
+  uint64_t proven_until_;
   uint64_t arrived_ = 0;
   std::optional<uint64_t> missing_since_;
 };

@@ -54,8 +54,11 @@ void LossWatch::swept() {
   if (parked_ == parked_at_sweep_) owed_since_.reset();
 }
 
-std::optional<uint64_t> LossWatch::losing_since() const {
-  return pending_ ? std::optional(pending_->from_boot_ns) : std::nullopt;
+uint64_t LossWatch::known_until() const {
+  uint64_t until = meter_.proven_until();
+  if (owed_since_) until = std::min(until, *owed_since_);
+  if (pending_) until = std::min(until, pending_->from_boot_ns);
+  return until;
 }
 
 }  // namespace portbook

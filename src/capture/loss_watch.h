@@ -31,10 +31,8 @@ class LossWatch {
   // The kernel is asked, and has told all that waited when it was.
   void sweep_begins();
   void swept();
-  // No beginning waited before that moment; nothing when none waits at all.
-  [[nodiscard]] std::optional<uint64_t> owed_since() const { return owed_since_; }
-  // When the loss that is not written yet began.
-  [[nodiscard]] std::optional<uint64_t> losing_since() const;
+  // Of what happened up to that moment every event has arrived or is in a loss that was taken; nothing waits in the kernel.
+  [[nodiscard]] uint64_t known_until() const;
 
  private:
   void note(const Loss& loss);
@@ -43,7 +41,7 @@ class LossWatch {
   uint64_t looked_at_;
   uint64_t parked_ = 0;
   uint64_t parked_at_sweep_ = 0;
-  std::optional<uint64_t> owed_since_;
+  std::optional<uint64_t> owed_since_;  // no beginning waited before that moment
   std::optional<Loss> pending_;
   bool goes_on_ = false;  // the newest look added to pending_
   bool sweep_wanted_ = false;

@@ -20,7 +20,9 @@ TEST(LossWatch, a_loss_that_goes_on_is_one_gap) {
     look(watch, 10 * i, 0, 10 + i);
     EXPECT_FALSE(watch.take(false));
   }
-  EXPECT_EQ(watch.losing_since(), 10u);
+  EXPECT_EQ(watch.known_until(), 0u) << "the ring was never emptied";
+  watch.emptied();
+  EXPECT_EQ(watch.known_until(), 10u) << "what is lost since then is not written yet";
   look(watch, 50, 0, 20);
   const auto loss = watch.take(false);
   ASSERT_TRUE(loss);
@@ -63,11 +65,12 @@ TEST(LossWatch, after_the_sweep_nothing_waits_but_what_came_meanwhile) {
   EXPECT_FALSE(watch.sweep_wanted());
   look(watch, 0, 2, 30);
   watch.swept();
-  EXPECT_TRUE(watch.owed_since());
+  watch.emptied();
+  EXPECT_EQ(watch.known_until(), 0u) << "a beginning still waits";
   EXPECT_TRUE(watch.sweep_wanted());
   watch.sweep_begins();
   watch.swept();
-  EXPECT_FALSE(watch.owed_since());
+  EXPECT_EQ(watch.known_until(), 30u);
 }
 
 }  // namespace

@@ -30,6 +30,8 @@ constexpr uint64_t kSearchAgainNs = 100 * kNsPerMs;
 constexpr int kReadsInARow = 32;
 constexpr int kConntrackReceiveBytes = 16 << 20;
 constexpr int kRouteReceiveBytes = 1 << 20;
+// Between an event's own moment and its place in the socket's buffer.
+constexpr uint64_t kQueueNs = 5 * kNsPerMs;
 constexpr uint64_t kStartTimeoutNs = 2 * kNsPerSecond;
 
 }  // namespace
@@ -112,6 +114,11 @@ void NetworkWatcher::run() {
     const bool last = stopping_.load();
     const bool busy = read_all();
     second();
+    // Who enters namespaces went with the helper: a new one would not be seen.
+    if (known_until_ != 0 && !operations_.lost()) {
+      leases_.told(known_until_);
+      addresses_.told(known_until_);
+    }
     leases_.flush();
     addresses_.flush();
     if (last) return;
@@ -138,7 +145,7 @@ bool NetworkWatcher::read_all() {
   }
   const TimeNs before = clock_.now();
   const uint64_t before_boot_ns = clock_.boot_ns();
-  if (waits.empty() || poll(waits.data(), waits.size(), 0) < 0) return false;
+  if (poll(waits.data(), waits.size(), 0) < 0) return false;
   bool busy = false;
   behind_.clear();
   for (size_t i = 0; i < waits.size(); ++i) {
@@ -157,6 +164,11 @@ bool NetworkWatcher::read_all() {
     busy = true;
   }
   nat_.read_until(before_boot_ns, behind_);
+  const bool whole = behind_.empty() && std::ranges::none_of(namespaces_, [](const auto& entry) {
+                       const Namespace& one = *entry.second;
+                       return one.lost || (one.initial && one.conntrack_seq != 0);
+                     });
+  if (whole) known_until_ = before - std::min(before, kQueueNs);
   return busy;
 }
 

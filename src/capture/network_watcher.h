@@ -63,6 +63,7 @@ class NetworkWatcher {
   std::map<uint32_t, std::unique_ptr<Namespace>> namespaces_;
   std::vector<uint32_t> behind_;  // whose conntrack socket the last pass did not empty
   uint32_t next_seq_ = 1;
+  TimeNs known_until_ = 0;  // what happened until then was read
   uint64_t next_second_ = 0;
   uint64_t next_search_ = 0;
   uint64_t search_again_until_ = 0;

@@ -41,7 +41,23 @@ void Stream::add(Record& record) {
 
 void Stream::add_locked(Record& record) {
   builder_.add(record);
-  if (builder_.full()) full_.push_back(builder_.take());
+  if (builder_.full()) full_.push_back({builder_.take(), told_});
+}
+
+bool Stream::nothing_waits() const {
+  return !asked_ && !send_again_ && full_.empty() && builder_.count() == 0;
+}
+
+void Stream::say_told(TimeNs until) {
+  if (until == 0 || until == said_) return;
+  said_ = until;
+  if (outbox_.told_) outbox_.told_(source_, until);
+}
+
+void Stream::told(TimeNs until) {
+  const std::lock_guard lock(outbox_.mutex_);
+  told_ = until;
+  if (nothing_waits()) say_told(until);
 }
 
 void Stream::flush() {
@@ -61,21 +77,23 @@ bool Stream::crowded() const {
 
 // The records that waited behind the refused batch take its numbers, after a gap record that stands for it.
 void Stream::replace_refused(const std::string& reason, TimeNs now) {
-  std::deque<Batch> waiting = std::exchange(full_, {});
-  if (builder_.count() > 0) waiting.push_back(builder_.take());
-  builder_ = BatchBuilder(source_, under_way_.seq_first);
+  std::deque<Waiting> waiting = std::exchange(full_, {});
+  if (builder_.count() > 0) waiting.push_back({builder_.take(), 0});
+  // Until all of them are in again, no batch says up to when everything is handed over.
+  const TimeNs told = std::exchange(told_, 0);
+  builder_ = BatchBuilder(source_, under_way_.batch.seq_first);
   Record record;
   record.set(Field::kKind, Kind::kGap);
   record.set(Field::kTime, now);
   record.set(Field::kVantage, Vantage::kBook);
   record.set(Field::kHost, std::string_view(outbox_.host_));
-  record.set(Field::kStart, earliest_time(under_way_, now));
+  record.set(Field::kStart, earliest_time(under_way_.batch, now));
   record.set(Field::kEnd, now);
-  record.set(Field::kCount, uint64_t{under_way_.count});
+  record.set(Field::kCount, uint64_t{under_way_.batch.count});
   record.set(Field::kCause, "the book refused a batch: " + reason);
   add_locked(record);
-  for (const Batch& batch : waiting) {
-    for (ByteView rest = batch.bytes; !rest.empty();) {
+  for (const Waiting& one : waiting) {
+    for (ByteView rest = one.batch.bytes; !rest.empty();) {
       const auto length = encoded_length(rest);
       PB_CHECK(length.has_value());
       PB_CHECK(decode(rest.first(*length), record).has_value());
@@ -84,11 +102,12 @@ void Stream::replace_refused(const std::string& reason, TimeNs now) {
     }
   }
   under_way_ = {};
+  told_ = told;
   flushed_ = true;
 }
 
-Outbox::Outbox(std::string host, Sink sink, Clock& clock)
-    : host_(std::move(host)), sink_(std::move(sink)), clock_(clock), thread_([this] { run(); }) {}
+Outbox::Outbox(std::string host, Sink sink, Clock& clock, Told told)
+    : host_(std::move(host)), sink_(std::move(sink)), told_(std::move(told)), clock_(clock), thread_([this] { run(); }) {}
 
 Outbox::~Outbox() {
   {
@@ -109,9 +128,7 @@ Stream& Outbox::open(std::string source, uint64_t next_seq) {
 }
 
 bool Outbox::idle() const {
-  return std::ranges::all_of(streams_, [](const auto& stream) {
-    return !stream->asked_ && !stream->send_again_ && stream->full_.empty() && stream->builder_.count() == 0;
-  });
+  return std::ranges::all_of(streams_, [](const auto& stream) { return stream->nothing_waits(); });
 }
 
 bool Outbox::drain(std::chrono::milliseconds timeout) {
@@ -154,12 +171,12 @@ void Outbox::run() {
       stream->under_way_ = std::move(stream->full_.front());
       stream->full_.pop_front();
     } else {
-      stream->under_way_ = stream->builder_.take(std::move(stream->under_way_));
+      stream->under_way_ = {stream->builder_.take(std::move(stream->under_way_.batch)), stream->told_};
       stream->flushed_ = false;
     }
     stream->asked_ = true;
     ++batches_;
-    Batch copy = stream->under_way_;
+    Batch copy = stream->under_way_.batch;
     lock.unlock();
     sink_(std::move(copy), [this, stream](const Status& status) { answered(*stream, status); });
     lock.lock();
@@ -175,6 +192,9 @@ void Outbox::answered(Stream& stream, const Status& status) {
   } else if (!status.has_value()) {
     stream.send_again_ = true;
     stream.send_again_at_ = clock_.boot_ns() + kSendAgainNs;
+  } else {
+    // What was told since, without a further record, holds as well.
+    stream.say_told(stream.nothing_waits() ? stream.told_ : stream.under_way_.told);
   }
   changed_.notify_all();
 }

@@ -25,6 +25,8 @@ class Stream {
  public:
   // Takes the record, with `host` set on it. Sending starts at flush() or when much has gathered.
   void add(Record& record);
+  // All that this source will ever tell of what happened up to then has been added. Said further once the sink has taken it.
+  void told(TimeNs until);
   // Lets the sending thread have what has gathered.
   void flush();
   // So much waits that the caller should leave further events with the kernel.
@@ -36,24 +38,34 @@ class Stream {
   Stream(Outbox& outbox, std::string source, uint64_t next_seq);
   void add_locked(Record& record);
   void replace_refused(const std::string& reason, TimeNs now);
+  [[nodiscard]] bool nothing_waits() const;
+  void say_told(TimeNs until);
 
   Outbox& outbox_;
   const std::string source_;
   // Guarded by the outbox's mutex.
-  std::deque<Batch> full_;  // before builder_'s
+  struct Waiting {
+    Batch batch;
+    TimeNs told = 0;  // with it everything up to then is handed over; 0: nothing is known to be
+  };
+  std::deque<Waiting> full_;  // before builder_'s
   BatchBuilder builder_;
-  Batch under_way_;             // kept until the sink has answered
+  Waiting under_way_;           // kept until the sink has answered
   bool asked_ = false;          // the sink has under_way_ and has not answered
   bool send_again_ = false;     // under_way_ failed
   uint64_t send_again_at_ = 0;  // boot time
   bool flushed_ = false;
+  TimeNs told_ = 0;  // of what was added so far
+  TimeNs said_ = 0;  // the last one that went further
 };
 
 // Owns the streams and the sending thread.
 class Outbox {
  public:
   using Sink = std::function<void(Batch, CaptureOptions::Done)>;
-  Outbox(std::string host, Sink sink, Clock& clock);
+  // As CaptureOptions::told.
+  using Told = std::function<void(const std::string& source, TimeNs until)>;
+  Outbox(std::string host, Sink sink, Clock& clock, Told told = {});
   ~Outbox();
   Outbox(const Outbox&) = delete;
 
@@ -74,6 +86,7 @@ class Outbox {
 
   const std::string host_;
   const Sink sink_;
+  const Told told_;
   Clock& clock_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;

@@ -115,6 +115,64 @@ TEST(Outbox, a_refused_batch_becomes_a_gap_and_the_rest_follows_without_a_hole) 
   EXPECT_EQ(world.book.records[1].uint(Field::kSourceSeq), 11u);
 }
 
+// What went further of up to when everything is handed over, and how much the book had then.
+struct ToldWorld {
+  std::vector<std::pair<TimeNs, uint64_t>> said() {
+    const std::lock_guard lock(mutex);
+    return all;
+  }
+  FakeBook book;
+  std::mutex mutex;
+  std::vector<std::pair<TimeNs, uint64_t>> all;
+  Outbox outbox{"web-7", [this](const Batch& batch, const CaptureOptions::Done& done) { book.submit(batch, done); }, system_clock(),
+                [this](const std::string& source, TimeNs until) {
+                  EXPECT_EQ(source, "web-7/socket");
+                  const std::lock_guard lock(mutex);
+                  const std::lock_guard book_lock(book.mutex);
+                  all.emplace_back(until, book.last[source]);
+                }};
+  Stream& stream = outbox.open("web-7/socket", 1);
+};
+
+TEST(Outbox, told_goes_further_at_once_where_nothing_waits) {
+  ToldWorld world;
+  world.stream.told(7);
+  world.stream.told(7);
+  world.stream.told(8);
+  EXPECT_EQ(world.said(), (std::vector<std::pair<TimeNs, uint64_t>>{{7, 0}, {8, 0}}));
+}
+
+TEST(Outbox, told_goes_further_only_when_the_sink_has_what_was_added_before) {
+  ToldWorld world;
+  {
+    const std::lock_guard lock(world.book.mutex);
+    Record first = note(1);
+    world.stream.add(first);
+    world.stream.told(10);
+    world.stream.flush();
+    while (world.outbox.batches() == 0) std::this_thread::yield();
+    Record second = note(2);
+    world.stream.add(second);
+    world.stream.told(20);
+    world.stream.flush();
+    const std::lock_guard said_lock(world.mutex);
+    EXPECT_TRUE(world.all.empty());
+  }
+  ASSERT_TRUE(world.outbox.drain(std::chrono::seconds(5)));
+  EXPECT_EQ(world.said(), (std::vector<std::pair<TimeNs, uint64_t>>{{10, 1}, {20, 2}}));
+}
+
+TEST(Outbox, told_waits_for_what_stands_behind_a_refused_batch) {
+  ToldWorld world;
+  world.book.failures = {ErrorCode::kBadInput, ErrorCode::kUnavailable};
+  Record record = note(1);
+  world.stream.add(record);
+  world.stream.told(10);
+  world.stream.flush();
+  ASSERT_TRUE(world.outbox.drain(std::chrono::seconds(5)));
+  EXPECT_EQ(world.said(), (std::vector<std::pair<TimeNs, uint64_t>>{{10, 1}})) << "with the gap that took its place";
+}
+
 TEST(Outbox, says_when_too_much_waits) {
   FakeBook book;
   std::mutex shut;

@@ -79,7 +79,11 @@ void Poller::run() {
     sample_clock();
     second();
     // A book that is behind makes the interval longer, and each record says how long it was.
-    if (!stream_.crowded()) look();
+    if (!stream_.crowded()) {
+      const uint64_t began = clock_.boot_ns();
+      look();
+      stream_.told(boot_clock_.utc(began));
+    }
     stream_.flush();
   }
   stream_.flush();

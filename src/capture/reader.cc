@@ -24,6 +24,9 @@ constexpr size_t kSocketEventsPerPass = 16'384;
 constexpr size_t kDatagramEventsPerPass = 16'384;
 constexpr size_t kProcessEventsPerPass = 65'536;
 constexpr int kPassesInARow = 8;
+constexpr uint64_t kTellEveryNs = 10 * kNsPerMs;
+// A program reads the clock a moment before it gives out the event's number; its processor may be taken away between.
+constexpr uint64_t kStampNs = 5 * kNsPerMs;
 constexpr uint64_t kSweepEveryNs = 300 * kNsPerSecond;
 constexpr uint64_t kIdleSweepEveryNs = 5 * kNsPerSecond;
 constexpr std::string_view kEndLost = "its end was lost; it was gone when the kernel was asked";
@@ -135,6 +138,7 @@ void Reader::run() {
     if (datagrams_) datagrams_->settle(now);
     if (now >= next_second_) second();
     if (last) finish();
+    if (last || now >= next_tell_) tell();
     stream_.flush();
     if (last) return;
     quiet_passes = events_.load(std::memory_order_relaxed) == before ? quiet_passes + 1 : 0;
@@ -226,6 +230,17 @@ bool Reader::catch_up() {
     if (whole) return true;
   }
   return false;
+}
+
+void Reader::tell() {
+  next_tell_ = clock_.boot_ns() + kTellEveryNs;
+  // The programs went with the helper: nobody knows what happens since.
+  if (operations_.lost()) return;
+  uint64_t until = clock_.boot_ns();
+  for (const LossWatch& one : losses_) until = std::min(until, one.known_until());
+  until = std::min(until, sockets_.waiting_since().value_or(until));
+  if (datagrams_) until = std::min(until, datagrams_->waiting_since().value_or(until));
+  stream_.told(boot_clock_.utc(until - std::min(until, kStampNs)));
 }
 
 // Both rings' events in the order of time, each after what its process did before.
@@ -346,8 +361,7 @@ void Reader::second() {
   if (programs_ == nullptr) return;
   // Its end detaches the programs.
   if (operations_.lost() && !detached_.exchange(true)) {
-    write_gap({0, now - 2 * kNsPerSecond, now}, "the privileged helper is gone; nothing is captured until capture begins anew",
-              false);
+    write_gap({0, attached_until_, now}, "the privileged helper is gone; nothing is captured until capture begins anew", false);
   }
   // What a sweep finds must have somewhere to go.
   if (!stream_.crowded()) sweep_what_is_due(now);

@@ -81,6 +81,8 @@ class Reader {
   void write_losses(bool any);
   bool catch_up();
   void finish();
+  // Says up to when this source has told everything.
+  void tell();
   LossWatch& watch(EventKind kind) { return losses_[static_cast<size_t>(kind)]; }
   void apply_processes_until(uint64_t time_boot_ns);
   // Also adopts those of `unknown` (sorted) that are still alive and not known after all.
@@ -124,6 +126,7 @@ class Reader {
   std::string held_bytes_;
   size_t next_process_ = 0;
   uint64_t next_second_ = 0;
+  uint64_t next_tell_ = 0;
   uint64_t next_sweep_ = 0;
   uint64_t next_idle_sweep_ = 0;
   uint64_t attached_until_ = 0;  // all programs were, then

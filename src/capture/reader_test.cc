@@ -201,6 +201,25 @@ class ReaderWorld {
     return condition();
   }
 
+  void put(const pb_socket_event& event) {
+    const std::lock_guard lock(programs.mutex);
+    programs.given[static_cast<size_t>(EventKind::kSocket)] = event.seq;
+    programs.ring.push_back(event);
+  }
+  // Up to when everything is told, in boot time; after another pass at the present moment of the test's clock.
+  uint64_t told_now() {
+    const auto passes = [&] {
+      CaptureStatistics statistics;
+      reader.fill(statistics);
+      return statistics.passes;
+    };
+    clock.boot += 20 * kNsPerMs;
+    // One may be under way, and one has begun when the one before it has told.
+    for (const uint64_t until = passes() + 3; passes() < until;) std::this_thread::yield();
+    const std::lock_guard lock(mutex_);
+    return told_ - StandingClock::kOffset;
+  }
+
   FakePrograms programs;
   NatTable nat;
   ManualClock clock;
@@ -210,9 +229,17 @@ class ReaderWorld {
   std::mutex mutex_;
   std::condition_variable came_;
   std::vector<Record> records_;
+  TimeNs told_ = 0;
 
  public:
-  Outbox outbox{"web-7", [this](const Batch& batch, const CaptureOptions::Done& done) { take(batch, done); }, system_clock()};
+  Outbox outbox{"web-7", [this](const Batch& batch, const CaptureOptions::Done& done) { take(batch, done); }, system_clock(),
+                [this](const std::string&, TimeNs until) {
+                  {
+                    const std::lock_guard lock(mutex_);
+                    told_ = until;
+                  }
+                  came_.notify_all();
+                }};
   Stream& stream = outbox.open("web-7/socket", 1);
   Reader reader{{}, *operations, &programs, nat, stream, clock};
 };
@@ -407,6 +434,48 @@ TEST(Reader, a_suspend_is_a_clock_record_with_its_interval) {
   EXPECT_EQ(clocks[1].text(Field::kCause), "the host was suspended for 600000 ms");
   world.reader.stop();
   EXPECT_EQ(world.count(Kind::kGap), 0u);
+}
+
+TEST(Reader, on_an_idle_host_the_present_is_told) {
+  ReaderWorld world;
+  world.start();
+  for (int i = 0; i < 3; ++i) {
+    const uint64_t told = world.told_now();
+    EXPECT_GT(told + 50 * kNsPerMs, world.clock.boot.load());
+    EXPECT_LT(told, world.clock.boot.load());
+  }
+}
+
+TEST(Reader, what_waits_for_its_translation_is_not_told) {
+  ReaderWorld world;
+  world.nat.set_coverage(kNetns, NatTable::Coverage::kWatched);
+  world.start();
+  const uint64_t opened = world.clock.boot;
+  world.put(make_event(PB_OPEN, 7, opened, 1));
+  EXPECT_GT(world.told_now(), opened) << "an open waits 20 ms";
+  EXPECT_EQ(world.wait_for(Kind::kOpen, 1).size(), 1u);
+  const uint64_t closed = world.clock.boot;
+  world.put(make_event(PB_CLOSE, 7, closed, 2));
+  EXPECT_LT(world.told_now(), closed) << "an end waits 200 ms";
+  EXPECT_EQ(world.count(Kind::kClose), 0u);
+  world.clock.boot += 200 * kNsPerMs;
+  EXPECT_GT(world.told_now(), closed);
+  EXPECT_EQ(world.wait_for(Kind::kClose, 1).size(), 1u);
+}
+
+TEST(Reader, a_number_whose_event_has_not_come_holds_back_what_is_told) {
+  ReaderWorld world;
+  world.start();
+  const uint64_t before = world.told_now();
+  {
+    const std::lock_guard lock(world.programs.mutex);
+    world.programs.given[static_cast<size_t>(EventKind::kSocket)] = 1;
+  }
+  world.told_now();
+  EXPECT_LE(world.told_now(), before + 40 * kNsPerMs);
+  ASSERT_TRUE(world.pass_until([&] { return world.count(Kind::kGap) > 0; })) << "it never comes, and is counted as lost";
+  const Record gap = world.wait_for(Kind::kGap, 1)[0];
+  EXPECT_GE(world.told_now() + StandingClock::kOffset, gap.uint(Field::kEnd));
 }
 
 }  // namespace

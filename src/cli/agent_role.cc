@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "base/clock.h"
 #include "capture/capture.h"
@@ -85,6 +86,11 @@ Result<std::unique_ptr<Capture>> start_capture(const AgentRole& role, Sender& se
   options.operations = std::move(apart.operations);
   options.confined = std::move(apart.confined);
   options.last_seq = [&](std::string_view source) { return sender.last_seq(source); };
+  options.untold = [&](std::string_view source) -> std::optional<Untold> {
+    const auto untold = sender.untold(source);
+    return untold ? std::optional(Untold{untold->first, untold->second}) : std::nullopt;
+  };
+  options.told = [&](const std::string& source, TimeNs until) { sender.told(source, until); };
   options.sink = [&](Batch batch, CaptureOptions::Done done) { sender.submit(std::move(batch), std::move(done)); };
   return Capture::start(std::move(options), system_clock());
 }

@@ -17,8 +17,8 @@ constexpr auto kRareKinds = std::to_array<Kind>({Kind::kAddress, Kind::kGap, Kin
 // A source that starts again within this time after a gap's end is the snapshot that ended it.
 constexpr uint64_t kSnapshotNs = 5 * kNsPerSecond;
 
-// What a source killed without warning may still have held back before the newest record that it sent: capture waits 200 ms for a
-// translation.
+// What a source killed without warning may still have held back before the newest record that it sent, where the agent that began
+// anew did not know up to when that had told everything: capture waits 200 ms for a translation.
 constexpr uint64_t kHeldBackNs = 300 * kNsPerMs;
 
 bool touches(TimeNs from, const std::optional<TimeNs>& to, TimeNs low, TimeNs high) {
@@ -52,6 +52,12 @@ std::string join_names(const std::vector<std::string>& names) {
     out += names[i];
   }
   return out;
+}
+
+std::string late_sentence(const Source& source) {
+  if (!source.told_until) return "Incomplete. This moment is so young that what the kernel saw may still be on its way; ask again.";
+  return fmt::format("Incomplete. {} has told everything up to {}; what it saw since is still on its way; ask again.", source.name,
+                     moment_text(*source.told_until));
 }
 
 std::string gap_sentence(const Missing& missing) {
@@ -105,6 +111,11 @@ std::vector<Gap> Source::missing(TimeNs from, TimeNs to) const {
   }
   std::ranges::sort(found, {}, &Gap::from);
   return found;
+}
+
+bool Source::has_told(TimeNs to, TimeNs now) const {
+  if (runs.empty() || runs.back().to) return true;
+  return told_until ? to <= *told_until : to + kArrivalNs <= now;
 }
 
 bool Source::synchronised_during(TimeNs from, TimeNs to) const {
@@ -267,9 +278,12 @@ void Coverage::note_absences(const Absences& absences) {
     const auto agent = absences.agents.find(source.host);
     const auto since = agent == absences.agents.end() ? absences.others : agent->second;
     const bool runs = !source.runs.empty() && !source.runs.back().to;
+    const auto told = absences.told.find(name);
+    source.told_until = told == absences.told.end() ? std::nullopt : std::optional(told->second);
     source.absence.reset();
     if (since && runs)
-      source.absence = Gap{*since, std::nullopt, {}, "its agent is away, or has not delivered yet what it kept", 0};
+      source.absence =
+          Gap{source.told_until.value_or(*since), std::nullopt, {}, "its agent is away, or has not delivered yet what it kept", 0};
   }
 }
 
@@ -287,7 +301,7 @@ bool Coverage::stands_back(const Source& source, TimeNs from, TimeNs to) const {
   });
 }
 
-CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now, std::string_view host) const {
+CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now, uint64_t error, std::string_view host) const {
   CompletenessAnswer answer;
   std::set<std::string> hosts;
   for (const Claim& claim : claims(ip, from, to, host)) hosts.insert(claim.host);
@@ -299,9 +313,12 @@ CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now
   const std::lock_guard lock(mutex_);
   std::vector<std::string> whole;
   TimeNs since = 0;
+  std::string late;
   for (const auto& [name, source] : sources_) {
     if (!hosts.contains(source.host) || !captures_owners(source) || stands_back(source, from, to)) continue;
     if (const auto start = source.whole_since(from, to)) {
+      // Its error moves the moment that is asked about and the present alike.
+      if (late.empty() && !source.has_told(to - std::min(to, error), now)) late = late_sentence(source);
       answer.sources.push_back({name, source.host, *start});
       since = std::max(since, *start);
       continue;
@@ -318,12 +335,14 @@ CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now
   } else if (stalled_since_ && to + kArrivalNs >= *stalled_since_) {
     answer.state = Completeness::kIncomplete;
     answer.sentence = stall_sentence();
-  } else if (to > now) {
+  } else if (to > now + error) {
     answer.state = Completeness::kIncomplete;
     answer.sentence = "Incomplete. This moment has not passed yet.";
-  } else if (to + kArrivalNs > now) {
+    answer.young = to - (now + error) < kSettleNs;
+  } else if (!late.empty()) {
     answer.state = Completeness::kIncomplete;
-    answer.sentence = "Incomplete. This moment is so young that what the kernel saw may still be on its way; ask again.";
+    answer.sentence = late;
+    answer.young = true;
   } else {
     answer.state = Completeness::kComplete;
     answer.sentence = fmt::format("Complete. {} captured this moment without a gap, since {}.", names, moment_text(since));
@@ -334,11 +353,13 @@ CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now
 CompletenessAnswer Coverage::over(TimeNs from, TimeNs to) const {
   const std::lock_guard lock(mutex_);
   CompletenessAnswer answer;
+  std::string late;
   for (const auto& [name, source] : sources_) {
     if (source.runs.empty()) continue;
     const TimeNs begin = std::max(from, source.runs.front().from);
     if (stands_back(source, begin, std::max(to, begin))) continue;
     std::vector<Gap> missing = source.missing(begin, std::max(to, begin));
+    if (late.empty() && source.told_until && !source.has_told(to - std::min(to, kSettleNs), to)) late = late_sentence(source);
     if (missing.empty()) answer.sources.push_back({name, source.host, *source.whole_since(begin, std::max(to, begin))});
     for (Gap& gap : missing) answer.missing.push_back({name, std::move(gap)});
   }
@@ -352,6 +373,9 @@ CompletenessAnswer Coverage::over(TimeNs from, TimeNs to) const {
   } else if (stalled_since_ && to + kArrivalNs >= *stalled_since_) {
     answer.state = Completeness::kIncomplete;
     answer.sentence = stall_sentence();
+  } else if (!late.empty()) {
+    answer.state = Completeness::kIncomplete;
+    answer.sentence = late;
   } else {
     answer.state = Completeness::kComplete;
     const auto latest = std::ranges::max_element(answer.sources, {}, &CompletenessAnswer::Resting::since);

@@ -44,6 +44,7 @@ struct Source {
   bool clock_synchronised = true;
   std::vector<ClockChange> clock_changes;  // ascending
   std::optional<Gap> absence;              // its agent has not delivered since then; goes when it has
+  std::optional<TimeNs> told_until;        // all that it will ever tell of what happened until then is here, as its agent says
 
   // Whether its clock was synchronised all through [from, to], as far as its records say.
   [[nodiscard]] bool synchronised_during(TimeNs from, TimeNs to) const;
@@ -51,6 +52,8 @@ struct Source {
   [[nodiscard]] std::optional<TimeNs> whole_since(TimeNs from, TimeNs to) const;
   // The gaps (also those between runs) that touch [from, to]; one that never ended, or an absent run, counts.
   [[nodiscard]] std::vector<Gap> missing(TimeNs from, TimeNs to) const;
+  // Whether all that it will ever tell of what happened until `to` is here; a source that stopped has told all.
+  [[nodiscard]] bool has_told(TimeNs to, TimeNs now) const;
 };
 
 // An address that a host had, in one network namespace, during an interval.
@@ -66,9 +69,12 @@ struct Claim {
 enum class Completeness : uint8_t { kComplete, kIncomplete, kNotCovered, kClockNotSynchronised };
 std::string_view to_text(Completeness state);
 
-// How long after the kernel saw something it may still be on its way into the book. A younger moment is not called complete.
-// Twice the promised time to be visible; a source that is later than this writes what it lost as a gap.
+// How long after it happened something may still be on its way into the book from a source whose agent does not say up to when it
+// has told everything. Twice the promised time to be visible.
 inline constexpr uint64_t kArrivalNs = 100 * kNsPerMs;
+// What a source tells of usual traffic is here that soon: so long a question about the present waits, and an answer over a span up
+// to the present does not mind.
+inline constexpr uint64_t kSettleNs = 400 * kNsPerMs;
 
 struct Missing {
   std::string source;
@@ -79,6 +85,7 @@ struct Missing {
 struct CompletenessAnswer {
   Completeness state = Completeness::kNotCovered;
   std::string sentence;
+  bool young = false;  // nothing is missing but what may still be on its way: worth asking again
   std::vector<Missing> missing;
   struct Resting {
     std::string source;
@@ -91,7 +98,8 @@ struct CompletenessAnswer {
 // Which hosts' agents deliver what they capture. What one that is away has spooled comes later; until then nobody knows it here.
 struct Absences {
   std::map<std::string, std::optional<TimeNs>, std::less<>> agents;  // by host: since when it has not delivered; none: it does
-  std::optional<TimeNs> others;  // the same for hosts whose agent was not heard of since the book began
+  std::optional<TimeNs> others;                     // the same for hosts whose agent was not heard of since the book began
+  std::map<std::string, TimeNs, std::less<>> told;  // by source: all that it will ever tell of what happened until then is here
 };
 
 // Follows a book's rare records (sources, gaps, addresses, clocks). Thread-safe; each question brings it up to its view first.
@@ -110,8 +118,9 @@ class Coverage {
   // Who claimed the address at some moment of [from, to]; with `host` only that host's claims.
   [[nodiscard]] std::vector<Claim> claims(const Ip& ip, TimeNs from, TimeNs to, std::string_view host = {}) const;
   // Whether all owners of the address in [from, to] are known: somebody claims it, and every source of that host captured it whole.
-  // `to` includes the clock error; `now` is the present: a moment that has not passed yet cannot be complete.
-  [[nodiscard]] CompletenessAnswer at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now, std::string_view host = {}) const;
+  // `to` includes the clock error, which `error` is; `now` is the present: a moment that has not passed yet cannot be complete.
+  [[nodiscard]] CompletenessAnswer at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now, uint64_t error,
+                                      std::string_view host = {}) const;
   // Whether every source captured [from, to] whole since it first began.
   [[nodiscard]] CompletenessAnswer over(TimeNs from, TimeNs to) const;
 

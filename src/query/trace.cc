@@ -185,7 +185,7 @@ class Walk {
     if (here.failed) return "it failed: nothing accepted it";
     const Endpoint far = here.inbound ? here.tuple.src : here.server.value_or(here.tuple.dst);
     const TimeNs to = std::min(here.end.value_or(here.seen), now_);
-    const CompletenessAnswer at = coverage_.at(far.ip, here.seen, std::max(here.seen, to), now_);
+    const CompletenessAnswer at = coverage_.at(far.ip, here.seen, std::max(here.seen, to), now_, 0);
     if (at.state == Completeness::kNotCovered)
       return fmt::format("its other end {} is not covered: no source of this book had that address", to_text(far));
     return fmt::format("no record of its other end {} fits. {}", to_text(far), at.sentence);

@@ -16,18 +16,18 @@ void WhoSearch::settle_completeness() {
   // it lies ahead of the present was not asked.
   const uint64_t before = std::max(error, question_.window_ns.value_or(0));
   const TimeNs from = low_ - std::min(low_, before);
-  const TimeNs settled = now_ > kArrivalNs ? now_ - kArrivalNs : 0;
+  const TimeNs settled = now_ - std::min(now_, kSettleNs);
   const TimeNs to = std::max(high_ + error, std::min(high_ + before, settled));
   // The host asked for is the owner's: through a lease the asked address may be another host's.
   const bool through_lease = std::ranges::any_of(answer_.candidates, [&](const Candidate& one) {
     return one.lease && (one.lease->external == question_.endpoint || one.published);
   });
   answer_.completeness =
-      coverage_.at(question_.endpoint.ip, from, to, now_ + error, through_lease ? std::string_view() : question_.host);
+      coverage_.at(question_.endpoint.ip, from, to, now_, error, through_lease ? std::string_view() : question_.host);
   for (const Candidate& candidate : answer_.candidates) {
     if (answer_.completeness.state != Completeness::kComplete) break;
     if (candidate.verdict != Candidate::Verdict::kMatches || !candidate.lease || !candidate.internal) continue;
-    CompletenessAnswer inside = coverage_.at(candidate.internal->ip, from, to, now_ + error);
+    CompletenessAnswer inside = coverage_.at(candidate.internal->ip, from, to, now_, error);
     if (inside.state == Completeness::kComplete) {
       for (CompletenessAnswer::Resting& one : inside.sources) {
         const bool known =

@@ -1,4 +1,5 @@
 // who and trace: whose an endpoint was, and the path that it belongs to.
+#include <algorithm>
 #include <chrono>
 
 #include "query/trace.h"
@@ -9,6 +10,8 @@ namespace portbook {
 
 namespace {
 
+constexpr std::chrono::milliseconds kAskAgain{5};
+
 using SteadyTime = std::chrono::steady_clock::time_point;
 
 WhoParts parts_of(const HttpRequest& request) {
@@ -16,15 +19,15 @@ WhoParts parts_of(const HttpRequest& request) {
   return {param("q"), param("endpoint"), param("at"), param("peer"), param("host"), param("window")};
 }
 
-// What the kernel saw a moment ago may still be on its way: an answer about it that is asked for at once could not be whole.
-std::optional<HttpResponse> settling(const WhoQuestion& question, const HttpRequest& request, TimeNs now) {
-  const TimeNs whole_from = question.at + question.precision_ns + kArrivalNs;
-  if (whole_from <= now || whole_from - now > kArrivalNs + question.precision_ns || request.param("settle") == "no" ||
-      question.at > request.received || now - request.received >= kArrivalNs) {
-    return std::nullopt;
-  }
+// What the kernel saw a moment ago may still be on its way: instead of an answer that is not whole the question is asked again,
+// for a while.
+bool shall_settle(const CompletenessAnswer& completeness, const HttpRequest& request, TimeNs now) {
+  return completeness.young && request.param("settle") != "no" && now - std::min(now, request.received) < kSettleNs;
+}
+
+HttpResponse ask_again() {
   HttpResponse later;
-  later.ask_again = std::chrono::milliseconds(std::min<uint64_t>(whole_from - now, kArrivalNs) / kNsPerMs + 1);
+  later.ask_again = kAskAgain;
   return later;
 }
 
@@ -40,9 +43,9 @@ HttpResponse answer_who(ApiContext& api, const HttpRequest& request, std::string
   const auto question = read_who_question(parts_of(request), request.received);
   if (!question) return error_response(question.error());
   const TimeNs now = api.clock.now();
-  if (auto later = settling(*question, request, now)) return std::move(*later);
   const auto answer = who(api.book.view(), api.coverage, *question, now);
   if (!answer) return error_response(answer.error());
+  if (shall_settle(answer->completeness, request, now)) return ask_again();
   api.reading_log.note(request.caller, "who", question->text);
   return json_response(to_json(*answer, microseconds_since(began)) + "\n");
 }
@@ -52,11 +55,9 @@ HttpResponse answer_trace(ApiContext& api, const HttpRequest& request, std::stri
   const auto question = read_trace_question(parts_of(request), request.received);
   if (!question) return error_response(question.error());
   const TimeNs now = api.clock.now();
-  if (question->who) {
-    if (auto later = settling(*question->who, request, now)) return std::move(*later);
-  }
   const auto answer = trace(api.book.view(), api.coverage, *question, now);
   if (!answer) return error_response(answer.error());
+  if (question->who && shall_settle(answer->completeness, request, now)) return ask_again();
   api.reading_log.note(request.caller, "trace", question->text);
   return json_response(to_json(*answer, microseconds_since(began)) + "\n");
 }

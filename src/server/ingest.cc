@@ -140,7 +140,10 @@ Absences Ingest::absences() const {
   const std::lock_guard lock(mutex_);
   Absences absences;
   absences.others = begun_from_;
-  for (const auto& [host, status] : agents_) absences.agents.emplace(host, status.behind_since);
+  for (const auto& [host, status] : agents_) {
+    absences.agents.emplace(host, status.behind_since);
+    absences.told.insert(status.told.begin(), status.told.end());
+  }
   return absences;
 }
 

@@ -39,11 +39,12 @@ struct AgentStatus {
   bool capturing = false;
   uint32_t uid = 0;
   int32_t pid = 0;
-  std::string program;                 // its version
-  std::optional<TimeNs> behind_since;  // what it captured from then on may not be here yet
-  TimeNs since = 0;                    // of this connection; of its end when not connected
-  std::optional<TimeNs> last_batch;    // when the last one was accepted
-  uint64_t batches = 0;                // accepted, since the book started
+  std::string program;                              // its version
+  std::optional<TimeNs> behind_since;               // what it captured from then on may not be here yet
+  std::map<std::string, TimeNs, std::less<>> told;  // by source: all that it will ever tell of what happened until then is here
+  TimeNs since = 0;                                 // of this connection; of its end when not connected
+  std::optional<TimeNs> last_batch;                 // when the last one was accepted
+  uint64_t batches = 0;                             // accepted, since the book started
   uint64_t records = 0;
   uint64_t refused = 0;  // batches that were not accepted and never will be
   uint64_t spool_bytes = 0;

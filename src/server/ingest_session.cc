@@ -17,7 +17,8 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 
 constexpr size_t kReadBytes = 256 * 1024;
-constexpr size_t kOutBytesMax = 256 * 1024;  // answers that an agent does not read
+constexpr size_t kToldMax = 4 * kShipSourcesMax;  // sources of one host, over its connections
+constexpr size_t kOutBytesMax = 256 * 1024;       // answers that an agent does not read
 
 ShipCode code_of(ErrorCode code) {
   switch (code) {
@@ -53,7 +54,7 @@ void Ingest::Session::run() {
     change_status([&](AgentStatus& status) {
       status.connected = false;
       const TimeNs heard_until = status.last_batch.value_or(status.since);
-      const TimeNs behind = heard_until - std::min(heard_until, kHeldBackByAgentNs);
+      const TimeNs behind = told_until(status).value_or(heard_until - std::min(heard_until, kHeldBackByAgentNs));
       if (!status.stopped) status.behind_since = std::min(behind, status.behind_since.value_or(behind));
       status.since = ingest_.clock_.now();
     });
@@ -157,6 +158,7 @@ bool Ingest::Session::handle(const ShipMessage& message) {
     report(*of);
     return true;
   }
+  if (const auto* of = std::get_if<ToldMessage>(&message)) return told(*of);
   if (const auto* of = std::get_if<PingMessage>(&message)) {
     append_message(out_, PongMessage{of->number});
     return true;
@@ -270,7 +272,7 @@ bool Ingest::Session::open(const SourceOpen& message) {
     opened.code = ShipCode::kAgain;
     reason = *held;
   } else {
-    stream = {source, true};
+    stream = {source, true, false};
     opened.last_seq = ingest_.book_.last_seq(source);
   }
   opened.reason = reason;
@@ -350,7 +352,7 @@ void Ingest::Session::report(const ReportMessage& message) {
     status.capturing = message.capturing;
     status.spool_bytes = message.spool_bytes;
     status.spool_bytes_max = message.spool_bytes_max;
-    if (message.capturing && message.spool_bytes == 0) status.behind_since.reset();
+    if (message.capturing && message.spool_bytes == 0 && all_told()) status.behind_since.reset();
     status.lines.clear();
     status.numbers.clear();
     ReportLine line;
@@ -361,6 +363,33 @@ void Ingest::Session::report(const ReportMessage& message) {
     for (ByteView numbers = message.numbers; next_number(numbers, number);) status.numbers.emplace_back(number.name, number.value);
   });
   ingest_.changed_.notify_all();
+}
+
+bool Ingest::Session::told(const ToldMessage& message) {
+  Stream& stream = streams_[message.stream];
+  if (!stream.open) return end(ByeCode::kMalformed, "the agent spoke of a source that it did not open");
+  stream.told = true;
+  change_status([&](AgentStatus& status) {
+    // Names are the agent's to choose, within its host's.
+    if (status.told.size() >= kToldMax && !status.told.contains(stream.source)) status.told.clear();
+    status.told.insert_or_assign(stream.source, message.until);
+    if (status.capturing && status.spool_bytes == 0 && all_told()) status.behind_since.reset();
+  });
+  return true;
+}
+
+bool Ingest::Session::all_told() const {
+  return std::ranges::none_of(streams_, [](const Stream& stream) { return stream.open && !stream.told; });
+}
+
+std::optional<TimeNs> Ingest::Session::told_until(const AgentStatus& status) const {
+  if (!all_told()) return std::nullopt;
+  std::optional<TimeNs> until;
+  for (const Stream& stream : streams_) {
+    const auto told = stream.open ? status.told.find(stream.source) : status.told.end();
+    if (told != status.told.end()) until = std::min(until.value_or(told->second), told->second);
+  }
+  return until;
 }
 
 // What is still to be said, to one that may not read it.

@@ -29,6 +29,7 @@ class Ingest::Session {
   struct Stream {
     std::string source;
     bool open = false;
+    bool told = false;  // on this connection, up to when everything of it has come
   };
   // A batch that is not answered yet; answers go out in the order of the batches.
   struct Pending {
@@ -50,6 +51,11 @@ class Ingest::Session {
   bool open(const SourceOpen& message);
   bool batch(const ShippedBatch& message);
   void report(const ReportMessage& message);
+  bool told(const ToldMessage& message);
+  // Whether it was said of every open source, on this connection, up to when all of it has come.
+  [[nodiscard]] bool all_told() const;
+  // Up to when everything of all its sources has come, as far as it was said.
+  [[nodiscard]] std::optional<TimeNs> told_until(const AgentStatus& status) const;
   // Says good-bye with the reason; false, so that the connection ends.
   bool end(ByeCode code, const std::string& reason);
   Result<Credential> credential_of(const AgentHello& message) const;

@@ -149,6 +149,55 @@ TEST(Ingest, an_agent_that_leaves_with_everything_delivered_is_stopped_and_one_t
   EXPECT_TRUE(world.ingest->absences().agents.at("web-7"));
 }
 
+// Of a source that was not opened nothing can be told.
+TEST(Ingest, told_of_no_source_ends_the_connection) {
+  World world;
+  Bytes out;
+  size_t at = 0;
+  append_message(out, AgentHello{kShipVersion, "web-7", "test", ""});
+  append_message(out, ToldMessage{3, 500});
+  const auto fd = connect_unix(world.folder.path() / "ingest.sock");
+  ASSERT_EQ(write_some(*fd, out, at), Moved::kSome);
+  while (world.ingest->statistics().refused_connections == 0) std::this_thread::yield();
+  EXPECT_TRUE(world.ingest->absences().told.empty());
+}
+
+TEST(Ingest, what_an_agent_told_is_where_it_is_missing_from_when_it_breaks_off) {
+  World world;
+  {
+    Bytes out;
+    size_t at = 0;
+    append_message(out, AgentHello{kShipVersion, "web-7", "test", ""});
+    append_message(out, SourceOpen{0, "web-7/socket"});
+    append_message(out, SourceOpen{1, "web-7/nat"});
+    append_message(out, ToldMessage{0, 500});
+    append_message(out, ToldMessage{1, 700});
+    append_message(out, ToldMessage{0, 600});
+    const auto fd = connect_unix(world.folder.path() / "ingest.sock");
+    ASSERT_EQ(write_some(*fd, out, at), Moved::kSome);
+    while (world.ingest->absences().told["web-7/socket"] != 600) std::this_thread::yield();
+    EXPECT_EQ(world.ingest->absences().told["web-7/nat"], 700u);
+  }
+  while (world.ingest->agents()[0].connected) std::this_thread::yield();
+  EXPECT_EQ(world.ingest->agents()[0].behind_since, 600u);
+}
+
+TEST(Ingest, an_agent_is_behind_until_it_has_told_of_every_source) {
+  World world;
+  const auto sender = world.sender("web-7", "supervisor");
+  EXPECT_EQ(sender->last_seq("web-7/socket"), 0u);
+  EXPECT_EQ(sender->last_seq("web-7/nat"), 0u);
+  AgentReport report;
+  report.capturing = true;
+  sender->report(report);
+  sender->told("web-7/socket", 500);
+  ASSERT_TRUE(world.ingest->wait_for_own_agent(std::chrono::duration_cast<std::chrono::milliseconds>(kPatience)));
+  while (world.ingest->absences().told.size() != 1) std::this_thread::yield();
+  EXPECT_TRUE(world.ingest->agents()[0].behind_since);
+  sender->told("web-7/nat", 500);
+  while (world.ingest->agents()[0].behind_since) std::this_thread::yield();
+}
+
 TEST(Ingest, wrong_hosts_and_tokens_are_refused_with_what_was_wrong) {
   World world;
   Credential credential{"web-8", token_hash("known"), kAgentVantages, 1};

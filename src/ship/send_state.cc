@@ -12,6 +12,10 @@ namespace portbook {
 
 namespace {
 
+constexpr uint64_t kKeepEveryNs = 40 * kNsPerMs;
+// Less is how the clock drifts and how far apart two readings are.
+constexpr int64_t kSetNs = 100 * static_cast<int64_t>(kNsPerMs);
+
 uint64_t moved(uint64_t seq, int64_t shift) {
   return static_cast<uint64_t>(static_cast<int64_t>(seq) + shift);
 }
@@ -72,11 +76,11 @@ Status renumber(Batch& batch, int64_t shift, uint32_t skip) {
   return {};
 }
 
-SendState::SendState(std::unique_ptr<Spool> spool, std::string host, Clock& clock)
-    : spool_(std::move(spool)), host_(std::move(host)), clock_(clock) {}
+SendState::SendState(std::unique_ptr<Spool> spool, std::string host, Clock& clock, ToldFile told)
+    : spool_(std::move(spool)), host_(std::move(host)), clock_(clock), told_file_(std::move(told)) {}
 
-Result<std::unique_ptr<SendState>> SendState::make(std::unique_ptr<Spool> spool, std::string host, Clock& clock) {
-  auto state = std::unique_ptr<SendState>(new SendState(std::move(spool), std::move(host), clock));
+Result<std::unique_ptr<SendState>> SendState::make(std::unique_ptr<Spool> spool, std::string host, Clock& clock, ToldFile told) {
+  auto state = std::unique_ptr<SendState>(new SendState(std::move(spool), std::move(host), clock, std::move(told)));
   if (Status adopted = state->adopt(); !adopted) return std::unexpected(adopted.error());
   return state;
 }
@@ -195,7 +199,8 @@ void SendState::let_go(Source& of, const std::deque<Item>::iterator& item) {
 }
 
 std::optional<uint64_t> SendState::last_seq(std::string_view name) {
-  const Source& of = source(name);
+  Source& of = source(name);
+  of.begun = true;
   return of.known ? std::optional(of.produced) : std::nullopt;
 }
 
@@ -224,6 +229,38 @@ void SendState::take(Batch batch, Done done) {
     return;
   }
   answer(std::move(done), spool_batch(of, batch));
+}
+
+void SendState::told(std::string_view name, TimeNs until) {
+  Source& of = source(name);
+  of.told = until;
+  of.told_news = true;
+  const uint64_t now = clock_.boot_ns();
+  if (now < of.kept_until) return;
+  of.kept_until = now + kKeepEveryNs;
+  told_file_.write({of.name, until, clock_.now() - now});
+}
+
+// The clock was set by the difference of the offsets, or the machine began anew, which looks as if it was set forward: then the
+// moment itself is the earlier one.
+std::optional<std::pair<TimeNs, TimeNs>> SendState::untold(std::string_view name) const {
+  const auto before = told_file_.before(name);
+  if (!before) return std::nullopt;
+  const TimeNs now = clock_.now();
+  const auto set = static_cast<int64_t>(now - clock_.boot_ns() - before->offset_ns);
+  if (set > -kSetNs && set < kSetNs) return std::pair(before->until, now);
+  return set < 0 ? std::pair(moved(before->until, set), moved(now, -set)) : std::pair(before->until, now);
+}
+
+std::optional<ToldMessage> SendState::next_told(bool all_begun) {
+  if (!connected_) return std::nullopt;
+  for (Source& of : sources_) {
+    if (!of.told_news || of.opening != Opening::kReady || !of.items.empty() || (!of.begun && !all_begun)) continue;
+    of.told_news = false;
+    if (!of.begun) return ToldMessage{of.stream, clock_.now()};
+    return ToldMessage{of.stream, of.told};
+  }
+  return std::nullopt;
 }
 
 Status SendState::spool_batch(Source& of, const Batch& batch) {
@@ -264,6 +301,7 @@ Status SendState::opened(const SourceOpened& message) {
   if (Status settled = settle(*of, message.last_seq); !settled) return settled;
   of->sent_to = message.last_seq;
   of->opening = Opening::kReady;
+  of->told_news = of->told != 0 || !of->begun;
   return {};
 }
 
@@ -290,7 +328,8 @@ Status SendState::settle(Source& of, uint64_t last_seq) {
 Status SendState::settle_provisional(Source& of, uint64_t last_seq) {
   const uint64_t first = of.items.empty() ? of.produced + 1 : of.items.front().seq_first;
   if (first == last_seq + 1) return change(of, {of.name, first, 0, 0, 0, {}}, nullptr);
-  Loss loss{{}, clock_.now(), {}, "capture was not running"};
+  const auto before = untold(of.name);
+  Loss loss{before ? std::optional(before->first) : std::nullopt, clock_.now(), {}, "capture was not running"};
   if (!of.items.empty()) {
     const auto bytes = spool_->read(of.items.front().place);
     if (!bytes) return std::unexpected(bytes.error());

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "ship/spool.h"
+#include "ship/told_file.h"
 #include "ship/wire.h"
 
 namespace portbook {
@@ -31,7 +32,7 @@ class SendState {
 
   // `host` stands in gap records. Takes over what an earlier run left in the spool. Errors: kLimit, kIo (a damaged spool's gap
   // cannot be written).
-  static Result<std::unique_ptr<SendState>> make(std::unique_ptr<Spool> spool, std::string host, Clock& clock);
+  static Result<std::unique_ptr<SendState>> make(std::unique_ptr<Spool> spool, std::string host, Clock& clock, ToldFile told = {});
 
   // The number after which a source that begins now goes on, as far as it is known: by the spool, or by the book (on this
   // connection). Nothing if neither says; then assume() is called before the source's first batch.
@@ -40,6 +41,14 @@ class SendState {
   void assume(std::string_view source);
 
   void take(Batch batch, Done done);
+
+  // All that the source will ever tell of what happened up to `until` was answered for with success.
+  void told(std::string_view source, TimeNs until);
+  // What an earlier run left untold, from and to; spans what the clock was set by meanwhile. Nothing where nobody knows.
+  [[nodiscard]] std::optional<std::pair<TimeNs, TimeNs>> untold(std::string_view source) const;
+  // The next message about that: news of a source of which nothing waits here. `all_begun`: every source that this run has was
+  // asked for; others, that an earlier run left in the spool, will tell nothing more.
+  std::optional<ToldMessage> next_told(bool all_begun);
 
   // The connection's life. After connected() messages come from next(), until disconnected().
   void connected(const BookWelcome& welcome);
@@ -94,10 +103,14 @@ class SendState {
     std::deque<Item> items;   // ascending
     size_t sent = 0;          // of items, from the front, on this connection
     std::optional<Direct> direct;
+    bool begun = false;       // by this run
+    TimeNs told = 0;          // up to then the book or the spool has everything; 0: that was not said yet
+    bool told_news = false;   // the book was not told on this connection
+    uint64_t kept_until = 0;  // boot time from which the file gets it again
   };
 
   struct Loss;
-  SendState(std::unique_ptr<Spool> spool, std::string host, Clock& clock);
+  SendState(std::unique_ptr<Spool> spool, std::string host, Clock& clock, ToldFile told);
   Source& source(std::string_view name);
   Source* by_stream(uint16_t stream);
   Status adopt();
@@ -119,6 +132,7 @@ class SendState {
   std::unique_ptr<Spool> spool_;
   const std::string host_;
   Clock& clock_;
+  ToldFile told_file_;
   std::deque<Source> sources_;  // stable addresses
   std::vector<std::function<void()>> answers_;
   bool connected_ = false;

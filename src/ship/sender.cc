@@ -72,6 +72,7 @@ class Sender::Session {
       }
     }
     fill_report();
+    fill_told();
     const bool idle = sender_.state_->idle();
     if (sender_.stopping_ && (idle || SteadyClock::now() >= sender_.stop_by_)) {
       append_message(out_, ByeMessage{ByeCode::kStopping, idle ? "" : "not all could be handed over"});
@@ -95,8 +96,15 @@ class Sender::Session {
     append_message(out_, PingMessage{++pings_});
   }
 
+  void fill_told() {
+    const auto now = SteadyClock::now();
+    if (now < next_told_) return;
+    next_told_ = now + kToldEvery;
+    while (const auto told = sender_.state_->next_told(sender_.report_.capturing)) append_message(out_, *told);
+  }
+
   Status wait_and_move() {
-    const auto until = welcomed_ ? next_report_ : heard_ + kHelloTimeout;
+    const auto until = welcomed_ ? std::min(next_report_, next_told_) : heard_ + kHelloTimeout;
     const auto left = std::chrono::duration_cast<milliseconds>(until - SteadyClock::now()) + milliseconds(1);
     std::array<pollfd, 2> fds{pollfd{fd_.get(), static_cast<short>(POLLIN | (out_.empty() ? 0 : POLLOUT)), 0},
                               pollfd{sender_.wake_.get(), POLLIN, 0}};
@@ -182,6 +190,7 @@ class Sender::Session {
   Bytes in_;
   SteadyClock::time_point heard_;
   SteadyClock::time_point next_report_{};
+  SteadyClock::time_point next_told_{};
   uint64_t pings_ = 0;
   bool welcomed_ = false;
   bool took_something_ = false;
@@ -203,7 +212,7 @@ Result<std::unique_ptr<Sender>> Sender::start(SenderOptions options, Clock& cloc
   }
   auto spool = Spool::open(make_machine_disk(options.spool), options.spool_bytes_max);
   if (!spool) return std::unexpected(spool.error());
-  auto state = SendState::make(std::move(*spool), options.host, clock);
+  auto state = SendState::make(std::move(*spool), options.host, clock, ToldFile::open(make_machine_disk(options.spool)));
   if (!state) return std::unexpected(state.error());
   auto wake = make_wake_fd();
   if (!wake) return std::unexpected(wake.error());
@@ -283,6 +292,16 @@ uint64_t Sender::last_seq(std::string_view source) {
   if (last) return *last;
   state_->assume(source);
   return 0;
+}
+
+void Sender::told(std::string_view source, TimeNs until) {
+  const std::lock_guard lock(mutex_);
+  state_->told(source, until);
+}
+
+std::optional<std::pair<TimeNs, TimeNs>> Sender::untold(std::string_view source) const {
+  const std::lock_guard lock(mutex_);
+  return state_->untold(source);
 }
 
 void Sender::submit(Batch batch, Done done) {

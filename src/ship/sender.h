@@ -55,6 +55,7 @@ class Sender {
   static constexpr std::chrono::milliseconds kRetryMax{1000};
   static constexpr std::chrono::seconds kRetryDenied{5};
   static constexpr std::chrono::seconds kReportEvery{1};
+  static constexpr std::chrono::milliseconds kToldEvery{40};
 
   // Opens the spool and begins to connect; a book that is away is no error. Errors: kBadInput (no host), kDenied, kIo, kLimit (the
   // spool).
@@ -64,6 +65,10 @@ class Sender {
 
   // The number after which a source goes on. Waits for the book, but no longer than kFirstAnswerWait after the start.
   uint64_t last_seq(std::string_view source);
+
+  // As of SendState. Neither waits.
+  void told(std::string_view source, TimeNs until);
+  [[nodiscard]] std::optional<std::pair<TimeNs, TimeNs>> untold(std::string_view source) const;
 
   // Takes a batch of a source for which last_seq() was asked, one of each source at a time. `done` is called once, from any thread:
   // success when the book acknowledged it or it is durable in the spool; kBadInput when the book refused it for ever; kUnavailable

@@ -23,7 +23,8 @@ enum class Type : uint8_t {
   kPong,
   kBye,
   kEnrolment,
-  kEnrolmentAnswer
+  kEnrolmentAnswer,
+  kTold
 };
 
 constexpr size_t payload_max(Type type) {
@@ -198,6 +199,15 @@ std::optional<ShipMessage> enrolment(Fields& in) {
   return out;
 }
 
+std::optional<ShipMessage> told(Fields& in) {
+  ToldMessage out;
+  out.stream = in.number<uint16_t>();
+  in.zeros(6);
+  out.until = in.number<uint64_t>();
+  if (out.stream >= kShipSourcesMax) return std::nullopt;
+  return out;
+}
+
 std::optional<ShipMessage> decode_payload(Type type, Fields& in) {
   switch (type) {
     case Type::kHello: return hello(in);
@@ -222,6 +232,7 @@ std::optional<ShipMessage> decode_payload(Type type, Fields& in) {
       out.text = as_text(in.take(in.rest().size()));
       return out;
     }
+    case Type::kTold: return told(in);
   }
   return std::nullopt;
 }
@@ -328,6 +339,11 @@ void put(Bytes& out, const EnrolmentAnswer& of) {
   out.push_back(static_cast<Byte>(of.code));
   append(out, as_bytes(of.text.substr(0, kShipControlBytesMax - 1)));
 }
+void put(Bytes& out, const ToldMessage& of) {
+  append_little(out, of.stream);
+  append_zeros(out, 6);
+  append_little(out, of.until);
+}
 
 }  // namespace
 
@@ -368,7 +384,7 @@ DecodedMessage decode_message(ByteView bytes) {
   if (bytes.size() < kShipHeaderBytes) return NeedMore{kShipHeaderBytes};
   const auto length = load_little<uint32_t>(bytes.data());
   const Byte number = bytes[4];
-  if (number < static_cast<Byte>(Type::kHello) || number > static_cast<Byte>(Type::kEnrolmentAnswer))
+  if (number < static_cast<Byte>(Type::kHello) || number > static_cast<Byte>(Type::kTold))
     return Malformed{"a message of an unknown type"};
   const auto type = static_cast<Type>(number);
   if (bytes[5] != 0 || bytes[6] != 0 || bytes[7] != 0) return Malformed{"a message header with bytes that mean nothing"};

@@ -7,13 +7,14 @@
 #include <variant>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/result.h"
 #include "record/batch.h"
 
 namespace portbook {
 
-inline constexpr uint16_t kShipVersion = 1;
+inline constexpr uint16_t kShipVersion = 2;
 inline constexpr size_t kShipHeaderBytes = 8;
 inline constexpr size_t kShipBatchHeaderBytes = 16;        // of a batch message's payload, before the records
 inline constexpr size_t kShipHelloBytesMax = 1024;         // header and payload of a first message
@@ -114,8 +115,13 @@ struct ByeMessage {
   ByeCode code = ByeCode::kStopping;
   std::string_view reason;
 };
+// All that the source of that stream will ever tell of what happened up to `until` was answered with kTaken.
+struct ToldMessage {
+  uint16_t stream = 0;
+  TimeNs until = 0;
+};
 using ShipMessage = std::variant<AgentHello, BookWelcome, SourceOpen, SourceOpened, ShippedBatch, BatchAnswer, ReportMessage,
-                                 PingMessage, PongMessage, ByeMessage, EnrolmentRequest, EnrolmentAnswer>;
+                                 PingMessage, PongMessage, ByeMessage, EnrolmentRequest, EnrolmentAnswer, ToldMessage>;
 
 // One named total of a report, and one line about what is captured.
 struct ReportNumber {

@@ -43,6 +43,7 @@ const std::vector<ShipMessage>& samples() {
       ByeMessage{ByeCode::kDenied, "the token was revoked"},
       EnrolmentRequest{EnrolmentAction::kRevoke, 70, Hash{1, 2, 3}, "web-8"},
       EnrolmentAnswer{ShipCode::kRefused, "no such host"},
+      ToldMessage{3, 1'795'348'984'123'000'000},
   };
   return all;
 }
@@ -193,7 +194,7 @@ TEST(Wire, the_page_s_example_is_what_the_code_writes) {
   Bytes records;
   ASSERT_TRUE(parse_hex("a4000c011b18ea5c638e8284c00363612f620401", records));
   Bytes bytes;
-  append_message(bytes, AgentHello{1, "a", "0.1.0", ""});
+  append_message(bytes, AgentHello{kShipVersion, "a", "0.1.0", ""});
   append_message(bytes, SourceOpen{0, "a/b"});
   append_message(bytes, ShippedBatch{0, 1, 1, records});
   append_message(bytes, BatchAnswer{0, ShipCode::kTaken, 1, 1, ""});
