@@ -1,5 +1,9 @@
 #include "capture/leases.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 namespace portbook {
 
 namespace {
@@ -54,8 +58,9 @@ void Leases::enter(const ConntrackMessage& message, TimeNs now, bool dumped) {
   if (message.tracked.translated()) write(existing ? Kind::kExisting : Kind::kNatOpen, key, entry, existing ? now : entry.start);
 }
 
-void Leases::begin_dump(bool initial) {
+void Leases::begin_dump(bool initial, TimeNs now) {
   ++dump_;
+  dump_began_ = now;
   dumping_ = true;
   initial_ = initial;
 }
@@ -72,14 +77,15 @@ void Leases::end_dump(TimeNs now, std::string_view cause) {
       continue;
     }
     nat_.remove(netns_, at->first.tracked);
-    if (at->first.tracked.translated()) write_close(at->first, at->second, now, nullptr, cause);
+    if (at->first.tracked.translated()) write_unseen_close(at->first, at->second, now, cause);
     at = entries_.erase(at);
   }
+  last_dump_ = dump_began_;
 }
 
 void Leases::end_all(TimeNs now, std::string_view cause) {
   for (const auto& [key, entry] : entries_) {
-    if (key.tracked.translated()) write_close(key, entry, now, nullptr, cause);
+    if (key.tracked.translated()) write_unseen_close(key, entry, now, cause);
   }
   entries_.clear();
   nat_.forget(netns_);
@@ -116,6 +122,12 @@ void Leases::write(Kind kind, const Key& key, const Entry& entry, TimeNs time) {
   if (kind == Kind::kNatOpen && !entry.start_told) record_.set(Field::kCause, kNotTold);
   clock_.put_quality(record_);
   if (kind != Kind::kNatClose) emit_(record_);
+}
+
+// Its end is not known: after it was there for the last time, not later than the record.
+void Leases::write_unseen_close(const Key& key, const Entry& entry, TimeNs now, std::string_view cause) {
+  write_close(key, entry, now, nullptr,
+              fmt::format("{}; it was there at {}", cause, format_time(std::max(entry.start, last_dump_))));
 }
 
 void Leases::write_close(const Key& key, const Entry& entry, TimeNs time, const ConntrackMessage* message, std::string_view cause) {

@@ -23,8 +23,9 @@ class Leases {
   void apply(const ConntrackMessage& message, TimeNs now);
 
   // Around a dump of the whole table, whose entries come through apply() with `dumped`. Entries that were there before it began and
-  // are not in it have ended unseen: their leases are closed with `cause`. `initial`: what the dump shows was there before capture.
-  void begin_dump(bool initial);
+  // are not in it have ended unseen: their leases are closed with `cause` and with the moment at which they are known to have been
+  // there. `initial`: what the dump shows was there before capture.
+  void begin_dump(bool initial, TimeNs now);
   void apply_dumped(const ConntrackMessage& message, TimeNs now);
   void end_dump(TimeNs now, std::string_view cause);
   // The namespace is gone, and all its entries.
@@ -51,6 +52,7 @@ class Leases {
   void enter(const ConntrackMessage& message, TimeNs now, bool dumped);
   void write(Kind kind, const Key& key, const Entry& entry, TimeNs time);
   void write_close(const Key& key, const Entry& entry, TimeNs time, const ConntrackMessage* message, std::string_view cause);
+  void write_unseen_close(const Key& key, const Entry& entry, TimeNs now, std::string_view cause);
   Id128 conn_of(const Key& key, const Entry& entry) const;
 
   const uint64_t host_boot_;
@@ -60,6 +62,8 @@ class Leases {
   const Emit emit_;
   std::unordered_map<Key, Entry, HashKey> entries_;
   uint32_t dump_ = 0;
+  TimeNs dump_began_ = 0;
+  TimeNs last_dump_ = 0;  // when the last whole one began
   bool dumping_ = false;
   bool initial_ = false;
   Record record_;

@@ -122,7 +122,7 @@ TEST(Leases, an_untranslated_entry_only_answers_sockets) {
 TEST(Leases, a_dump_ends_what_is_gone_and_keeps_what_came_meanwhile) {
   LeaseWorld world;
   world.leases.apply(masqueraded(), kNow);
-  world.leases.begin_dump(false);
+  world.leases.begin_dump(false, kNow);
   ConntrackMessage other = masqueraded();
   other.id = 78;
   other.tracked.original.src.port = 51421;
@@ -131,14 +131,14 @@ TEST(Leases, a_dump_ends_what_is_gone_and_keeps_what_came_meanwhile) {
   ASSERT_EQ(world.of(Kind::kNatClose).size(), 1u);
   const Record& close = *world.of(Kind::kNatClose)[0];
   EXPECT_EQ(close.uint(Field::kSrcPort), 51420u);
-  EXPECT_EQ(close.text(Field::kCause), "lost");
+  EXPECT_EQ(close.text(Field::kCause), "lost; it was there at " + format_time(kNow - 5)) << "no list had it, only its own event";
   EXPECT_FALSE(close.has(Field::kEnd));
   EXPECT_EQ(world.leases.entries(), 1u);
 }
 
 TEST(Leases, what_the_first_dump_shows_was_there_before) {
   LeaseWorld world;
-  world.leases.begin_dump(true);
+  world.leases.begin_dump(true, kNow);
   ConntrackMessage message = masqueraded();
   message.start = message.event = 0;
   world.leases.apply_dumped(message, kNow);
@@ -146,10 +146,24 @@ TEST(Leases, what_the_first_dump_shows_was_there_before) {
   ASSERT_EQ(world.records.size(), 1u);
   EXPECT_EQ(world.records[0].kind(), Kind::kExisting);
   EXPECT_FALSE(world.records[0].has(Field::kStart));
-  world.leases.begin_dump(false);
+  world.leases.begin_dump(false, kNow);
   world.leases.apply_dumped(message, kNow);
   world.leases.end_dump(kNow, "lost");
   EXPECT_EQ(world.records.size(), 1u);
+}
+
+TEST(Leases, an_end_that_was_not_seen_lies_after_the_last_list_that_had_the_entry) {
+  LeaseWorld world;
+  world.leases.apply(masqueraded(), kNow);
+  world.leases.begin_dump(false, kNow + 1'000);
+  world.leases.apply_dumped(masqueraded(), kNow + 1'100);
+  world.leases.end_dump(kNow + 1'200, "lost");
+  world.leases.begin_dump(false, kNow + 2'000);
+  world.leases.end_dump(kNow + 2'200, "lost");
+  ASSERT_EQ(world.of(Kind::kNatClose).size(), 1u);
+  const Record& close = *world.of(Kind::kNatClose)[0];
+  EXPECT_EQ(close.time(), kNow + 2'200) << "not later than the record";
+  EXPECT_EQ(close.text(Field::kCause), "lost; it was there at " + format_time(kNow + 1'000));
 }
 
 TEST(Leases, end_with_their_namespace) {

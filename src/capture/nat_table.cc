@@ -1,10 +1,14 @@
 #include "capture/nat_table.h"
 
 #include <cstring>
+#include <utility>
 
 namespace portbook {
 
 namespace {
+
+// More namespaces that come and go between two looks are told of by the next one.
+constexpr size_t kUnknownMax = 4096;
 
 uint64_t hash_endpoint(const Endpoint& endpoint) {
   uint64_t low = 0;
@@ -63,6 +67,33 @@ void NatTable::read_until(uint64_t boot_ns, std::span<const uint32_t> behind) {
   read_until_ = boot_ns;
 }
 
+void NatTable::notice(uint32_t netns, uint64_t boot_ns) const {
+  const std::lock_guard lock(mutex_);
+  notice_locked(netns, boot_ns);
+}
+
+void NatTable::notice_locked(uint32_t netns, uint64_t boot_ns) const {
+  if (netns == 0 || coverage_.contains(netns) || unknown_.size() >= kUnknownMax) return;
+  const auto told = told_until_.find(netns);
+  if (told != told_until_.end() && told->second >= boot_ns) return;
+  unknown_.emplace(netns, boot_ns);
+  has_unknown_ = true;
+}
+
+std::map<uint32_t, uint64_t> NatTable::take_unknown() {
+  const std::lock_guard lock(mutex_);
+  has_unknown_ = false;
+  auto unknown = std::exchange(unknown_, {});
+  std::erase_if(unknown, [&](const auto& one) { return coverage_.contains(one.first); });
+  return unknown;
+}
+
+void NatTable::told_until(uint32_t netns, uint64_t boot_ns) {
+  const std::lock_guard lock(mutex_);
+  if (told_until_.size() >= kUnknownMax) told_until_.clear();
+  told_until_[netns] = boot_ns;
+}
+
 std::optional<NatAnswer> NatTable::ask(const NatQuestion& question, bool final) const {
   const bool out = question.direction == Direction::kOut;
   const Tuple sent{question.local, question.remote};
@@ -82,6 +113,7 @@ std::optional<NatAnswer> NatTable::ask(const NatQuestion& question, bool final) 
   const Coverage coverage = covered == coverage_.end() ? Coverage::kNotCovered : covered->second;
   if (coverage == Coverage::kNotPermitted) return because(NatReason::kNotPermitted);
   // What was told by then has been read, and the entry is not among it.
+  if (coverage == Coverage::kNotCovered) notice_locked(question.netns, question.tracked_by_boot_ns);
   const auto behind = behind_.find(question.netns);
   if ((behind == behind_.end() ? read_until_ : behind->second) >= question.tracked_by_boot_ns) {
     if (coverage == Coverage::kNoConntrack) return because(NatReason::kNoConntrack);

@@ -1,7 +1,9 @@
 // What connection tracking knows right now, for joining sockets with their translation.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -65,6 +67,15 @@ class NatTable {
   // only the entries of the moment before.
   void read_until(uint64_t boot_ns, std::span<const uint32_t> behind = {});
 
+  // Somebody was in that namespace then. One that nobody watches is remembered for take_unknown(); asking about its sockets does
+  // the same.
+  void notice(uint32_t netns, uint64_t boot_ns) const;
+  // Namespaces that nobody watches, with the moment at which each was noticed first.
+  [[nodiscard]] bool has_unknown() const { return has_unknown_.load(std::memory_order_relaxed); }
+  std::map<uint32_t, uint64_t> take_unknown();
+  // What happened up to then in a namespace that is gone has been told of, be it as a gap: it is noticed no more.
+  void told_until(uint32_t netns, uint64_t boot_ns);
+
   // Nothing: the entry may be on its way. `final`: the caller will not ask again, and gets a reason instead.
   std::optional<NatAnswer> ask(const NatQuestion& question, bool final) const;
 
@@ -78,12 +89,16 @@ class NatTable {
   struct HashKey {
     size_t operator()(const Key& key) const;
   };
+  void notice_locked(uint32_t netns, uint64_t boot_ns) const;
   mutable std::mutex mutex_;
   std::unordered_map<Key, Tracked, HashKey> by_original_;
   std::unordered_map<Key, Tracked, HashKey> by_reply_;  // keyed by reply.src, reply.dst; translated ones only
   std::unordered_map<uint32_t, Coverage> coverage_;
   uint64_t read_until_ = 0;
   std::unordered_map<uint32_t, uint64_t> behind_;  // read until then
+  mutable std::map<uint32_t, uint64_t> unknown_;   // first noticed then
+  mutable std::atomic<bool> has_unknown_ = false;
+  std::unordered_map<uint32_t, uint64_t> told_until_;
 };
 
 }  // namespace portbook

@@ -67,6 +67,25 @@ TEST(NatTable, a_gap_lasts_until_it_is_ended) {
   EXPECT_EQ(nat.ask(kQuestion, false)->reason, NatReason::kNoEntry);
 }
 
+TEST(NatTable, a_namespace_that_nobody_watches_is_noticed_once) {
+  NatTable nat;
+  EXPECT_FALSE(nat.has_unknown());
+  nat.set_coverage(kNetns, NatTable::Coverage::kWatched);
+  nat.notice(kNetns, 1'000);
+  EXPECT_FALSE(nat.has_unknown());
+  NatQuestion elsewhere = kQuestion;
+  elsewhere.netns = kNetns + 1;
+  EXPECT_FALSE(nat.ask(elsewhere, false));
+  nat.notice(kNetns + 1, 2'000);
+  EXPECT_TRUE(nat.has_unknown());
+  EXPECT_EQ(nat.take_unknown(), (std::map<uint32_t, uint64_t>{{kNetns + 1, 1'000}}));
+  nat.told_until(kNetns + 1, 5'000);
+  nat.notice(kNetns + 1, 5'000);
+  EXPECT_FALSE(nat.has_unknown()) << "told of as a gap";
+  nat.notice(kNetns + 1, 5'001);
+  EXPECT_TRUE(nat.has_unknown()) << "another namespace may have its number now";
+}
+
 TEST(NatTable, what_may_not_be_watched_is_said_at_once) {
   NatTable nat;
   nat.set_coverage(kNetns, NatTable::Coverage::kNotPermitted);

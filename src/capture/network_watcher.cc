@@ -24,6 +24,11 @@ constexpr uint64_t kDumpEveryNs = 300 * kNsPerSecond;
 constexpr uint64_t kSearchEveryNs = kNsPerSecond;
 // A search through /proc may use this share of the time.
 constexpr uint64_t kSearchCostShare = 100;
+// Where somebody was noticed in a namespace that nobody watches: so soon again, if that is no more than this share of the time.
+constexpr uint64_t kSearchForUnknownEveryNs = 10 * kNsPerMs;
+constexpr uint64_t kSearchForUnknownCostShare = 4;
+// More that were gone before a search could find them are told of in one gap.
+constexpr size_t kUnwatchedToldMax = 16;
 // A name in /run/netns is mounted a moment after it appears.
 constexpr uint64_t kSearchAgainNs = 100 * kNsPerMs;
 // Of one namespace, so that a flood in it does not keep the others waiting.
@@ -55,6 +60,7 @@ struct NetworkWatcher::Namespace {
   TimeNs good_until = 0;          // nothing was lost up to here
   uint64_t next_dump = 0;
   uint32_t unseen = 0;  // searches that did not find it
+  uint64_t seen_at = 0;
   std::string trouble;
 };
 
@@ -255,7 +261,7 @@ void NetworkWatcher::dump_conntrack(Namespace& watched, bool initial) {
   watched.next_dump = clock_.boot_ns() + kDumpEveryNs;
   watched.conntrack_seq = next_seq_++;
   watched.dump_interrupted = false;
-  watched.leases.begin_dump(initial);
+  watched.leases.begin_dump(initial, clock_.now());
   const Status asked = operations_.request_dump(watched.netns, DumpKind::kConntrack, watched.conntrack_seq);
   if (asked.has_value()) return;
   watched.conntrack_seq = 0;
@@ -312,10 +318,13 @@ void NetworkWatcher::drop(uint32_t netns, Namespace& watched) {
   watched.leases.end_all(now, "its network namespace is gone");
   watched.addresses.end_all(now, "its network namespace is gone");
   nat_.forget(netns);
+  nat_.told_until(netns, clock_.boot_ns());
 }
 
 void NetworkWatcher::find_namespaces() {
   const uint64_t began = clock_.boot_ns();
+  const TimeNs began_at = clock_.now();
+  const std::map<uint32_t, uint64_t> noticed = nat_.take_unknown();
   const auto searched = operations_.find_network_namespaces();
   // Who cannot search does not know that one is gone.
   const std::vector<uint32_t> found = searched.value_or(std::vector<uint32_t>());
@@ -327,8 +336,10 @@ void NetworkWatcher::find_namespaces() {
   }
   for (auto at = namespaces_.begin(); searched.has_value() && at != namespaces_.end();) {
     // Our sockets would keep a namespace alive that nobody else uses any more.
-    at->second->unseen = std::ranges::binary_search(found, at->first) ? 0 : at->second->unseen + 1;
-    if (at->second->unseen < 2) {
+    const bool seen = std::ranges::binary_search(found, at->first);
+    at->second->unseen = seen ? 0 : at->second->unseen + 1;
+    if (seen) at->second->seen_at = began;
+    if (at->second->unseen < 2 || began < at->second->seen_at + kSearchEveryNs) {
       ++at;
       continue;
     }
@@ -336,15 +347,37 @@ void NetworkWatcher::find_namespaces() {
     at = namespaces_.erase(at);
     changed = true;
   }
+  if (searched.has_value()) {
+    tell_of_unwatched(noticed);
+    searched_at_ = began_at;
+  }
   const uint64_t now = clock_.boot_ns();
+  next_search_for_unknown_ = now + std::max(kSearchForUnknownEveryNs, (now - began) * kSearchForUnknownCostShare);
   next_search_ = now + std::max(kSearchEveryNs, (now - began) * kSearchCostShare);
   if (now < search_again_until_) next_search_ = now + kSearchAgainNs / 10;
   if (changed) publish_report();
 }
 
+// Those among them that the search did not find: nobody knows what they translated since the search before.
+void NetworkWatcher::tell_of_unwatched(const std::map<uint32_t, uint64_t>& noticed) {
+  const uint64_t now = clock_.boot_ns();
+  size_t told = 0;
+  for (const auto& [netns, since] : noticed) {
+    if (namespaces_.contains(netns)) continue;
+    nat_.told_until(netns, now);
+    if (++told <= kUnwatchedToldMax)
+      write_gap(leases_, netns, searched_at_, "the network namespace was gone before its connection tracking could be watched");
+  }
+  if (told > kUnwatchedToldMax) {
+    write_gap(leases_, 0, searched_at_,
+              fmt::format("{} more network namespaces were gone before their connection tracking could be watched",
+                          told - kUnwatchedToldMax));
+  }
+}
+
 void NetworkWatcher::second() {
   const uint64_t now = clock_.boot_ns();
-  if (now >= next_search_) find_namespaces();
+  if (now >= next_search_ || (nat_.has_unknown() && now >= next_search_for_unknown_)) find_namespaces();
   if (now < next_second_) return;
   next_second_ = now + kNsPerSecond;
   boot_clock_.sample(read_clock_discipline());
@@ -362,7 +395,7 @@ void NetworkWatcher::write_gap(Stream& stream, uint32_t netns, TimeNs from, std:
   record.set(Field::kVantage, Vantage::kNat);
   record.set(Field::kStart, from);
   record.set(Field::kEnd, now);
-  record.set(Field::kNetns, uint64_t{netns});
+  if (netns != 0) record.set(Field::kNetns, uint64_t{netns});
   record.set(Field::kCause, cause);
   record.set(Field::kAbout, std::string_view(stream.source()));
   boot_clock_.put_quality(record);

@@ -38,6 +38,7 @@ class NetworkWatcher {
 
   void run();
   void find_namespaces();
+  void tell_of_unwatched(const std::map<uint32_t, uint64_t>& noticed);
   void watch(uint32_t netns);
   Status open_sockets(Namespace& watched);
   void drop(uint32_t netns, Namespace& watched);
@@ -66,6 +67,8 @@ class NetworkWatcher {
   TimeNs known_until_ = 0;  // what happened until then was read
   uint64_t next_second_ = 0;
   uint64_t next_search_ = 0;
+  uint64_t next_search_for_unknown_ = 0;
+  TimeNs searched_at_ = 0;  // when the last search began
   uint64_t search_again_until_ = 0;
   std::string settings_missing_;
   int stop_fd_ = -1;

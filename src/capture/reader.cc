@@ -61,6 +61,7 @@ Reader::Reader(const ReaderOptions& options, Operations& operations, KernelProgr
                Clock& clock)
     : operations_(operations),
       programs_(programs),
+      nat_(nat),
       peer_idle_ns_(options.peer_idle_ns),
       stream_(stream),
       clock_(clock),
@@ -162,6 +163,7 @@ bool Reader::hold_processes() {
     if (bytes.size() < sizeof head) return;
     std::memcpy(&head, bytes.data(), sizeof head);
     watch(EventKind::kProcess).received(head.cpu, head.seq);
+    if (head.netns != noticed_netns_) nat_.notice(noticed_netns_ = head.netns, head.time);
     held_processes_.push_back({head.time, held_bytes_.size(), bytes.size()});
     held_bytes_ += bytes;
   });

@@ -108,6 +108,7 @@ class Reader {
 
   Operations& operations_;
   KernelPrograms* const programs_;
+  const NatTable& nat_;
   const uint64_t peer_idle_ns_;
   Stream& stream_;
   Clock& clock_;
@@ -125,6 +126,7 @@ class Reader {
   std::vector<HeldProcessEvent> held_processes_;
   std::string held_bytes_;
   size_t next_process_ = 0;
+  uint32_t noticed_netns_ = 0;  // the last one
   uint64_t next_second_ = 0;
   uint64_t next_tell_ = 0;
   uint64_t next_sweep_ = 0;

@@ -76,17 +76,17 @@ void Joins::note(const Status& status) {
   if (!status && status_) status_ = status;
 }
 
-std::vector<Indexed> Joins::read_process(const ProcessId& id) {
-  constexpr size_t kVersionsMax = 16;  // one process record for each exec
+std::vector<Indexed> Joins::read_process(const ProcessId& id, uint64_t before, size_t maximum) {
   std::vector<Indexed> found;
   note(view_.for_each_with(process_key(id.pid, id.start), [&](uint64_t index, const Columns& columns, uint32_t row) {
+    if (index >= before) return true;
     Indexed one{index, {}};
     columns.read(row, one.record);
     if (one.record.kind() == Kind::kProcess && one.record.uint_or(Field::kPid, 0) == id.pid &&
         one.record.uint_or(Field::kProcessStart, 0) == id.start) {
       found.push_back(std::move(one));
     }
-    return found.size() < kVersionsMax;
+    return found.size() < maximum;
   }));
   return found;
 }
@@ -100,12 +100,17 @@ const Indexed* Joins::process(const ProcessId& id, uint64_t before) {
   }
   if (known == processes_.end()) {
     if (processes_.size() >= kRemembered) processes_.clear();
-    known = processes_.emplace(key, read_process(id)).first;
+    known = processes_.emplace(key, read_process(id, UINT64_MAX, kVersionsKept)).first;
   }
   const std::vector<Indexed>& versions = known->second;
   if (versions.empty()) return nullptr;
   const auto newest = std::ranges::find_if(versions, [&](const Indexed& one) { return one.index < before; });
-  return newest == versions.end() ? &versions.back() : &*newest;
+  if (newest != versions.end()) return &*newest;
+  if (versions.size() < kVersionsKept) return &versions.back();
+  std::vector<Indexed> older = read_process(id, before, 1);
+  if (older.empty()) return &versions.back();
+  older_version_ = std::move(older.front());
+  return &*older_version_;
 }
 
 const Indexed* Joins::acceptor(const Id128& conn) {

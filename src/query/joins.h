@@ -52,6 +52,7 @@ class Joins {
  public:
   static constexpr size_t kRemembered = 4096;     // processes, acceptors and leases each
   static constexpr size_t kConnRecordsMax = 256;  // records read for one connection
+  static constexpr size_t kVersionsKept = 16;     // of a process, one for each exec; older ones are looked up each time
 
   explicit Joins(View view) : view_(std::move(view)) {}
 
@@ -71,11 +72,12 @@ class Joins {
 
  private:
   void note(const Status& status);
-  std::vector<Indexed> read_process(const ProcessId& id);
+  std::vector<Indexed> read_process(const ProcessId& id, uint64_t before, size_t maximum);
 
   View view_;
   Status status_;
-  std::unordered_map<RowKey, std::vector<Indexed>> processes_;  // newest first
+  std::unordered_map<RowKey, std::vector<Indexed>> processes_;  // newest first, at most kVersionsKept
+  std::optional<Indexed> older_version_;
   std::unordered_map<RowKey, std::optional<Indexed>> acceptors_;
 };
 

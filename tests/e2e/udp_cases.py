@@ -350,6 +350,54 @@ def case_translated_on_this_host():
         assert (lease["src.nat.ip"], lease["src.nat.port"]) == outside, lease
 
 
+# In a namespace without a name, that lives as long as this.
+SHORT_NAMESPACE = """
+set -e
+ip link set lo up; ip addr add 10.88.0.1/24 dev lo; ip addr add 10.88.0.2/24 dev lo
+nft -f - <<END
+table inet t {
+  chain out { type nat hook output priority -100; ip daddr 10.88.0.9 udp dport 53 dnat ip to 10.88.0.2:5353; };
+  chain post { type nat hook postrouting priority srcnat; udp dport 5353 snat ip to 10.88.0.1:40000-40999 fully-random; };
+}
+END
+readlink /proc/self/ns/net
+exec "$0" -c "$1" connected
+"""
+
+
+def unshared(*command):
+    return subprocess.run(["unshare", "-n", *command], capture_output=True, text=True, check=True).stdout
+
+
+def number_of_namespace(link):
+    return int(link.strip().removeprefix("net:[").removesuffix("]"))
+
+
+def case_namespaces_that_come_and_go():
+    """One that lives for a tenth of a second has its leases; of one that is gone before anybody could look, a gap says so."""
+    made, gone = [], []
+    with Dump() as dump:
+        for _ in range(4):
+            link, flow = unshared("sh", "-c", SHORT_NAMESPACE, sys.executable, OWN_TRANSLATION).splitlines()
+            port, _, outside_port, _ = flow.split()
+            made.append((number_of_namespace(link), int(port), int(outside_port)))
+        for _ in range(10):
+            gone.append(number_of_namespace(unshared("readlink", "/proc/self/ns/net")))
+        harness.wait_for(lambda: "was gone before" in dump.text(dump.out), "a gap")
+    gaps = [gap for gap in dump.of("gap") if "was gone before" in gap["cause"]]
+    assert all(gap["about"] == "test/nat" and gap["start"] < gap["end"] for gap in gaps), gaps
+    assert {gap["netns"] for gap in gaps} & set(gone), (gaps, gone)
+    for netns, port, outside_port in made:
+        closed = only(dump.of("close", proto="udp", direction="out", src_port=port, dst_port=53))
+        leases = [one for kind in ("nat_open", "existing") for one in dump.of(kind, proto="udp", direction="forward", src_port=port, netns=netns)]
+        if leases:
+            assert only(leases)["src.nat.port"] == outside_port, leases
+            assert (closed["nat"], closed["src.nat.port"]) == ("translated", outside_port), closed
+        else:
+            assert [gap for gap in gaps if gap["netns"] == netns and gap["start"] <= closed["start"] and closed["end"] <= gap["end"]], (closed, gaps)
+    assert dump.of("nat_open", direction="forward") or dump.of("existing", direction="forward"), "none of them was watched"
+
+
 def main():
     harness.need_root()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

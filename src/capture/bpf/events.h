@@ -228,6 +228,8 @@ struct pb_process_event {
   __u16 args_bytes;
   __u16 reserved;
   __u32 exec_id; /* counts the programs that this process and its ancestors before it ran; 0: the kernel does not say */
+  __u32 netns;   /* network namespace that it is in, inode number; 0: none any more */
+  __u32 padding;
   struct pb_owner owner;
 };
 

@@ -61,6 +61,7 @@ static __always_inline void fill_task(struct pb_process_event* event, struct tas
   event->parent_tgid = parent->tgid;
   event->parent_start = BPF_CORE_READ(parent, group_leader, start_boottime);
   if (bpf_core_field_exists(task->self_exec_id)) event->exec_id = task->self_exec_id + 1;
+  event->netns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
 }
 
 static __always_inline void report_task(u8 type, struct task_struct* task) {
