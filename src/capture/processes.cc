@@ -14,6 +14,8 @@ constexpr uint64_t kKeepEndedNs = 60 * kNsPerSecond;
 // Processes remembered; beyond it ended ones are forgotten at once.
 constexpr size_t kProcessesMax = 300'000;
 constexpr int kAncestorsMax = 64;
+// Of each process: a socket's event is applied some milliseconds after it happened.
+constexpr size_t kProgramsKept = 4;
 constexpr uint64_t kTickNs = 10'000'000;  // USER_HZ, 100 on every architecture that is built for
 
 ProcessKey key_of(const pb_owner& owner) {
@@ -83,6 +85,51 @@ void Processes::leave(const Process& process) {
   if (up != processes_.end()) --up->second.children;
 }
 
+// What it ran at that moment. Of a process whose beginning nobody saw the first known program stands for what was before.
+Processes::Program& Processes::program_at(Process& process, uint64_t at_boot_ns) {
+  if (process.programs.empty()) return process.programs.emplace_back();
+  const auto later =
+      std::ranges::find_if(process.programs, [&](const Program& program) { return program.from_boot_ns > at_boot_ns; });
+  return later == process.programs.begin() ? *later : *std::prev(later);
+}
+
+void Processes::add_program(Process& process, uint64_t from_boot_ns, std::shared_ptr<const Image> image) {
+  auto& programs = process.programs;
+  const auto at = std::ranges::find_if(programs, [&](const Program& program) { return program.from_boot_ns > from_boot_ns; });
+  programs.insert(at, {from_boot_ns, std::move(image)});
+  if (programs.size() > kProgramsKept) programs.erase(programs.begin());
+}
+
+// A child runs what its parent ran then.
+void Processes::begin(Process& process, const ProcessKey& parent, uint64_t at_boot_ns) {
+  const auto up = processes_.find(parent);
+  add_program(process, at_boot_ns, up == processes_.end() ? nullptr : program_at(up->second, at_boot_ns).image);
+}
+
+void Processes::run(Process& process, const ProcessEventData& event) {
+  const uint64_t now = event.head.time;
+  auto image = std::make_shared<Image>();
+  image->exe = path_of_names(event.exe);
+  image->cwd = path_of_names(event.cwd);
+  if (with_cmdline_) {
+    // A cut argument list longer than the field's maximum is cut, and marked so, by the record.
+    Redacted redacted = redact_arguments(event.args);
+    image->cmdline = std::move(redacted.text);
+    image->redacted = redacted.count;
+  }
+  auto& programs = process.programs;
+  // What ran before is not known, and is not this.
+  if (programs.empty() || programs.front().from_boot_ns > now) add_program(process, 0, nullptr);
+  const auto later = std::ranges::find_if(programs, [&](const Program& program) { return program.from_boot_ns > now; });
+  if (later == programs.end()) process.owner = event.head.owner;
+  // /proc was read before this event was: the same program, and now it is known since when.
+  if (later != programs.end() && later->image && later->image->exe == image->exe && later->image->cmdline == image->cmdline) {
+    later->from_boot_ns = now;
+    return;
+  }
+  add_program(process, now, std::move(image));
+}
+
 void Processes::apply(const ProcessEventData& event) {
   const pb_process_event& head = event.head;
   if (head.type == PB_CGROUP) {
@@ -104,30 +151,17 @@ void Processes::apply(const ProcessEventData& event) {
   const bool missed_exec = head.type == PB_TASK && head.exec_id > process.exec_id && process.exec_id != 0;
   process.exec_id = std::max(process.exec_id, head.exec_id);
   process.listed = list_;
-  if (head.type == PB_FORK && is_new) {
-    const auto up = processes_.find(parent);
-    if (up != processes_.end()) process.image = up->second.image;
-    process.image_from_boot_ns = head.time;
-  } else if (head.type == PB_EXEC && head.time >= process.image_from_boot_ns) {
-    auto image = std::make_shared<Image>();
-    image->exe = path_of_names(event.exe);
-    image->cwd = path_of_names(event.cwd);
-    if (with_cmdline_) {
-      // A cut argument list longer than the field's maximum is cut, and marked so, by the record.
-      Redacted redacted = redact_arguments(event.args);
-      image->cmdline = std::move(redacted.text);
-      image->redacted = redacted.count;
-    }
-    process.image = std::move(image);
-    process.image_from_boot_ns = head.time;
-    process.owner = head.owner;
-    process.written = false;
-  } else if (head.type == PB_TASK && (!process.image || missed_exec)) {
+  if (head.type == PB_FORK) {
+    begin(process, parent, head.time);
+  } else if (head.type == PB_EXEC) {
+    run(process, event);
+  } else if (head.type == PB_TASK && (process.programs.empty() || !process.programs.back().image || missed_exec)) {
     // The moment is taken before the reading: an exec in between is told by its own, later event.
-    process.image_from_boot_ns = clock_.boot_now();
-    if (auto found = proc_.read(head.owner.tgid)) process.image = std::make_shared<const Image>(std::move(found->image));
+    const uint64_t from = clock_.boot_now();
+    auto found = proc_.read(head.owner.tgid);
+    if (!missed_exec) process.programs.clear();
+    add_program(process, from, found ? std::make_shared<const Image>(std::move(found->image)) : nullptr);
     if (missed_exec) process.owner = head.owner;
-    if (missed_exec) process.written = false;
   }
 }
 
@@ -147,12 +181,10 @@ void Processes::observe(const pb_owner& owner, const ProcessKey& parent, std::sh
   bool is_new = false;
   Process& process = enter(owner, parent, is_new);
   // A process may move to another folder without becoming another program.
-  const bool same = process.image && process.image->exe == image->exe && process.image->cmdline == image->cmdline;
-  if (same) return;
-  process.image = std::move(image);
-  process.image_from_boot_ns = at_boot_ns;
+  const Image* last = process.programs.empty() ? nullptr : process.programs.back().image.get();
+  if (last != nullptr && last->exe == image->exe && last->cmdline == image->cmdline) return;
+  add_program(process, at_boot_ns, std::move(image));
   process.owner = owner;
-  process.written = false;
 }
 
 Processes::Process& Processes::find_or_read(const pb_owner& owner) {
@@ -170,44 +202,45 @@ Processes::Process& Processes::find_or_read(const pb_owner& owner) {
   }
   bool is_new = false;
   Process& process = enter(owner, parent, is_new);
-  process.image = std::move(image);
-  process.image_from_boot_ns = clock_.boot_now();
+  add_program(process, clock_.boot_now(), std::move(image));
   return process;
 }
 
 Who Processes::identify(const pb_owner& owner, uint64_t at_boot_ns, const Emit& emit) {
   if (owner.tgid == 0) return {};
   Process& process = find_or_read(owner);
-  if (!says_the_same(process.owner, owner)) {
-    process.owner = owner;
-    process.written = false;
-  }
-  Who who{owner.tgid, owner.uid, process.start, process.image, cgroups_.place(owner.cgroup, owner.cgroup1)};
+  Program& program = program_at(process, at_boot_ns);
+  if (!says_the_same(process.owner, owner)) program.written = false;
+  Who who{owner.tgid, owner.uid, process.start, program.image, cgroups_.place(owner.cgroup, owner.cgroup1)};
   // The name of its container came later than its record.
-  if (process.unnamed && who.place && !containers_->find(who.place->container, at_boot_ns).empty()) process.written = false;
-  if (!process.written) {
-    record_.clear();
-    record_.set(Field::kTime, clock_.utc(at_boot_ns));
-    write(key_of(owner), emit, 0);
+  if (process.unnamed && who.place && !containers_->find(who.place->container, at_boot_ns).empty()) program.written = false;
+  if (!program.written) {
+    process.owner = owner;
+    write(key_of(owner), at_boot_ns, emit, 0);
   }
   return who;
 }
 
-void Processes::write(const ProcessKey& key, const Emit& emit, int depth) {
+void Processes::write(const ProcessKey& key, uint64_t at_boot_ns, const Emit& emit, int depth) {
   const auto at = processes_.find(key);
-  if (at == processes_.end() || at->second.written || depth > kAncestorsMax) return;
-  at->second.written = true;
-  write(at->second.parent, emit, depth + 1);
-  fill(at->second, record_);
+  if (at == processes_.end() || depth > kAncestorsMax) return;
+  Program& program = program_at(at->second, at_boot_ns);
+  if (program.written) return;
+  program.written = true;
+  // Readers join the newest record: what it ran later is told anew when it is needed.
+  for (Program& other : at->second.programs) {
+    if (other.from_boot_ns > program.from_boot_ns) other.written = false;
+  }
+  write(at->second.parent, at_boot_ns, emit, depth + 1);
+  fill(at->second, program, at_boot_ns, record_);
   emit(record_);
 }
 
-void Processes::fill(Process& process, Record& record) {
-  const TimeNs time = record.time();
+void Processes::fill(Process& process, const Program& program, uint64_t at_boot_ns, Record& record) {
   const pb_owner& owner = process.owner;
   record.clear();
   record.set(Field::kKind, Kind::kProcess);
-  record.set(Field::kTime, time);
+  record.set(Field::kTime, clock_.utc(at_boot_ns));
   record.set(Field::kVantage, Vantage::kSocket);
   record.set(Field::kPid, uint64_t{owner.tgid});
   record.set(Field::kProcessStart, process.start);
@@ -216,8 +249,8 @@ void Processes::fill(Process& process, Record& record) {
     if (process.parent.start_boot_ns != 0) record.set(Field::kParentStart, clock_.utc(process.parent.start_boot_ns));
   }
   record.set(Field::kComm, comm_of(owner));
-  if (process.image) {
-    const Image& image = *process.image;
+  if (program.image) {
+    const Image& image = *program.image;
     if (!image.exe.empty()) record.set(Field::kExe, image.exe);
     if (!image.cmdline.empty()) record.set(Field::kCmdline, image.cmdline);
     if (!image.cwd.empty()) record.set(Field::kCwd, image.cwd);

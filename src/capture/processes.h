@@ -81,7 +81,7 @@ class Processes {
   // Names of containers from here on; outlives this.
   void name_containers(ContainerNames& names) { containers_ = &names; }
 
-  // One event of the kernel programs or of the snapshot.
+  // One event of the kernel programs or of the snapshot; they may come after what their process did later.
   void apply(const ProcessEventData& event);
 
   // Around a list of all processes, given to apply() as PB_TASK: after a loss, it tells which programs run now that nobody saw
@@ -92,8 +92,9 @@ class Processes {
   // What a process was seen to be, when no event tells: it replaces what was known of it where that differs.
   void observe(const pb_owner& owner, const ProcessKey& parent, std::shared_ptr<const Image> image, uint64_t at_boot_ns);
 
-  // The process behind a socket event's owner, with `emit` called for its process record and those of its ancestors that have not
-  // been written yet, the oldest first. Nothing is emitted for a process whose record stands and still holds.
+  // The process behind a socket event's owner as it was at that moment, with `emit` called for its process record and those of its
+  // ancestors that have not been written yet, the oldest first. Nothing is emitted for a process whose record stands and still
+  // holds.
   using Emit = std::function<void(Record&)>;
   Who identify(const pb_owner& owner, uint64_t at_boot_ns, const Emit& emit);
 
@@ -102,11 +103,15 @@ class Processes {
   [[nodiscard]] size_t count() const { return processes_.size(); }
 
  private:
+  struct Program {
+    uint64_t from_boot_ns = 0;           // since when the process runs it; of the first one, not later than
+    std::shared_ptr<const Image> image;  // null: not known
+    bool written = false;                // the record as it would be now
+  };
   struct Process {
     pb_owner owner{};  // as last seen
     ProcessKey parent;
-    std::shared_ptr<const Image> image;
-    uint64_t image_from_boot_ns = 0;  // when the image became this process's
+    std::vector<Program> programs;  // the last few, oldest first: what it ran when a socket was used is asked later
     uint64_t entered_boot_ns = 0;
     uint64_t ended_boot_ns = 0;
     uint32_t exec_id = 0;  // of the kernel; 0: not known
@@ -114,7 +119,6 @@ class Processes {
     TimeNs start = 0;
     uint32_t children = 0;
     bool counted = false;  // in its parent's `children`
-    bool written = false;  // the record as it would be now
     bool unnamed = false;  // written without its container's name
   };
   struct HashKey {
@@ -123,8 +127,12 @@ class Processes {
   Process& enter(const pb_owner& owner, const ProcessKey& parent, bool& is_new);
   void leave(const Process& process);
   Process& find_or_read(const pb_owner& owner);
-  void write(const ProcessKey& key, const Emit& emit, int depth);
-  void fill(Process& process, Record& record);
+  static Program& program_at(Process& process, uint64_t at_boot_ns);
+  static void add_program(Process& process, uint64_t from_boot_ns, std::shared_ptr<const Image> image);
+  void begin(Process& process, const ProcessKey& parent, uint64_t at_boot_ns);
+  void run(Process& process, const ProcessEventData& event);
+  void write(const ProcessKey& key, uint64_t at_boot_ns, const Emit& emit, int depth);
+  void fill(Process& process, const Program& program, uint64_t at_boot_ns, Record& record);
 
   BootClock& clock_;
   Cgroups& cgroups_;

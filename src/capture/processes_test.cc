@@ -89,6 +89,54 @@ TEST(Processes, a_process_that_runs_another_program_is_written_anew) {
   EXPECT_EQ(world.records[0].uint(Field::kProcessStart), world.records[1].uint(Field::kProcessStart));
 }
 
+TEST(Processes, a_moment_that_is_asked_for_late_has_the_program_of_then) {
+  World world;
+  apply_process(world.processes, PB_EXEC, kShell, kInit, 5'100, "bash"sv);
+  apply_process(world.processes, PB_FORK, kChild, kShell, 6'000);
+  apply_process(world.processes, PB_EXEC, kChild, kShell, 6'100, "first"sv);
+  apply_process(world.processes, PB_EXEC, kChild, kShell, 6'200, "second"sv);
+  const auto exe_at = [&](uint64_t time) { return world.processes.identify(kChild, time, world.emit).image->exe; };
+  EXPECT_EQ(exe_at(6'250), "/second");
+  EXPECT_EQ(exe_at(6'150), "/first");
+  EXPECT_EQ(exe_at(6'050), "/bash");
+  EXPECT_EQ(exe_at(6'300), "/second");
+  // Each is told at its own time, and the newest again after an older one: readers join the record that came last.
+  std::vector<std::string> told;
+  for (const Record* record : world.of(Kind::kProcess)) {
+    if (record->uint(Field::kPid) == 60) told.emplace_back(record->text(Field::kExe));
+  }
+  EXPECT_EQ(told, (std::vector<std::string>{"/second", "/first", "/bash", "/second"}));
+}
+
+TEST(Processes, what_ran_before_an_exec_that_is_the_first_thing_known_is_not_what_it_ran_then) {
+  World world;
+  apply_process(world.processes, PB_EXEC, kChild, kShell, 6'100, "first"sv);
+  EXPECT_EQ(world.processes.identify(kChild, 6'050, world.emit).image, nullptr);
+  EXPECT_EQ(world.processes.identify(kChild, 6'150, world.emit).image->exe, "/first");
+}
+
+TEST(Processes, events_that_come_after_proc_was_read_say_since_when) {
+  World world;
+  world.clock.boot = 9'000;
+  world.proc.known_tgid = 60;
+  world.proc.known.image.exe = "/second";
+  EXPECT_EQ(world.processes.identify(kChild, 6'050, world.emit).image->exe, "/second");
+  apply_process(world.processes, PB_EXEC, kShell, kInit, 5'100, "bash"sv);
+  apply_process(world.processes, PB_FORK, kChild, kShell, 6'000);
+  apply_process(world.processes, PB_EXEC, kChild, kShell, 6'200, "second"sv);
+  EXPECT_EQ(world.processes.identify(kChild, 6'050, world.emit).image->exe, "/bash");
+  EXPECT_EQ(world.processes.identify(kChild, 6'250, world.emit).image->exe, "/second");
+  EXPECT_EQ(world.processes.identify(kChild, 9'500, world.emit).image->exe, "/second");
+}
+
+TEST(Processes, only_the_last_few_programs_are_kept) {
+  World world;
+  apply_process(world.processes, PB_FORK, kChild, kShell, 6'000);
+  for (uint64_t i = 1; i <= 20; ++i) apply_process(world.processes, PB_EXEC, kChild, kShell, 6'000 + i, "p" + std::to_string(i));
+  EXPECT_EQ(world.processes.identify(kChild, 6'019, world.emit).image->exe, "/p19");
+  EXPECT_EQ(world.processes.identify(kChild, 6'001, world.emit).image->exe, "/p17");
+}
+
 TEST(Processes, a_change_of_user_is_written_anew) {
   World world;
   apply_process(world.processes, PB_EXEC, kChild, kShell, 6'100, "sshd\0"sv, "sshd\0"sv);

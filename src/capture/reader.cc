@@ -23,6 +23,7 @@ constexpr uint32_t kPassesUntilIdle = 100;
 constexpr size_t kSocketEventsPerPass = 16'384;
 constexpr size_t kDatagramEventsPerPass = 16'384;
 constexpr size_t kProcessEventsPerPass = 65'536;
+constexpr size_t kHeldMax = 2 * (kSocketEventsPerPass + kDatagramEventsPerPass);
 constexpr int kPassesInARow = 8;
 constexpr uint64_t kTellEveryNs = 10 * kNsPerMs;
 // A program reads the clock a moment before it gives out the event's number; its processor may be taken away between.
@@ -154,30 +155,19 @@ void Reader::run() {
   }
 }
 
-bool Reader::hold_processes() {
-  held_processes_.clear();
-  held_bytes_.clear();
-  next_process_ = 0;
-  const bool whole = programs_->drain_processes(kProcessEventsPerPass, [&](std::string_view bytes) {
-    pb_process_event head;
-    if (bytes.size() < sizeof head) return;
-    std::memcpy(&head, bytes.data(), sizeof head);
-    watch(EventKind::kProcess).received(head.cpu, head.seq);
-    if (head.netns != noticed_netns_) nat_.notice(noticed_netns_ = head.netns, head.time);
-    held_processes_.push_back({head.time, held_bytes_.size(), bytes.size()});
-    held_bytes_ += bytes;
-  });
-  std::ranges::sort(held_processes_, {}, [](const HeldProcessEvent& held) { return std::pair(held.time, held.offset); });
-  events_.fetch_add(held_processes_.size(), std::memory_order_relaxed);
-  return whole;
-}
-
-void Reader::apply_processes_until(uint64_t time_boot_ns) {
+bool Reader::take_processes() {
+  uint64_t taken = 0;
   ProcessEventData event;
-  for (; next_process_ < held_processes_.size() && held_processes_[next_process_].time <= time_boot_ns; ++next_process_) {
-    const HeldProcessEvent& held = held_processes_[next_process_];
-    if (decode_process_event(std::string_view(held_bytes_).substr(held.offset, held.length), event)) processes_.apply(event);
-  }
+  const bool whole = programs_->drain_processes(kProcessEventsPerPass, [&](std::string_view bytes) {
+    if (!decode_process_event(bytes, event)) return;
+    watch(EventKind::kProcess).received(event.head.cpu, event.head.seq);
+    if (event.head.netns != noticed_netns_) nat_.notice(noticed_netns_ = event.head.netns, event.head.time);
+    processes_until_ = std::max(processes_until_, uint64_t{event.head.time});
+    processes_.apply(event);
+    ++taken;
+  });
+  events_.fetch_add(taken, std::memory_order_relaxed);
+  return whole;
 }
 
 // Also while the rings are left alone, because the book is behind: a loss is then known to the millisecond.
@@ -204,19 +194,20 @@ bool Reader::pass() {
   if (programs_ == nullptr) return true;
   look_for_losses();
   // Sockets are taken before processes: what a process did before it used a socket is then in the other ring for sure.
-  held_sockets_.clear();
+  const size_t waiting = held_sockets_.size() + held_datagrams_.size();
   const bool sockets_whole = programs_->drain_sockets(kSocketEventsPerPass, [&](const pb_socket_event& event) {
     held_sockets_.push_back(event);
     watch(EventKind::kSocket).received(event.cpu, event.seq);
   });
-  held_datagrams_.clear();
   const bool datagrams_whole = programs_->drain_datagrams(kDatagramEventsPerPass, [&](const pb_datagram_event& event) {
     held_datagrams_.push_back(event);
     watch(EventKind::kDatagram).received(event.cpu, event.seq);
   });
-  const bool processes_whole = hold_processes();
-  apply_held();
-  events_.fetch_add(held_sockets_.size() + held_datagrams_.size(), std::memory_order_relaxed);
+  const size_t held = held_sockets_.size() + held_datagrams_.size();
+  events_.fetch_add(held - waiting, std::memory_order_relaxed);
+  const bool processes_whole = take_processes();
+  // An event of a process whose beginning is on its way yet waits for it; but no flood of processes holds up all others.
+  apply_held(processes_whole || held > kHeldMax ? UINT64_MAX : processes_until_);
   open_.store(sockets_.open_connections() + datagrams_->open_flows(), std::memory_order_relaxed);
   if (sockets_whole) watch(EventKind::kSocket).emptied();
   if (datagrams_whole) watch(EventKind::kDatagram).emptied();
@@ -240,27 +231,38 @@ void Reader::tell() {
   if (operations_.lost()) return;
   uint64_t until = clock_.boot_ns();
   for (const LossWatch& one : losses_) until = std::min(until, one.known_until());
+  for (const pb_socket_event& event : held_sockets_) until = std::min(until, uint64_t{event.time});
+  for (const pb_datagram_event& event : held_datagrams_) until = std::min(until, uint64_t{event.time});
   until = std::min(until, sockets_.waiting_since().value_or(until));
   if (datagrams_) until = std::min(until, datagrams_->waiting_since().value_or(until));
   stream_.told(boot_clock_.utc(until - std::min(until, kStampNs)));
 }
 
-// Both rings' events in the order of time, each after what its process did before.
-void Reader::apply_held() {
-  auto datagram = held_datagrams_.begin();
-  auto apply_datagrams_until = [&](uint64_t time_boot_ns) {
-    for (; datagram != held_datagrams_.end() && datagram->time <= time_boot_ns; ++datagram) {
-      apply_processes_until(datagram->time);
-      datagrams_->apply(*datagram);
+// Both rings' events in the order of time.
+void Reader::apply_held(uint64_t until_boot_ns) {
+  size_t sockets_kept = 0;
+  size_t datagrams_kept = 0;
+  size_t next = 0;
+  const auto apply_datagrams_until = [&](uint64_t time_boot_ns) {
+    for (; next < held_datagrams_.size() && held_datagrams_[next].time <= time_boot_ns; ++next) {
+      if (held_datagrams_[next].time <= until_boot_ns) {
+        datagrams_->apply(held_datagrams_[next]);
+      } else {
+        held_datagrams_[datagrams_kept++] = held_datagrams_[next];
+      }
     }
   };
   for (const pb_socket_event& event : held_sockets_) {
     apply_datagrams_until(event.time);
-    apply_processes_until(event.time);
-    sockets_.apply(event);
+    if (event.time <= until_boot_ns) {
+      sockets_.apply(event);
+    } else {
+      held_sockets_[sockets_kept++] = event;
+    }
   }
   apply_datagrams_until(UINT64_MAX);
-  apply_processes_until(UINT64_MAX);
+  held_sockets_.resize(sockets_kept);
+  held_datagrams_.resize(datagrams_kept);
 }
 
 // The kernel says which connections are alive; those whose opening found the ring full are opened now.
@@ -269,8 +271,7 @@ void Reader::sweep(std::span<const uint64_t> unknown) {
   std::vector<pb_socket_event> found;
   sockets_.begin_sweep(clock_.boot_ns());
   const Status listed = programs_->list_alive([&](const pb_socket_event& one) { found.push_back(one); });
-  hold_processes();
-  apply_processes_until(UINT64_MAX);
+  take_processes();
   for (const pb_socket_event& one : found) sockets_.apply(one);
   // The rings hold the ends of what ended before and while the kernel was asked.
   if (!catch_up() || !listed.has_value()) {
@@ -301,8 +302,7 @@ void Reader::sweep_datagrams(bool all) {
   const bool with_map = all || datagrams_->peers_in_map() > 0;
   const Status listed = programs_->sweep_peers(now > idle_ns ? now - idle_ns : 0, with_map, all,
                                                [&](const pb_datagram_event& one) { found.push_back(one); });
-  hold_processes();
-  apply_processes_until(UINT64_MAX);
+  take_processes();
   // What is owed its open may have its end in the ring; what is idle may have its open there.
   for (const pb_datagram_event& one : found) {
     if (one.type != PB_PEER_IDLE) datagrams_->apply(one);
@@ -340,6 +340,7 @@ void Reader::finish() {
     write_losses(true);
     if (watch(EventKind::kSocket).sweep_wanted()) sweep();
     if (watch(EventKind::kDatagram).sweep_wanted()) sweep_datagrams(true);
+    apply_held(UINT64_MAX);
     write_losses(true);
   }
   // The last packets' translations are on their way.

@@ -68,15 +68,11 @@ class Reader {
   [[nodiscard]] bool clock_synchronised() const { return synchronised_.load(); }
 
  private:
-  struct HeldProcessEvent {
-    uint64_t time;
-    size_t offset;
-    size_t length;
-  };
   void run();
   // Takes what the rings hold; true when all that the programs had begun to write was taken.
   bool pass();
-  bool hold_processes();
+  // True when nothing of its ring is on its way; else what happened after `processes_until_` may be missing.
+  bool take_processes();
   void look_for_losses();
   void write_losses(bool any);
   bool catch_up();
@@ -84,14 +80,14 @@ class Reader {
   // Says up to when this source has told everything.
   void tell();
   LossWatch& watch(EventKind kind) { return losses_[static_cast<size_t>(kind)]; }
-  void apply_processes_until(uint64_t time_boot_ns);
   // Also adopts those of `unknown` (sorted) that are still alive and not known after all.
   void sweep(std::span<const uint64_t> unknown = {});
   // Ends idle peers; `all`: as sweep(), of UDP.
   void sweep_datagrams(bool all);
   bool confirm_datagrams();
   void sweep_what_is_due(uint64_t now);
-  void apply_held();
+  // Up to that moment; the rest stays.
+  void apply_held(uint64_t until_boot_ns);
   void second();
   // Sockets and processes as the kernel has them now, those included that no program saw begin. Returns what could not be had.
   std::vector<std::string> list_what_is_there();
@@ -123,10 +119,8 @@ class Reader {
 
   std::vector<pb_socket_event> held_sockets_;
   std::vector<pb_datagram_event> held_datagrams_;
-  std::vector<HeldProcessEvent> held_processes_;
-  std::string held_bytes_;
-  size_t next_process_ = 0;
   uint32_t noticed_netns_ = 0;  // the last one
+  uint64_t processes_until_ = 0;
   uint64_t next_second_ = 0;
   uint64_t next_tell_ = 0;
   uint64_t next_sweep_ = 0;

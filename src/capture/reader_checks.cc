@@ -28,8 +28,7 @@ void Reader::list_processes(std::vector<std::string>& missing) {
     return;
   }
   // What began meanwhile waits in the ring.
-  hold_processes();
-  apply_processes_until(UINT64_MAX);
+  take_processes();
   processes_.end_relist(clock_.boot_ns());
 }
 
@@ -53,8 +52,7 @@ std::vector<std::string> Reader::list_what_is_there() {
   // Listeners first: they tell which connections came in.
   std::ranges::partition(found, [](const pb_socket_event& one) { return (one.flags & PB_LISTENER) != 0; });
   // Programs started meanwhile wait in the ring, and the sockets' owners may be among them.
-  hold_processes();
-  apply_processes_until(UINT64_MAX);
+  take_processes();
   for (const pb_socket_event& one : found) sockets_.apply(one);
   for (const pb_datagram_event& one : found_datagrams) datagrams_->apply(one);
   found_unseen_ = found.size();

@@ -55,7 +55,12 @@ class FakePrograms final : public KernelPrograms {
     for (const pb_datagram_event& event : std::exchange(datagram_ring, {})) take(event);
     return true;
   }
-  bool drain_processes(size_t, const TakeProcess&) override { return true; }
+  bool drain_processes(size_t, const TakeProcess& take) override {
+    const std::lock_guard lock(mutex);
+    for (const std::string& event : std::exchange(process_ring, {})) take(event);
+    ++process_drains;
+    return process_ring_whole;
+  }
   Counts counts(EventKind kind) override {
     const std::lock_guard lock(mutex);
     auto& [given_now, lost_now] = told_[static_cast<size_t>(kind)];
@@ -114,6 +119,8 @@ class FakePrograms final : public KernelPrograms {
 
   std::mutex mutex;
   std::vector<pb_socket_event> ring;
+  std::vector<std::string> process_ring;
+  bool process_ring_whole = true;
   std::array<uint64_t, kEventKinds> given{};
   std::array<uint64_t, kEventKinds> lost{};
   std::vector<pb_socket_event> unseen;  // sockets that no program saw begin
@@ -126,6 +133,7 @@ class FakePrograms final : public KernelPrograms {
   std::atomic<int> sweeps = 0;
   std::atomic<int> datagram_sweeps = 0;
   std::atomic<int> process_lists = 0;
+  std::atomic<int> process_drains = 0;
 
  private:
   std::vector<MissingProgram> missing_;
@@ -317,6 +325,61 @@ TEST(Reader, a_loss_shortly_before_the_end_is_told) {
   }
   world.reader.stop();
   ASSERT_EQ(world.wait_for(Kind::kGap, 1).size(), 1u);
+}
+
+std::string make_process_event(__u8 type, const pb_owner& owner, uint64_t time, std::string_view exe) {
+  pb_process_event head{};
+  head.type = type;
+  head.time = time;
+  head.owner = owner;
+  head.exe_bytes = static_cast<__u16>(exe.size());
+  return std::string(reinterpret_cast<const char*>(&head), sizeof head) + std::string(exe);
+}
+
+TEST(Reader, a_sockets_event_waits_while_its_process_is_on_its_way) {
+  ReaderWorld world;
+  world.start();
+  const pb_owner early = make_owner(60, 10);
+  const pb_owner late = make_owner(61, 50);
+  {
+    const std::lock_guard lock(world.programs.mutex);
+    world.programs.ring = {make_event(PB_OPEN, 1, 30, 1), make_event(PB_OPEN, 2, 60, 2)};
+    world.programs.ring[0].owner = early;
+    world.programs.ring[1].owner = late;
+    world.programs.given[0] = 2;
+    world.programs.process_ring = {make_process_event(PB_EXEC, early, 20, "early"),
+                                   make_process_event(PB_EXEC, early, 40, "other")};
+    world.programs.process_ring_whole = false;  // somebody writes what stands before `late`
+  }
+  ASSERT_EQ(world.wait_for(Kind::kOpen, 1).size(), 1u);
+  const int drains = world.programs.process_drains;
+  ASSERT_TRUE(world.pass_until([&] { return world.programs.process_drains > drains + 20; }));
+  EXPECT_EQ(world.count(Kind::kOpen), 1u);
+  {
+    const std::lock_guard lock(world.programs.mutex);
+    world.programs.process_ring = {make_process_event(PB_EXEC, late, 55, "late"), make_process_event(PB_EXEC, late, 70, "later")};
+    world.programs.process_ring_whole = true;
+  }
+  const auto opens = world.wait_for(Kind::kOpen, 2);
+  ASSERT_EQ(opens.size(), 2u);
+  // The programs that they ran later had been read before.
+  EXPECT_EQ(opens[0].text(Field::kExe), "/early");
+  EXPECT_EQ(opens[1].text(Field::kExe), "/late");
+  world.reader.stop();
+  EXPECT_EQ(world.count(Kind::kGap), 0u);
+}
+
+TEST(Reader, what_waits_for_its_process_is_written_when_capture_ends) {
+  ReaderWorld world;
+  world.start();
+  {
+    const std::lock_guard lock(world.programs.mutex);
+    world.programs.process_ring_whole = false;
+    world.programs.ring = {make_event(PB_OPEN, 1, 30, 1)};
+    world.programs.given[0] = 1;
+  }
+  world.reader.stop();
+  EXPECT_EQ(world.wait_for(Kind::kOpen, 1).size(), 1u);
 }
 
 TEST(Reader, the_comparison_says_that_everything_is_known) {
