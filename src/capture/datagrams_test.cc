@@ -290,6 +290,7 @@ TEST(Datagrams, waits_for_the_translation_of_its_own_protocol) {
   world.datagrams.settle(11'000);
   EXPECT_TRUE(world.of(Kind::kOpen).empty()) << "a TCP connection between the same ends is another";
   world.nat.add(kNetns, {{local, remote}, {remote, external}, Proto::kUdp});
+  world.nat.read_until(11'500);
   world.datagrams.settle(12'000);
   ASSERT_EQ(world.of(Kind::kOpen).size(), 1u);
   EXPECT_EQ(to_text(*world.of(Kind::kOpen)[0]->endpoint(Field::kSrcNatIp, Field::kSrcNatPort)), "203.0.113.5:41234");
@@ -306,6 +307,7 @@ TEST(Datagrams, a_short_socket_waits_for_the_first_entry_that_its_namespace_ever
   EXPECT_TRUE(world.records.empty() || world.records.back().kind() == Kind::kProcess) << "the entry may be on its way";
   const Tuple original{{*parse_ip("10.0.0.1"), 51420}, {*parse_ip("10.0.0.2"), 53}};
   world.nat.add(kNetns, {original, {original.dst, {*parse_ip("203.0.113.5"), 41234}}, Proto::kUdp});
+  world.nat.read_until(13'500);
   world.datagrams.settle(14'000);
   ASSERT_EQ(world.of(Kind::kClose).size(), 1u);
   EXPECT_EQ(world.of(Kind::kOpen)[0]->uint(Field::kSrcNatPort), 41234u);

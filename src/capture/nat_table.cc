@@ -107,15 +107,17 @@ std::optional<NatAnswer> NatTable::ask(const NatQuestion& question, bool final) 
     const auto reply = by_reply_.find({question.netns, question.proto, sent});
     if (reply != by_reply_.end()) found = &reply->second;
   }
-  if (found != nullptr) return NatAnswer{found->translated() ? Nat::kTranslated : Nat::kNone, {}, *found};
+  const auto behind = behind_.find(question.netns);
+  const bool read = (behind == behind_.end() ? read_until_ : behind->second) >= question.tracked_by_boot_ns;
+  // An entry outlives its connection: until all is read it may be that of an earlier one between the same ends.
+  if (found != nullptr && read) return NatAnswer{found->translated() ? Nat::kTranslated : Nat::kNone, {}, *found};
   const auto because = [](NatReason reason) { return NatAnswer{Nat::kUnknown, reason, {}}; };
   const auto covered = coverage_.find(question.netns);
   const Coverage coverage = covered == coverage_.end() ? Coverage::kNotCovered : covered->second;
   if (coverage == Coverage::kNotPermitted) return because(NatReason::kNotPermitted);
-  // What was told by then has been read, and the entry is not among it.
   if (coverage == Coverage::kNotCovered) notice_locked(question.netns, question.tracked_by_boot_ns);
-  const auto behind = behind_.find(question.netns);
-  if ((behind == behind_.end() ? read_until_ : behind->second) >= question.tracked_by_boot_ns) {
+  // What was told by then has been read, and the entry is not among it.
+  if (read) {
     if (coverage == Coverage::kNoConntrack) return because(NatReason::kNoConntrack);
     if (coverage == Coverage::kWatched) return because(NatReason::kNoEntry);
   }

@@ -29,6 +29,21 @@ TEST(NatTable, says_nothing_before_all_that_was_told_by_then_is_read) {
   }
 }
 
+TEST(NatTable, an_entry_of_an_earlier_connection_between_the_same_ends_is_no_answer) {
+  NatTable nat;
+  nat.set_coverage(kNetns, NatTable::Coverage::kWatched);
+  nat.add(kNetns, kTracked);
+  nat.read_until(999);
+  EXPECT_FALSE(nat.ask(kQuestion, false));
+  EXPECT_EQ(nat.ask(kQuestion, true)->nat, Nat::kUnknown);
+  Tracked anew = kTracked;
+  anew.reply.dst.port = 41235;
+  nat.remove(kNetns, kTracked);
+  nat.add(kNetns, anew);
+  nat.read_until(1'000);
+  EXPECT_EQ(nat.ask(kQuestion, false)->tracked.reply.dst.port, 41235);
+}
+
 TEST(NatTable, waits_while_a_namespace_is_read_for_the_first_time) {
   NatTable nat;
   nat.read_until(2'000);

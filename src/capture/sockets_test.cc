@@ -146,6 +146,7 @@ TEST(Sockets, waits_until_it_is_known_whether_its_namespace_tracks_it) {
   EXPECT_TRUE(world.of(Kind::kOpen).empty()) << "the first entry that the namespace ever tracked may be on its way";
   const Tuple original{{*parse_ip("10.0.0.1"), 51420}, {*parse_ip("10.0.0.2"), 443}};
   world.nat.add(kNetns, {original, {original.dst, {*parse_ip("10.0.0.9"), 1024}}});
+  world.nat.read_until(20'500);
   world.sockets.settle(21'000);
   ASSERT_EQ(world.of(Kind::kClose).size(), 1u);
   EXPECT_EQ(world.of(Kind::kOpen)[0]->uint(Field::kSrcNatPort), 1024u);
@@ -171,6 +172,7 @@ TEST(Sockets, waits_for_the_translation_but_not_for_ever) {
   const Endpoint remote{*parse_ip("10.0.0.2"), 443};
   const Endpoint external{*parse_ip("203.0.113.5"), 41234};
   world.nat.add(kNetns, {{local, remote}, {remote, external}});
+  world.nat.read_until(11'500);
   world.sockets.settle(12'000);
   ASSERT_EQ(world.of(Kind::kOpen).size(), 2u);
   EXPECT_EQ(to_text(*world.of(Kind::kOpen)[0]->endpoint(Field::kSrcNatIp, Field::kSrcNatPort)), "203.0.113.5:41234");
