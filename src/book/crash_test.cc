@@ -179,7 +179,8 @@ TEST(Crash, AFullDiskRefusesAndRecovers) {
   const auto folder = disk.path() / "book";
   uint64_t accepted = 0;
   {
-    const auto book = Book::open(options(folder), system_clock());
+    ForwardClock clock;
+    const auto book = Book::open(options(folder), clock);
     ASSERT_TRUE(book.has_value()) << book.error().message;
     Result<Receipt> receipt;
     while ((receipt = (*book)->append(make_batch(kSources[0], accepted + 1, 500)))) accepted += 500;
@@ -187,10 +188,17 @@ TEST(Crash, AFullDiskRefusesAndRecovers) {
     EXPECT_NE(receipt.error().message.find("the disk is full"), std::string::npos) << receipt.error().message;
     EXPECT_EQ((*book)->last_seq(kSources[0]), accepted) << "nothing half-written";
     EXPECT_EQ(actions((*book)->view()).back(), "disk full");
+    const TimeNs refused = clock.now();
+    clock.forward = 60 * kNsPerSecond;
     EXPECT_FALSE((*book)->append(make_batch(kSources[0], accepted + 1, 500)).has_value());
+    const auto stall = (*book)->stalled();
+    ASSERT_TRUE(stall) << "a minute later nothing is written yet";
+    EXPECT_LE(stall->since, refused) << "since the first refusal, not the last";
+    EXPECT_NE(stall->reason.find("the disk is full"), std::string::npos) << stall->reason;
     std::filesystem::remove(filler);
     receipt = (*book)->append(make_batch(kSources[0], accepted + 1, 500));
     ASSERT_TRUE(receipt.has_value()) << receipt.error().message;
+    EXPECT_FALSE((*book)->stalled());
     accepted += 500;
     EXPECT_EQ(actions((*book)->view()), (std::vector<std::string>{"key made", "disk full", "disk has space"}));
   }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <future>
 #include <map>
 
 #include "book/test_batches.h"
@@ -216,6 +217,36 @@ TEST_F(LocalBookTest, TellsWhoWaits) {
   book->unlisten(token);
   ASSERT_TRUE(book->append(source.batch(5)).has_value());
   EXPECT_EQ(sizes, std::vector<uint64_t>{7});
+}
+
+// The writer is held up by whoever takes its answer.
+TEST_F(LocalBookTest, SaysSinceWhenItDoesNotKeepUp) {
+  ForwardClock clock;
+  const auto book = std::move(*Book::open(options(), clock));
+  std::promise<void> begun;
+  std::promise<void> go_on;
+  TestSource source("web-7/socket");
+  book->submit(source.batch(5), [&, wait = go_on.get_future().share()](const Result<Receipt>&) {
+    begun.set_value();
+    wait.wait();
+  });
+  begun.get_future().wait();
+  EXPECT_FALSE(book->stalled()) << "nothing waits";
+  const TimeNs handed_over = clock.now();
+  std::promise<void> answered;
+  book->submit(source.batch(5), [&](const Result<Receipt>&) { answered.set_value(); });
+  EXPECT_FALSE(book->stalled()) << "not for long enough";
+  clock.forward = 2 * kStallNs;
+  const auto stall = book->stalled();
+  go_on.set_value();
+  answered.get_future().wait();
+  ASSERT_TRUE(stall);
+  EXPECT_EQ(stall->reason, "the disk does not keep up");
+  EXPECT_LE(stall->since, handed_over) << "records are older than their batch";
+  EXPECT_GE(stall->since + 10 * kNsPerSecond, handed_over);
+  // The answer comes before the writer has looked at what else waits.
+  ASSERT_TRUE(book->append(source.batch(1)).has_value());
+  EXPECT_FALSE(book->stalled());
 }
 
 }  // namespace

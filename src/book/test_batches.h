@@ -3,11 +3,13 @@
 
 #include <stdlib.h>
 
+#include <atomic>
 #include <filesystem>
 #include <random>
 #include <string>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "record/batch.h"
 
 namespace portbook {
@@ -29,6 +31,14 @@ class TemporaryFolder {
 
  private:
   std::filesystem::path path_;
+};
+
+// The machine's clock, set forward as the test wants.
+class ForwardClock final : public Clock {
+ public:
+  TimeNs now() override { return system_clock().now() + forward; }
+  uint64_t boot_ns() override { return system_clock().boot_ns() + forward; }
+  std::atomic<uint64_t> forward{0};
 };
 
 // Connections that open and close, now and then a process or an address; the same for the same seed.

@@ -4,7 +4,7 @@ is held for ten seconds, the disk is filled, conntrack events are made to overfl
 of the load is recorded with its ports and its process, or lies in a gap of its source; every acknowledged checkpoint stands; `portbook
 verify` passes; memory did not grow; nothing is left behind.
 
-    faults.py [--seed N] [--seconds S]      the seed is printed; ten minutes: --seconds 600
+    faults.py [--seed N] [--seconds S] [--quick]      the seed is printed; ten minutes: --seconds 600; --quick: each fault once, soon after the other
 """
 import argparse
 import base64
@@ -34,7 +34,6 @@ LONG_SECONDS = 300              # in shorter runs memory has only begun to be us
 KINDS = {1: "open", 2: "close", 3: "failed", 6: "existing", 8: "nat_open", 14: "gap", 15: "source_start"}
 MS = 1_000_000
 FOREVER = 1 << 63
-HELD_BACK = 300 * MS            # a gap without start begins so long before its source's last word (kHeldBackNs in src/query/coverage.cc)
 RECORDED_SHARE_MIN = 0.5        # of connections; else gaps excuse too much for the test to show anything
 GROWTH_BYTES_MAX = 64 << 20     # of a process's memory, from the first third of the run to the last
 
@@ -61,9 +60,20 @@ class Program:
             found["helper"] = pid
         return found
 
-    def wait_whole(self, roles=frozenset(("book", "agent"))):
+    def wait_whole(self):
+        """Every part runs; the helper too, for without it the agent's fault says nothing."""
+        roles = {"book", "agent", "helper"}
         harness.wait_for(lambda: self.process.poll() is not None or roles <= set(self.processes()), f"{sorted(roles)} to run", 60)
         assert self.process.poll() is None, f"portbook up ended:\n{self.log.read_text()}"
+
+    def wait_delivered(self):
+        """The agent captures, and the book has everything that it kept."""
+        def delivered():
+            with contextlib.suppress(OSError, AssertionError):
+                return any(one["state"] == "capturing" and one["spool_bytes"] == 0 and not one["behind_since"]
+                           for one in harness.get_json(self.port, "/api/v1/status")["agents"])
+            return False
+        harness.wait_for(delivered, "the agent to deliver everything", 60)
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
@@ -135,11 +145,11 @@ def kill(role):
     return fault
 
 
-def hold_agent(program, watch, world, seconds=10):
+def hold_agent(program, watch, world):
     pid = program.processes()["agent"]
     os.kill(pid, signal.SIGSTOP)
     try:
-        watch.pause(seconds)
+        watch.pause(2 if world.quick else 10)
     finally:
         os.kill(pid, signal.SIGCONT)
 
@@ -150,7 +160,7 @@ def fill_disk(program, watch, world):
         with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
             while True:
                 file.write(bytes(1 << 20))
-        watch.pause(6)
+        watch.pause(2 if world.quick else 6)
     finally:
         filler.unlink(missing_ok=True)
 
@@ -170,15 +180,15 @@ def detach_program(program, watch, world):
     links = links_of(program.processes().values(), "cgroup")
     assert links, "no link of this program is found"
     sh("bpftool", "link", "detach", "id", str(world.chance.choice(sorted(links))))
-    watch.pause(3)
+    harness.wait_for(lambda: len(links_of(program.processes().values(), "cgroup")) >= len(links), "the program to be attached again")
 
 
-FAULTS = [kill("agent"), kill("book"), hold_agent, fill_disk, overflow_conntrack, detach_program]
+FAULTS = [kill("agent"), kill("book"), kill("helper"), hold_agent, fill_disk, overflow_conntrack, detach_program]
 
 
 class World:
-    def __init__(self, client, router, server, chance):
-        self.client, self.router, self.server, self.chance = client, router, server, chance
+    def __init__(self, client, router, server, chance, quick):
+        self.client, self.router, self.server, self.chance, self.quick = client, router, server, chance, quick
         self.netns = {name: os.stat(f"/run/netns/{name}").st_ino for name in (client, router, server)}
 
 
@@ -224,16 +234,20 @@ class Recorded:
         self.by_ends = collections.defaultdict(list)
         self.gaps = collections.defaultdict(list)
         self.kinds = collections.Counter()
-        last = collections.defaultdict(int)  # time of a source's newest record so far
+        self.without_start = []
         protos = {6: "tcp", 17: "udp"}
         for entry in entries:
             record = exported_log.decode(entry, names)
             kind = KINDS.get(record["kind"])
             source = record.get("about") or record.get("source", "")
             if kind == "gap":
-                self.gaps[source.rpartition("/")[2]].append((record.get("start", last[source] - HELD_BACK), record.get("end", FOREVER), record.get("cause", ""), record.get("count")))
-            elif record.get("source"):
-                last[record["source"]] = max(last[record["source"]], record["time"])
+                self.gaps[source.rpartition("/")[2]].append((record.get("start", 0), record.get("end", FOREVER), record.get("cause", ""), record.get("count")))
+                if "start" not in record:
+                    self.without_start.append(record)
+            elif kind == "source_start":
+                # What was to last until capture begins anew did.
+                gaps = self.gaps[source.rpartition("/")[2]]
+                gaps[:] = [(start, min(end, max(start, record["time"])) if end == FOREVER else end, *rest) for start, end, *rest in gaps]
             if kind in ("open", "close", "failed", "existing", "nat_open") and record.get("netns") in world.netns.values() and "src.port" in record and "dst.port" in record:
                 self.kinds[kind] += 1
                 ends = (text_of(record["src.ip"]), record["src.port"]), (text_of(record["dst.ip"]), record["dst.port"])
@@ -318,6 +332,8 @@ def judge(recorded, world, lines):
             verdict("failed")
         elif line["op"] == "took":
             judge_end(verdict, recorded, world.netns[world.server], line, (tuple(line["peer"]), tuple(line["local"])), "in")
+    if recorded.without_start:
+        verdict.bad("a gap that does not say when it began", len(recorded.without_start), recorded.without_start[0])
     if verdict.count["recorded"] < RECORDED_SHARE_MIN * (verdict.count["recorded"] + verdict.count["in a gap"]):
         verdict.bad("so much is in gaps that the test shows nothing", dict(verdict.count))
     return verdict
@@ -349,18 +365,17 @@ def judge_memory(verdict, watch, seconds):
 def run_faults(program, watch, world, seconds):
     """Random faults with calm between, so that there is something that each can break; returns what was done when."""
     done, until = [], time.monotonic() + seconds
-    roles = frozenset(program.processes())
-    faults = FAULTS + ([kill("helper")] if "helper" in roles else [])
-    left = list(faults)
+    left = list(FAULTS)
     world.chance.shuffle(left)
-    while time.monotonic() < until:
-        watch.pause(world.chance.uniform(3, 8))
-        fault = left.pop() if left else world.chance.choice(faults)  # each once before one comes again
+    while left or time.monotonic() < until:
+        watch.pause(world.chance.uniform(1, 2) if world.quick else world.chance.uniform(3, 8))
+        fault = left.pop() if left else world.chance.choice(FAULTS)  # each once before one comes again
         done.append((fault.__name__, time.time_ns()))
         print(f"  {time.strftime('%H:%M:%S')} {fault.__name__}", flush=True)
         fault(program, watch, world)
-        program.wait_whole(roles)
-    watch.pause(12)  # so that what waits for a restart comes
+        program.wait_whole()
+    program.wait_delivered()
+    watch.pause(3)  # of calm, under load, at the end
     return done
 
 
@@ -377,11 +392,13 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     harness.need_root()
-    print(f"seed {options.seed}; the same again: faults.py --seed {options.seed} --seconds {options.seconds}", flush=True)
+    how = "--quick" if options.quick else f"--seconds {options.seconds}"
+    print(f"seed {options.seed}; the same again: faults.py --seed {options.seed} {how}", flush=True)
     with harness.folder() as folder, truth.network() as names, small_disk(folder) as disk:
-        world = World(*names, random.Random(options.seed))
+        world = World(*names, random.Random(options.seed), options.quick)
         path = folder / "truth.ndjson"
         program = Program(disk)
         try:
@@ -390,8 +407,8 @@ def main():
             watch = Watch(program)
             watch.pause(3)
             with steady_load(world, path):
-                done = run_faults(program, watch, world, options.seconds)
-            watch.pause(3)
+                done = run_faults(program, watch, world, 0 if options.quick else options.seconds)
+            program.wait_delivered()
             processes = program.processes()
             links = links_of(processes.values())
             code = program.stop()

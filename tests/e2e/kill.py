@@ -17,6 +17,7 @@ import time
 import harness
 from exported_log import read_entries, roots
 
+UNSETTLED = 10  # exit code of verify
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 100
 LOAD = """
 import socket, threading
@@ -46,7 +47,7 @@ def size_and_root(note):
 def main():
     harness.need_root()
     chance = random.Random(7)
-    remembered, records, recovered, first = [], {}, 0, None
+    remembered, records, recovered, unsettled = [], {}, 0, 0
     with harness.folder() as folder:
         load = subprocess.Popen(["nice", "/usr/bin/python3", "-c", LOAD])
         try:
@@ -58,6 +59,12 @@ def main():
                     for index in (size - 1, chance.randrange(size)):
                         records[index] = bytes.fromhex(json.loads(get(book.port, f"/api/v1/records/{index}"))["bytes"])
                     book.kill()
+                # Until the next start: what is signed holds, and what the kill left behind it is no tampering.
+                verified = harness.run("verify", data=folder / "book", check=False)
+                assert verified.returncode in (0, UNSETTLED), (verified.returncode, verified.stdout, verified.stderr)
+                if verified.returncode == UNSETTLED:
+                    unsettled += 1
+                    assert "signed records hold. Behind them lies what a crash or a kill leaves" in verified.stdout, verified.stdout
             load.kill()
             with harness.Book(folder / "book") as book:
                 said = json.loads(get(book.port, "/api/v1/status"))
@@ -77,8 +84,9 @@ def main():
     for size, root in remembered:
         assert base64.b64encode(computed[size]).decode() == root, f"the tree of {size} records is not the one that was signed"
     assert recovered > 0, "not one start said that it recovered something"
+    assert unsettled > 0, "not one kill left anything behind what is signed"
     print(f"{ROUNDS} kills: {len(entries)} records, {len(remembered)} acknowledged checkpoints and {len(records)} records all there; "
-          f"{recovered} starts took in what a kill had left; {done.stdout.splitlines()[0]}")
+          f"{recovered} starts took in what a kill had left, verify saw it {unsettled} times; {done.stdout.splitlines()[0]}")
 
 
 if __name__ == "__main__":
