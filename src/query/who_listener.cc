@@ -53,7 +53,12 @@ void WhoSearch::add_listener(const Endpoint& endpoint, const Indexed& listen) {
   candidate.records.push_back(listen.index);
   if (record.has(Field::kConn)) {
     for (const Indexed& one : joins_.records_of(record.id128(Field::kConn))) {
-      if (one.record.kind() == Kind::kClose) candidate.end = row_interval(one.record).end;
+      // A listener's end is a second `listen` record, which has both of its times.
+      if (one.record.kind() != Kind::kListen) continue;
+      candidate.start = std::min(*candidate.start, one.record.uint_or(Field::kStart, one.record.time()));
+      if (!one.record.has(Field::kEnd)) continue;
+      candidate.end = one.record.uint(Field::kEnd);
+      if (one.index != listen.index) candidate.records.push_back(one.index);
     }
   }
   candidate.state = candidate.end ? fmt::format("closed at {}", format_time(*candidate.end)) : "open now";
