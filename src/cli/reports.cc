@@ -105,7 +105,7 @@ void print_gaps(element completeness) {
   Table table({"source", "when", "cause", "record"});
   for (const element gap : missing) {
     table.add({member(gap, "source"), interval_text(time_of(gap, "from"), time_of(gap, "to"), "from the beginning", "not ended"),
-               member(gap, "cause"), "#" + member(gap, "record")});
+               member(gap, "cause"), gap["record"].is_null() ? "none" : "#" + member(gap, "record")});
   }
   table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
 }

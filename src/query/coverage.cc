@@ -21,6 +21,8 @@ constexpr uint64_t kSnapshotNs = 5 * kNsPerSecond;
 // anew did not know up to when that had told everything: capture waits 200 ms for a translation.
 constexpr uint64_t kHeldBackNs = 300 * kNsPerMs;
 
+constexpr std::string_view kNotBegun = "capture had not begun";
+
 bool touches(TimeNs from, const std::optional<TimeNs>& to, TimeNs low, TimeNs high) {
   return from <= high && (!to || *to > low);
 }
@@ -85,9 +87,11 @@ std::vector<Gap> Source::missing(TimeNs from, TimeNs to) const {
     if (touches(gap.from, gap.to, from, to)) found.push_back(gap);
   }
   if (absence && touches(absence->from, absence->to, from, to)) found.push_back(*absence);
-  const auto covered_by_gap = [&](TimeNs moment) {
-    return std::ranges::any_of(gaps,
-                               [&](const Gap& gap) { return gap.from <= moment && (!gap.to || *gap.to + kSnapshotNs >= moment); });
+  // A gap that reaches from before the stop to the next run says the same. One that was over before the stop does not.
+  const auto said_by_gap = [&](TimeNs stop, const std::optional<TimeNs>& next) {
+    return std::ranges::any_of(gaps, [&](const Gap& gap) {
+      return gap.from <= stop && (!gap.to || (*gap.to > stop && next && *gap.to + kSnapshotNs >= *next));
+    });
   };
   const auto follows_gap = [&](TimeNs start) {
     return std::ranges::any_of(gaps,
@@ -95,13 +99,13 @@ std::vector<Gap> Source::missing(TimeNs from, TimeNs to) const {
   };
   if (runs.empty() || from < runs.front().from) {
     const std::optional<TimeNs> end = runs.empty() ? std::nullopt : std::optional(runs.front().from);
-    found.push_back({0, end, {}, "capture had not begun", runs.empty() ? 0 : runs.front().record});
+    found.push_back({0, end, {}, std::string(kNotBegun), runs.empty() ? std::nullopt : std::optional(runs.front().record)});
   }
   for (size_t i = 0; i < runs.size(); ++i) {
     const bool last = i + 1 == runs.size();
     const std::optional<TimeNs> next = last ? std::nullopt : std::optional(runs[i + 1].from);
     if (runs[i].to) {
-      if (touches(*runs[i].to, next, from, to) && !covered_by_gap(*runs[i].to)) {
+      if (touches(*runs[i].to, next, from, to) && !said_by_gap(*runs[i].to, next)) {
         found.push_back({*runs[i].to, next, {}, "capture was stopped", runs[i].record});
       }
     } else if (!last && !follows_gap(*next) && touches(runs[i].from, next, from, to)) {
@@ -282,8 +286,11 @@ void Coverage::note_absences(const Absences& absences) {
     source.told_until = told == absences.told.end() ? std::nullopt : std::optional(told->second);
     source.absence.reset();
     if (since && runs)
-      source.absence =
-          Gap{source.told_until.value_or(*since), std::nullopt, {}, "its agent is away, or has not delivered yet what it kept", 0};
+      source.absence = Gap{source.told_until.value_or(*since),
+                           std::nullopt,
+                           {},
+                           "its agent is away, or has not delivered yet what it kept",
+                           std::nullopt};
   }
 }
 
@@ -353,19 +360,33 @@ CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now
 CompletenessAnswer Coverage::over(TimeNs from, TimeNs to) const {
   const std::lock_guard lock(mutex_);
   CompletenessAnswer answer;
+  std::vector<Missing> before;  // what a source could not capture because it had not begun
+  TimeNs began = 0;             // when the last of those did
   std::string late;
   for (const auto& [name, source] : sources_) {
     if (source.runs.empty()) continue;
-    const TimeNs begin = std::max(from, source.runs.front().from);
-    if (stands_back(source, begin, std::max(to, begin))) continue;
-    std::vector<Gap> missing = source.missing(begin, std::max(to, begin));
+    const TimeNs first = source.runs.front().from;
+    if (from > 0 ? from < first : to < first) {
+      if (stands_back(source, from, to)) continue;
+      before.push_back({name, {0, first, {}, std::string(kNotBegun), source.runs.front().record}});
+      began = std::max(began, first);
+      if (to < first) continue;
+    }
+    const TimeNs begin = std::max(from, first);
+    const TimeNs end = std::max(to, begin);
+    if (stands_back(source, begin, end)) continue;
+    std::vector<Gap> missing = source.missing(begin, end);
     if (late.empty() && source.told_until && !source.has_told(to - std::min(to, kSettleNs), to)) late = late_sentence(source);
-    if (missing.empty()) answer.sources.push_back({name, source.host, *source.whole_since(begin, std::max(to, begin))});
+    if (missing.empty()) answer.sources.push_back({name, source.host, *source.whole_since(begin, end)});
     for (Gap& gap : missing) answer.missing.push_back({name, std::move(gap)});
   }
+  const bool gaps = !answer.missing.empty();
+  answer.missing.insert(answer.missing.end(), std::make_move_iterator(before.begin()), std::make_move_iterator(before.end()));
   if (answer.sources.empty() && answer.missing.empty()) {
     answer.sentence = "Not covered. Nothing has been captured yet.";
-  } else if (!answer.missing.empty()) {
+  } else if (answer.sources.empty() && !gaps) {
+    answer.sentence = fmt::format("Not covered. Capture began at {}, after the time asked about.", moment_text(began));
+  } else if (gaps) {
     answer.state = Completeness::kIncomplete;
     const size_t more = answer.missing.size() - 1;
     answer.sentence = fmt::format("Incomplete. {}{}.", gap_sentence(answer.missing.front()),
@@ -376,6 +397,9 @@ CompletenessAnswer Coverage::over(TimeNs from, TimeNs to) const {
   } else if (!late.empty()) {
     answer.state = Completeness::kIncomplete;
     answer.sentence = late;
+  } else if (began > 0) {
+    answer.state = Completeness::kIncomplete;
+    answer.sentence = fmt::format("Incomplete before {}, when capture began; without a gap since.", moment_text(began));
   } else {
     answer.state = Completeness::kComplete;
     const auto latest = std::ranges::max_element(answer.sources, {}, &CompletenessAnswer::Resting::since);

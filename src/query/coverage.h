@@ -17,7 +17,7 @@ struct Gap {
   std::optional<TimeNs> to;
   std::optional<uint64_t> count;
   std::string cause;
-  uint64_t record = 0;
+  std::optional<uint64_t> record;  // that says it; none for what follows from the absence of records
 };
 
 // One run of a source, from source_start to source_stop.
@@ -121,7 +121,8 @@ class Coverage {
   // `to` includes the clock error, which `error` is; `now` is the present: a moment that has not passed yet cannot be complete.
   [[nodiscard]] CompletenessAnswer at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now, uint64_t error,
                                       std::string_view host = {}) const;
-  // Whether every source captured [from, to] whole since it first began.
+  // Whether every source captured [from, to] whole. With `from` 0 the question is about all that each source ever captured; with
+  // another, the time before a source first began is missing too. `to` is not after the moment of the view that was refresh()ed.
   [[nodiscard]] CompletenessAnswer over(TimeNs from, TimeNs to) const;
 
   [[nodiscard]] std::vector<Source> sources() const;

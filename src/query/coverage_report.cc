@@ -190,7 +190,8 @@ std::string to_html(const CoverageReport& report, std::string_view origin) {
   for (const Missing& gap : report.gaps) {
     const auto from = gap.gap.from == 0 ? std::nullopt : std::optional(gap.gap.from);
     gaps.push_back({gap.source, interval_text(from, gap.gap.to, "from the beginning", "not ended"),
-                    gap.gap.count ? std::to_string(*gap.gap.count) : "unknown", gap.gap.cause, fmt::format("#{}", gap.gap.record)});
+                    gap.gap.count ? std::to_string(*gap.gap.count) : "unknown", gap.gap.cause,
+                    gap.gap.record ? fmt::format("#{}", *gap.gap.record) : "none"});
   }
   page.table({"source", "when", "lost", "cause", "record"}, gaps);
   page.heading(fmt::format("Exceptions ({})", report.exceptions_total));

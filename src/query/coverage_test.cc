@@ -115,5 +115,47 @@ TEST(Coverage, a_span_up_to_the_present_is_whole_unless_a_source_is_late) {
   EXPECT_EQ(world.coverage.over(at(100), at(2100)).state, Completeness::kComplete);
 }
 
+TEST(Coverage, the_time_before_capture_began_is_missing_where_it_was_asked_about) {
+  World world;
+  world.absences.told = {{"web-7/socket", at(4900)}, {"web-7/nat", at(4900)}};
+  (void)world.ask(at(400), at(5000));
+  const auto partly = world.coverage.over(kBegin - 1000, at(1000));
+  EXPECT_EQ(partly.state, Completeness::kIncomplete);
+  EXPECT_TRUE(partly.sentence.starts_with("Incomplete before ")) << partly.sentence;
+  ASSERT_EQ(partly.missing.size(), 2u);
+  EXPECT_EQ(partly.missing[0].gap.to, kBegin);
+  for (const TimeNs from : {TimeNs{0}, kBegin - 2000}) {
+    const auto before = world.coverage.over(from, kBegin - 1000);
+    EXPECT_EQ(before.state, Completeness::kNotCovered) << from;
+    EXPECT_TRUE(before.sentence.contains("Capture began at ")) << before.sentence;
+  }
+  EXPECT_EQ(world.coverage.over(0, at(1000)).state, Completeness::kComplete) << "since capture began: the sentence says when";
+}
+
+TEST(Coverage, a_gap_that_was_over_before_a_stop_does_not_hide_it) {
+  World world;
+  Record gap = record(Kind::kGap, "web-7/socket", at(2000));
+  gap.set(Field::kStart, at(1000));
+  gap.set(Field::kEnd, at(2000));
+  gap.set(Field::kCause, "ring full");
+  world.records.push_back(gap);
+  for (const std::string_view source : {"web-7/nat", "web-7/socket"})
+    world.records.push_back(record(Kind::kSourceStop, source, at(3000)));
+  const auto after = world.ask(at(3500), at(9000));
+  EXPECT_EQ(after.state, Completeness::kIncomplete);
+  EXPECT_EQ(after.missing.size(), 2u) << "both sources stopped";
+  const auto stopped = world.coverage.break_after("web-7", at(2500), at(9000));
+  ASSERT_TRUE(stopped.has_value());
+  EXPECT_EQ(stopped->from, at(3000));
+}
+
+TEST(Coverage, a_gap_that_no_record_says_names_none) {
+  World world;
+  world.absences.agents["web-7"] = at(300);
+  const auto after = world.ask(at(501), at(9000));
+  ASSERT_FALSE(after.missing.empty());
+  EXPECT_EQ(after.missing[0].gap.record, std::nullopt);
+}
+
 }  // namespace
 }  // namespace portbook

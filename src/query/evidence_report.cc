@@ -38,8 +38,13 @@ void append_completeness(element answer, HtmlPage& page) {
   page.paragraph(text_of(completeness, "sentence"));
   std::vector<std::vector<std::string>> gaps;
   each(completeness, "missing", [&](element gap) {
-    gaps.push_back({text_of(gap, "source"), text_of(gap, "from"), text_of(gap, "to").empty() ? "not ended" : text_of(gap, "to"),
-                    text_of(gap, "cause"), "#" + text_of(gap, "record")});
+    const auto or_else = [&](const char* name, std::string_view otherwise) {
+      const std::string text = text_of(gap, name);
+      return text.empty() ? std::string(otherwise) : text;
+    };
+    const std::string record = text_of(gap, "record");
+    gaps.push_back({text_of(gap, "source"), or_else("from", "from the beginning"), or_else("to", "not ended"),
+                    text_of(gap, "cause"), record.empty() ? "none" : "#" + record});
   });
   if (!gaps.empty()) page.table({"what was not recorded", "from", "to", "why", "record"}, gaps);
 }

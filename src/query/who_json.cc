@@ -153,7 +153,7 @@ void append_completeness(const CompletenessAnswer& completeness, Json& json) {
   for (const Missing& missing : completeness.missing) {
     json.open('{');
     json.text("source", missing.source);
-    json.text("from", format_time(missing.gap.from));
+    json.time("from", missing.gap.from == 0 ? std::nullopt : std::optional(missing.gap.from));
     json.time("to", missing.gap.to);
     json.text("cause", missing.gap.cause);
     json.number("record", missing.gap.record);

@@ -31,12 +31,14 @@ std::string error_line(const Error& error) {
 
 class SearchStream final : public BodyStream {
  public:
-  SearchStream(ApiContext& api, const View& view, Filter filter, std::optional<Cursor> cursor, uint64_t limit)
+  // `view` holds what the book had at `viewed_at`.
+  SearchStream(ApiContext& api, const View& view, TimeNs viewed_at, Filter filter, std::optional<Cursor> cursor, uint64_t limit)
       : api_(api),
         asked_(start_range(filter)),
         note_(filter.note),
         search_(view, std::move(filter), cursor),
         limit_(limit),
+        viewed_at_(viewed_at),
         began_(std::chrono::steady_clock::now()) {}
 
   Next next(std::string& out) override {
@@ -63,7 +65,7 @@ class SearchStream final : public BodyStream {
   }
 
   void append_end(bool done, bool cut, std::string& out) {
-    CompletenessAnswer completeness = api_.coverage.over(asked_.low, std::min(asked_.high, api_.clock.now()));
+    CompletenessAnswer completeness = api_.coverage.over(asked_.low, std::min(asked_.high, viewed_at_));
     if (cut) {
       completeness.state = Completeness::kIncomplete;
       completeness.sentence =
@@ -92,6 +94,7 @@ class SearchStream final : public BodyStream {
   uint64_t limit_;
   uint64_t rows_ = 0;
   uint64_t first_row_us_ = 0;
+  TimeNs viewed_at_;
   std::chrono::steady_clock::time_point began_;
 };
 
@@ -146,7 +149,8 @@ class TailStream final : public BodyStream {
 
 HttpResponse answer_search(ApiContext& api, const HttpRequest& request, std::string_view) {
   const std::string_view text = request.param("q").value_or("");
-  auto filter = parse_filter(text, api.clock.now());
+  const TimeNs now = api.clock.now();
+  auto filter = parse_filter(text, now);
   if (!filter) return filter_error_response(filter.error());
   const auto limit = number_param(request, "limit", kSearchLimitUsual, 1, kSearchLimitMax);
   if (!limit) return error_response(limit.error());
@@ -163,7 +167,7 @@ HttpResponse answer_search(ApiContext& api, const HttpRequest& request, std::str
   api.reading_log.note(request.caller, "search", text);
   HttpResponse response;
   response.content_type = "application/x-ndjson; charset=utf-8";
-  response.stream = std::make_unique<SearchStream>(api, view, std::move(*filter), cursor, *limit);
+  response.stream = std::make_unique<SearchStream>(api, view, now, std::move(*filter), cursor, *limit);
   return response;
 }
 

@@ -19,7 +19,7 @@ export type CompletenessState = "complete" | "incomplete" | "not_covered" | "clo
 export interface Completeness {
   state: CompletenessState;
   sentence: string;
-  missing?: { source: string; from: string; to: string | null; cause: string; record: number }[];
+  missing?: { source: string; from: string | null; to: string | null; cause: string; record: number | null }[];
   sources?: { source: string; host: string; since: string }[];
 }
 
@@ -171,7 +171,7 @@ export interface Histogram {
   counts: number[]; // failed ones included
   failed: number[];
   sampled?: boolean;
-  gaps: { from: string; to: string | null; source: string; record: number }[];
+  gaps: { from: string; to: string | null; source: string; record: number | null }[];
 }
 
 export interface Facet {

@@ -20,7 +20,7 @@ export function recordsOf(answer: WhoAnswer): number[] {
     for (const id of candidate.records) ids.add(id);
     for (const hop of candidate.hops) for (const id of hop.records) ids.add(id);
   }
-  for (const gap of answer.completeness.missing ?? []) ids.add(gap.record);
+  for (const gap of answer.completeness.missing ?? []) if (gap.record !== null) ids.add(gap.record);
   return [...ids].sort((a, b) => a - b).slice(0, kEvidenceMax);
 }
 
