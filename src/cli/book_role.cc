@@ -20,6 +20,7 @@
 #include "server/api.h"
 #include "server/http.h"
 #include "server/ingest.h"
+#include "ship/stream_socket.h"
 
 namespace portbook {
 
@@ -30,6 +31,7 @@ using SteadyClock = std::chrono::steady_clock;
 // A book that was killed may hold its folder for a moment longer.
 constexpr std::chrono::seconds kLockPatience{2};
 constexpr std::chrono::seconds kAgentPatience{10};
+constexpr mode_t kForEverybody = 0666;
 
 // "127.0.0.1:7171", "[::1]:0", "7171".
 Result<HttpOptions> listen_options(const std::string& text) {
@@ -96,7 +98,8 @@ class RunningBook {
     fmt::print("portbook is {}. Page: {}\n", role.supervisor == kNoSupervisor ? "answering" : "recording",
                inked(Ink::kBold, address));
     fmt::print("Public key, keep it somewhere else: {}\n", book_->vkey());
-    if (role.supervisor == kNoSupervisor) fmt::print("Agents ship to: {}\n", socket_.string());
+    if (role.supervisor == kNoSupervisor)
+      fmt::print("Agents ship to: {}\n", role.ingest.empty() ? socket_.string() : role.ingest.string());
     if (!book_->recovery_report().empty()) fmt::print("{}\n", inked(Ink::kWarn, book_->recovery_report()));
     if (const auto reason = book_->read_only_reason()) fmt::print("{}\n", inked(Ink::kBad, "The book is read-only: " + *reason));
     for (const CaptureLine& line : api_->context().capture_lines()) {
@@ -121,7 +124,7 @@ class RunningBook {
  private:
   // Gives up everything but the folders, before they are read.
   Status go_apart(const BookRole& role, uint16_t port) {
-    socket_ = role.ingest.empty() ? default_ingest_socket(role.data) : role.ingest;
+    socket_ = default_ingest_socket(role.data);
     const auto user = prepare_book(role.data);
     if (!user) return fail_in("the book's folder", user);
     ConfineOptions options;
@@ -130,12 +133,25 @@ class RunningBook {
     std::error_code error;
     std::filesystem::create_directories(role.data, error);
     std::filesystem::create_directories(socket_.parent_path(), error);
+    if (!role.ingest.empty()) {
+      // Its folder is somebody else's, whom the book may not be.
+      std::filesystem::create_directories(role.ingest.parent_path(), error);
+      auto listener = listen_unix(role.ingest, kForEverybody);
+      if (!listener) return std::unexpected(listener.error());
+      for_others_ = std::move(*listener);
+    }
     options.writable = {role.data, socket_.parent_path()};
     options.tcp_port = port;
     options.filter_later = true;
     auto confined = confine(options);
     if (!confined) return fail_in("the book cannot give up its privileges, and does not run", confined);
     confinement_ = std::move(*confined);
+    if (*user && access(role.data.c_str(), R_OK | W_OK | X_OK) != 0) {
+      return fail(ErrorCode::kDenied,
+                  fmt::format("the book runs as {}, never as root, and cannot reach {}: open the folders above it "
+                              "(chmod o+x), or place it elsewhere with --data",
+                              (*user)->name, role.data.string()));
+    }
     return {};
   }
 
@@ -180,13 +196,13 @@ class RunningBook {
   Status bind_ingest(const BookRole& role, const std::string& own_token) {
     IngestOptions options;
     options.socket = socket_;
-    // Agents of other users have to show a token; into the meeting place they do not come.
-    options.mode = 0666;
+    // Into the meeting place come the book's user and the agent's group alone.
+    options.mode = kForEverybody;
     if (const auto agent = agent_user(); agent) options.agent_uid = agent->uid;
     options.host = role.host;
     options.program = kVersion;
     options.own_token = own_token;
-    auto ingest = Ingest::bind(*book_, *credentials_, std::move(options), system_clock());
+    auto ingest = Ingest::bind(*book_, *credentials_, std::move(options), system_clock(), std::move(for_others_));
     if (!ingest) return std::unexpected(ingest.error());
     ingest_ = std::move(*ingest);
     ingest_shown_.store(ingest_.get());
@@ -202,6 +218,7 @@ class RunningBook {
   std::atomic<const Ingest*> ingest_shown_{nullptr};  // likewise
   Confinement confinement_;                           // before the server runs
   std::filesystem::path socket_;
+  FileDescriptor for_others_;  // a socket of agents that need a token; none, or the ingest's
   std::string address_;
   uint64_t token_ = 0;
   bool listening_ = false;

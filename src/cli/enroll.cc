@@ -21,7 +21,6 @@ namespace {
 
 struct Options {
   BookPlace place;
-  std::string ingest;
   std::string host;
   std::string vantages;
   std::string token_file;
@@ -82,8 +81,7 @@ int list(const std::filesystem::path& socket) {
 }
 
 int enroll(const Options& options) {
-  const std::filesystem::path socket =
-      options.ingest.empty() ? default_ingest_socket(options.place.folder()) : std::filesystem::path(options.ingest);
+  const std::filesystem::path socket = default_ingest_socket(options.place.folder());
   if (options.list) return list(socket);
   EnrolmentRequest request;
   request.host = options.host;
@@ -109,8 +107,10 @@ int enroll(const Options& options) {
     unlink(path.c_str());
     return report(done.error());
   }
-  fmt::print("{}\nIts token is in {}; give it to: portbook agent --host {} --book {} --token-file {}\n", *done, path, options.host,
-             socket.string(), path);
+  fmt::print(
+      "{}\nIts token is in {}; give it to: portbook agent --host {} --book SOCKET --token-file {}\n"
+      "SOCKET is the one that the book makes with: portbook serve --ingest SOCKET\n",
+      *done, path, options.host, path);
   return 0;
 }
 
@@ -124,7 +124,6 @@ void add_enroll(CLI::App& program, Run& run) {
   command->add_option("--token-file", options->token_file, "File to make for the agent's token (default HOST.token)");
   command->add_flag("--list", options->list, "Show who is enrolled");
   command->add_flag("--revoke", options->revoke, "Take a host's credential back; its connection ends");
-  command->add_option("--ingest", options->ingest, "The book's ingest socket, if it is not the default one");
   add_folder_option(*command, options->place);
   command->footer(
       "Examples:\n"

@@ -18,7 +18,7 @@ struct BookRole {
   std::string listen = "127.0.0.1:7171";
   std::string host;
   std::string origin;
-  std::filesystem::path ingest;  // empty: in the meeting place, for root, the book's user and this host's agent
+  std::filesystem::path ingest;  // besides the socket in the meeting place, one where all need a token; empty: none
   int supervisor = kNoSupervisor;
   bool again = false;  // the supervisor started it again: no welcome, and answers are given at once
 };

@@ -20,8 +20,8 @@ void add_serve(CLI::App& program, Run& run) {
                       fmt::format("Folder of the book; made when missing (default {})", default_folder().string()));
   command->add_option("--listen", options->role.listen, "Loopback address and port of the page and API (default 127.0.0.1:7171)");
   command->add_option("--ingest", options->ingest,
-                      "Unix socket for agents. Others than root and this user need a token: see enroll (default: beside the "
-                      "folder, for root, this user and this host's agent)");
+                      "Unix socket for other agents, each of which needs a token: see enroll (default: none; this host's agent "
+                      "has one beside the folder)");
   command->add_option("--host", options->role.host, "Name of this host in its records (default: its host name)");
   command->add_option("--origin", options->role.origin, "Name of a new book in its checkpoints (default portbook/HOST)");
   command->add_option("--supervisor-fd", options->role.supervisor)->group("");

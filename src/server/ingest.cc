@@ -16,12 +16,13 @@
 namespace portbook {
 
 Ingest::Ingest(Book& book, Credentials& credentials, IngestOptions options, Clock& clock, FileDescriptor listener,
-               FileDescriptor wake)
+               FileDescriptor for_others, FileDescriptor wake)
     : book_(book),
       credentials_(credentials),
       options_(std::move(options)),
       clock_(clock),
       listener_(std::move(listener)),
+      for_others_(std::move(for_others)),
       wake_(std::move(wake)),
       begun_from_(newest_record()) {}
 
@@ -34,12 +35,14 @@ TimeNs Ingest::newest_record() const {
   return newest - std::min(newest, kHeldBackByAgentNs);
 }
 
-Result<std::unique_ptr<Ingest>> Ingest::bind(Book& book, Credentials& credentials, IngestOptions options, Clock& clock) {
+Result<std::unique_ptr<Ingest>> Ingest::bind(Book& book, Credentials& credentials, IngestOptions options, Clock& clock,
+                                             FileDescriptor for_others) {
   auto listener = listen_unix(options.socket, options.mode);
   if (!listener) return std::unexpected(listener.error());
   auto wake = make_wake_fd();
   if (!wake) return std::unexpected(wake.error());
-  return std::unique_ptr<Ingest>(new Ingest(book, credentials, std::move(options), clock, std::move(*listener), std::move(*wake)));
+  return std::unique_ptr<Ingest>(
+      new Ingest(book, credentials, std::move(options), clock, std::move(*listener), std::move(for_others), std::move(*wake)));
 }
 
 Ingest::~Ingest() {
@@ -55,11 +58,13 @@ void Ingest::run() {
 
 void Ingest::accept_until_stopped() {
   while (!stopping_) {
-    std::array<pollfd, 2> fds{pollfd{listener_.get(), POLLIN, 0}, pollfd{wake_.get(), POLLIN, 0}};
+    std::array<pollfd, 3> fds{pollfd{listener_.get(), POLLIN, 0}, pollfd{for_others_.get(), POLLIN, 0},
+                              pollfd{wake_.get(), POLLIN, 0}};
     poll(fds.data(), fds.size(), 1000);
     drain_wakes(wake_);
     join_finished(false);
-    if ((fds[0].revents & POLLIN) != 0) accept_one();
+    if ((fds[0].revents & POLLIN) != 0) accept_one(listener_);
+    if ((fds[1].revents & POLLIN) != 0) accept_one(for_others_);
   }
   for (const Running& one : running_) one.session->stop();
   join_finished(true);
@@ -73,18 +78,19 @@ void Ingest::join_finished(bool all) {
 }
 
 // The agent parses what others can shape: it may speak for its own host, and change nothing about who else may write.
-PeerRights Ingest::rights_of(uint32_t uid) const {
+PeerRights Ingest::rights_of(uint32_t uid, const FileDescriptor& listener) const {
+  if (&listener == &for_others_) return {};
   const bool owns_the_book = uid == 0 || uid == geteuid();
   return {.own_host = owns_the_book || uid == options_.agent_uid, .enrol = owns_the_book};
 }
 
-void Ingest::accept_one() {
-  FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+void Ingest::accept_one(const FileDescriptor& listener) {
+  FileDescriptor fd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (!fd.valid()) return;
   ucred peer{};
   socklen_t length = sizeof peer;
   if (getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return;
-  const PeerRights rights = rights_of(peer.uid);
+  const PeerRights rights = rights_of(peer.uid, listener);
   std::string refusal;
   {
     const std::lock_guard lock(mutex_);

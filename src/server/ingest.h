@@ -61,7 +61,7 @@ struct AgentStatus {
 };
 
 struct IngestOptions {
-  std::filesystem::path socket;
+  std::filesystem::path socket;  // where users alone say who somebody is: it must be out of reach for containers
   mode_t mode = 0600;
   std::string host;                   // of the book; root and the book's own user speak for it without a token
   std::optional<uint32_t> agent_uid;  // the user of this host's own agent, who does so too, and may do nothing else
@@ -79,7 +79,8 @@ struct IngestStatistics {
   uint64_t refused_batches = 0;
 };
 
-// What a peer may do without a token.
+// What a peer may do without a token: nothing, but for root, the book's user and the agent's at the socket that others cannot
+// reach.
 struct PeerRights {
   bool own_host = false;  // write as this book's own host
   bool enrol = false;     // say who else may write
@@ -87,9 +88,11 @@ struct PeerRights {
 
 class Ingest {
  public:
-  // Takes the socket's path; who connects waits until run(). Book, credentials and clock must outlive it.
-  // Errors: kBadInput (the path), kDenied, kIo.
-  static Result<std::unique_ptr<Ingest>> bind(Book& book, Credentials& credentials, IngestOptions options, Clock& clock);
+  // Takes the socket's path; who connects waits until run(). `for_others` is another socket that listens, for agents that may be
+  // anywhere on this machine: a number of a user means nothing there (root of a container has root's), and all need a token.
+  // Book, credentials and clock must outlive it. Errors: kBadInput (the path), kDenied, kIo.
+  static Result<std::unique_ptr<Ingest>> bind(Book& book, Credentials& credentials, IngestOptions options, Clock& clock,
+                                              FileDescriptor for_others = {});
   // Ends every connection once the book has answered what it was handed; joins the threads.
   ~Ingest();
 
@@ -109,11 +112,12 @@ class Ingest {
 
  private:
   class Session;
-  Ingest(Book& book, Credentials& credentials, IngestOptions options, Clock& clock, FileDescriptor listener, FileDescriptor wake);
+  Ingest(Book& book, Credentials& credentials, IngestOptions options, Clock& clock, FileDescriptor listener,
+         FileDescriptor for_others, FileDescriptor wake);
   [[nodiscard]] TimeNs newest_record() const;
   void accept_until_stopped();
-  void accept_one();
-  [[nodiscard]] PeerRights rights_of(uint32_t uid) const;
+  void accept_one(const FileDescriptor& listener);
+  [[nodiscard]] PeerRights rights_of(uint32_t uid, const FileDescriptor& listener) const;
   void join_finished(bool all);
   // Nothing, or why the source cannot be had now.
   std::optional<std::string> claim(const std::string& source, const Session& session);
@@ -124,7 +128,8 @@ class Ingest {
   Credentials& credentials_;
   const IngestOptions options_;
   Clock& clock_;
-  FileDescriptor listener_;
+  const FileDescriptor listener_;
+  const FileDescriptor for_others_;
   FileDescriptor wake_;      // of the accepting thread
   const TimeNs begun_from_;  // what was captured before had reached the book
   std::atomic<bool> stopping_{false};

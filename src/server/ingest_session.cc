@@ -244,8 +244,8 @@ bool Ingest::Session::hello(const AgentHello& message) {
 
 bool Ingest::Session::enrolment(const EnrolmentRequest& message) {
   if (!rights_.enrol) {
-    const std::string text =
-        fmt::format("user {} may not change who writes to this book: root and {} may", user_name(uid_), user_name(geteuid()));
+    const std::string text = fmt::format("user {} may not change who writes to this book: root and {} may, at its own socket",
+                                         user_name(uid_), user_name(geteuid()));
     append_message(out_, EnrolmentAnswer{ShipCode::kDenied, text});
     return false;
   }

@@ -33,7 +33,9 @@ struct World {
     options.own_token = "supervisor";
     options.mode = 0666;
     options.agent_uid = kAgentUser;
-    auto bound = Ingest::bind(*book, *credentials, options, system_clock());
+    auto for_others = listen_unix(folder.path() / "others.sock", 0666);
+    EXPECT_TRUE(for_others.has_value());
+    auto bound = Ingest::bind(*book, *credentials, options, system_clock(), std::move(*for_others));
     EXPECT_TRUE(bound.has_value());
     ingest = std::move(*bound);
     ingest->run();
@@ -243,8 +245,8 @@ TEST(Ingest, a_revoked_agent_s_connection_ends) {
 }
 
 // What the book says to a peer that sends these bytes, until it closes.
-Bytes answer_to(const World& world, const Bytes& bytes) {
-  const auto fd = connect_unix(world.folder.path() / "ingest.sock");
+Bytes answer_to(const World& world, const Bytes& bytes, const char* socket = "ingest.sock") {
+  const auto fd = connect_unix(world.folder.path() / socket);
   EXPECT_TRUE(fd.has_value());
   Bytes out = bytes;
   size_t at = 0;
@@ -337,6 +339,28 @@ TEST(Ingest, the_agent_speaks_for_its_host_and_changes_nothing_about_who_else_ma
   }
   EXPECT_TRUE(world.credentials->find("known"));
   EXPECT_FALSE(world.credentials->find("chosen by the agent"));
+}
+
+// Who runs this test is root or the book's own user, as root of a container would be: at the socket for others that says nothing.
+TEST(Ingest, at_the_socket_for_others_a_user_s_number_opens_nothing_and_a_token_does) {
+  World world;
+  ASSERT_TRUE(world.credentials->enrol({"web-8", token_hash("known"), kAgentVantages, 1}).has_value());
+  Bytes hello;
+  append_message(hello, AgentHello{kShipVersion, "web-7", "test", ""});
+  EXPECT_NE(bye_in(answer_to(world, hello, "others.sock")).find("without a token"), std::string::npos);
+  Bytes asked;
+  EnrolmentRequest request;
+  append_message(asked, request);
+  const Bytes said = answer_to(world, asked, "others.sock");
+  const DecodedMessage decoded = decode_message(said);
+  const auto* whole = std::get_if<WholeMessage>(&decoded);
+  ASSERT_NE(whole, nullptr);
+  ASSERT_TRUE(std::holds_alternative<EnrolmentAnswer>(whole->message));
+  EXPECT_EQ(std::get<EnrolmentAnswer>(whole->message).code, ShipCode::kDenied);
+  Bytes with_token;
+  append_message(with_token, AgentHello{kShipVersion, "web-8", "test", "known"});
+  append_message(with_token, PongMessage{1});
+  EXPECT_NE(bye_in(answer_to(world, with_token, "others.sock")).find("only a book says"), std::string::npos) << "it was let in";
 }
 
 TEST(Ingest, a_source_is_written_by_one_connection_at_a_time) {

@@ -246,7 +246,7 @@ def credentials(folder):
         harness.wait_for(lambda: pair.status() is not None, "the book")
 
         def enroll(*args, check=True):
-            return harness.run("enroll", *args, "--ingest", ingest, check=check)
+            return harness.run("enroll", *args, data=pair.data, check=check)
 
         def agent(host, token=None):
             args = ["--token-file", token] if token else []
@@ -276,7 +276,7 @@ def credentials(folder):
         (folder / "wrong").write_text("0" * 64 + "\n")
         said(agent("web-10", folder / "wrong"), "portbook enroll web-10")
         said(agent("web-11", folder / "web-8"), "web-11", "its token is for \"web-8\"")
-        said(agent("web-12"), "web-12", "this book's own host is \"home\"")
+        said(agent("web-12"), "without a token", "portbook enroll web-12")
         enroll("--revoke", "web-9")
         said(second, "revoked")
         unknown = enroll("--revoke", "web-9", check=False)
