@@ -1,15 +1,21 @@
 #include "cli/boundaries.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <system_error>
+#include <vector>
+
+#include "book/folder.h"
 
 namespace portbook {
 
@@ -23,18 +29,6 @@ std::unexpected<Error> failed(const std::filesystem::path& path) {
               fmt::format("{}: {}", path.string(), std::strerror(errno)));
 }
 
-// Makes the folder, and gives it to this user and group with this mode when it made it or `always`. Links are not followed.
-Status make_folder(const std::filesystem::path& path, uint32_t uid, uint32_t gid, mode_t mode, bool always) {
-  std::error_code error;
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
-  const bool made = mkdir(path.c_str(), kOwnerOnly) == 0;
-  if (!made && errno != EEXIST) return failed(path);
-  if (!made && !always) return {};
-  const FileDescriptor folder(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!folder.valid() || fchown(folder.get(), uid, gid) != 0 || fchmod(folder.get(), mode) != 0) return failed(path);
-  return {};
-}
-
 std::string name_of(uint32_t uid) {
   std::array<char, 16 * 1024> buffer;
   passwd entry{};
@@ -43,19 +37,96 @@ std::string name_of(uint32_t uid) {
   return fmt::format("uid {}", uid);
 }
 
-// The system's user portbook; where there is none, the owner of the folder that it is made in, who can reach it.
-Result<UserIdentity> owner_of_new_book(const std::filesystem::path& data) {
-  std::array<char, 16 * 1024> buffer;
-  passwd entry{};
-  passwd* found = nullptr;
-  if (getpwnam_r("portbook", &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr)
-    return UserIdentity{found->pw_uid, found->pw_gid, "portbook"};
-  std::error_code error;
-  const std::filesystem::path above = std::filesystem::absolute(data, error).lexically_normal().parent_path();
-  std::filesystem::create_directories(above, error);
+// A folder that is held by its descriptor, so that nobody can put another in its place.
+struct Held {
+  FileDescriptor fd;
+  std::filesystem::path path;
+  struct stat about{};
+  bool made = false;
+};
+
+// Whoever may change the folder above may put another folder in this one's place; in a sticky one only its owner may.
+Status check_above(const std::filesystem::path& above) {
   struct stat about{};
   if (stat(above.c_str(), &about) != 0) return failed(above);
-  return UserIdentity{about.st_uid, about.st_gid, name_of(about.st_uid)};
+  const bool others =
+      (about.st_mode & S_IWOTH) != 0 || ((about.st_mode & S_IWGRP) != 0 && about.st_gid != 0 && about.st_gid != about.st_uid);
+  if (!others || (about.st_mode & S_ISVTX) != 0) return {};
+  return fail(ErrorCode::kDenied,
+              fmt::format("{} may be changed by others than its owner, who could put another folder in this one's place; choose "
+                          "another, or take that away with: chmod go-w {}",
+                          above.string(), above.string()));
+}
+
+// Opens the folder, made with mode 0700 when it is missing. A link in its place is refused: who may change links is not known.
+Result<Held> hold_folder(const std::filesystem::path& given) {
+  Held held;
+  std::error_code error;
+  std::string plain = std::filesystem::absolute(given, error).lexically_normal().string();
+  while (plain.size() > 1 && plain.ends_with('/')) plain.pop_back();
+  held.path = plain;
+  std::filesystem::create_directories(held.path.parent_path(), error);
+  if (Status safe = check_above(held.path.parent_path()); !safe) return std::unexpected(safe.error());
+  held.made = mkdir(held.path.c_str(), kOwnerOnly) == 0;
+  if (!held.made && errno != EEXIST) return failed(held.path);
+  held.fd = FileDescriptor(open(held.path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!held.fd.valid() && (errno == ELOOP || errno == ENOTDIR))
+    return fail(ErrorCode::kBadInput, fmt::format("{} is a link or a file: name the folder itself", held.path.string()));
+  if (!held.fd.valid() || fstat(held.fd.get(), &held.about) != 0) return failed(held.path);
+  return held;
+}
+
+// Names in the folder, but for those that every new file system has.
+Result<std::vector<std::string>> names_in(const Held& held) {
+  DIR* folder = fdopendir(openat(held.fd.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder == nullptr) return failed(held.path);
+  std::vector<std::string> names;
+  while (const dirent* entry = readdir(folder)) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != ".." && name != "lost+found") names.emplace_back(name);
+  }
+  closedir(folder);
+  return names;
+}
+
+// Gives the folder to another user, with the files that belong to its owner until now and have no name elsewhere. One that holds
+// something, and nothing that `marks` it as this one's, was named by mistake. The folder goes last: what is interrupted begins
+// anew.
+Status give(const Held& held, const UserIdentity& user, bool (*marks)(std::string_view)) {
+  if (held.about.st_uid == user.uid) return {};
+  const auto names = names_in(held);
+  if (!names) return std::unexpected(names.error());
+  if (!names->empty() && std::ranges::none_of(*names, marks))
+    return fail(ErrorCode::kBadInput, fmt::format("{} belongs to {} and holds other things, such as {}; name an empty folder",
+                                                  held.path.string(), name_of(held.about.st_uid), names->front()));
+  for (const std::string& name : *names) {
+    const FileDescriptor file(openat(held.fd.get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat about{};
+    if (!file.valid() || fstat(file.get(), &about) != 0) return failed(held.path / name);
+    if (!S_ISREG(about.st_mode) || about.st_nlink != 1 || about.st_uid != held.about.st_uid) continue;
+    if (fchownat(file.get(), "", user.uid, user.gid, AT_EMPTY_PATH) != 0) return failed(held.path / name);
+  }
+  if (fchown(held.fd.get(), user.uid, user.gid) != 0) return failed(held.path);
+  return {};
+}
+
+// Whose a book is that belongs to root or to nobody yet: the system's user portbook; where there is none, the owner of the folder
+// that it is made in, who can reach it; and never root.
+Result<UserIdentity> owner_of_book(const Held& data) {
+  auto named = book_user();
+  if (!data.made || !named || named->name == "portbook") return named;
+  struct stat above{};
+  if (stat(data.path.parent_path().c_str(), &above) != 0) return failed(data.path.parent_path());
+  if (above.st_uid == 0) return named;
+  return UserIdentity{above.st_uid, above.st_gid, name_of(above.st_uid)};
+}
+
+bool marks_book(std::string_view name) {
+  return name == kBookFileName;
+}
+
+bool marks_spool(std::string_view name) {
+  return name.starts_with("spool-");
 }
 
 }  // namespace
@@ -76,30 +147,39 @@ std::filesystem::path default_spool(const std::filesystem::path& data) {
 
 Result<std::optional<UserIdentity>> prepare_book(const std::filesystem::path& data) {
   if (geteuid() != 0) return std::nullopt;
-  const auto owner = owner_of_new_book(data);
-  if (!owner) return std::unexpected(owner.error());
-  if (auto made = make_folder(data, owner->uid, owner->gid, kOwnerOnly, false); !made) return std::unexpected(made.error());
-  struct stat about{};
-  if (stat(data.c_str(), &about) != 0) return failed(data);
+  const auto folder = hold_folder(data);
+  if (!folder) return std::unexpected(folder.error());
+  UserIdentity owner{folder->about.st_uid, folder->about.st_gid, name_of(folder->about.st_uid)};
+  if (owner.uid == 0) {
+    auto found = owner_of_book(*folder);
+    if (!found) return std::unexpected(found.error());
+    owner = std::move(*found);
+    if (Status given = give(*folder, owner, marks_book); !given) return std::unexpected(given.error());
+  }
   const auto agent = agent_user();
   if (!agent) return std::unexpected(agent.error());
-  if (auto made = make_folder(meeting_folder(data), about.st_uid, agent->gid, kOwnerAndPassingGroup, true); !made)
-    return std::unexpected(made.error());
-  if (about.st_uid == 0) return std::nullopt;
-  return UserIdentity{about.st_uid, about.st_gid, name_of(about.st_uid)};
+  if (agent->uid == owner.uid)
+    return fail(ErrorCode::kUnavailable, fmt::format("{} belongs to {}, as whom the agent runs, which must not read it; give it to "
+                                                     "another user with chown -R",
+                                                     folder->path.string(), owner.name));
+  const auto meeting = hold_folder(meeting_folder(data));
+  if (!meeting) return std::unexpected(meeting.error());
+  if (fchown(meeting->fd.get(), owner.uid, agent->gid) != 0 || fchmod(meeting->fd.get(), kOwnerAndPassingGroup) != 0)
+    return failed(meeting->path);
+  return owner;
 }
 
 Result<std::optional<UserIdentity>> prepare_agent(const std::filesystem::path& spool) {
   if (geteuid() != 0) return std::nullopt;
   auto user = agent_user();
   if (!user) return std::unexpected(user.error());
-  if (auto made = make_folder(spool, user->uid, user->gid, kOwnerOnly, true); !made) return std::unexpected(made.error());
-  if (chdir(spool.c_str()) != 0) return failed(spool);
+  const auto folder = hold_folder(spool);
+  if (!folder) return std::unexpected(folder.error());
   // The agent's number may have been another one before.
-  std::error_code error;
-  for (const auto& file : std::filesystem::directory_iterator(".", error)) {
-    if (lchown(file.path().c_str(), user->uid, user->gid) != 0) return failed(file.path());
-  }
+  if (Status given = give(*folder, *user, marks_spool); !given) return std::unexpected(given.error());
+  if (fchown(folder->fd.get(), user->uid, user->gid) != 0 || fchmod(folder->fd.get(), kOwnerOnly) != 0 ||
+      fchdir(folder->fd.get()) != 0)
+    return failed(folder->path);
   return *user;
 }
 

@@ -17,13 +17,16 @@ std::filesystem::path meeting_folder(const std::filesystem::path& data);
 std::filesystem::path default_ingest_socket(const std::filesystem::path& data);
 std::filesystem::path default_spool(const std::filesystem::path& data);
 
-// As root: makes what is missing of a book's folder (mode 0700, of the user portbook, else of whoever owns the folder above) and of
-// its meeting place, and says as whom the book runs: the folder's owner; none when that is root. Not root: makes nothing and says
-// nobody. Errors: kIo, kDenied, kUnavailable.
+// As root: makes what is missing of a book's folder (mode 0700) and of its meeting place, and says as whom the book runs: the
+// folder's owner. A new folder belongs to the user portbook, else to whoever owns the folder above. Never root: one that would be
+// root's, or is since an earlier version, is given with its files to the user portbook, else to a number that nobody has. Links are
+// not followed. Not root: makes nothing and says nobody. Errors: kBadInput (a link, or a folder of root's with other things in it),
+// kIo, kDenied, kUnavailable.
 Result<std::optional<UserIdentity>> prepare_book(const std::filesystem::path& data);
 
 // As root: makes the spool, belonging to the agent's user, and says who that is; the process stands in it afterwards, so that
-// folders above it may be closed to the agent. Not root: does nothing and says nobody. Errors: as above.
+// folders above it may be closed to the agent. An earlier agent's is given to it with its files. Links are not followed. Not root:
+// does nothing and says nobody. Errors: as above.
 Result<std::optional<UserIdentity>> prepare_agent(const std::filesystem::path& spool);
 
 // The path as the agent reaches it from its spool; `socket` itself when it is not beside the spool.

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -37,20 +38,17 @@ constexpr const char* kEverywhere[] = {
     "signalfd4", "timerfd_create", "timerfd_settime", "timerfd_gettime",
     // descriptors
     "read", "write", "readv", "writev", "pread64", "pwrite64", "lseek", "close", "fcntl", "fstat", "newfstatat", "stat", "lstat",
-    "statx", "fstatfs", "statfs", "dup", "dup2", "dup3", "pipe2", "open", "openat", "access", "faccessat", "faccessat2", "readlink",
-    "readlinkat", "getdents64", "fadvise64",
+    "statx", "fstatfs", "statfs", "dup", "dup2", "dup3", "pipe2", "access", "faccessat", "faccessat2", "readlink", "readlinkat",
+    "getdents64", "fadvise64",
     // messages on sockets
-    "sendmsg", "recvmsg", "sendto", "recvfrom", "sendmmsg", "recvmmsg", "getsockopt", "setsockopt", "getsockname", "getpeername",
-    "shutdown", "socketpair"};
+    "recvmsg", "recvfrom", "recvmmsg", "getsockopt", "setsockopt", "getsockname", "getpeername", "shutdown"};
 
 // Folders of one's own.
-constexpr const char* kOwnFiles[] = {"mkdir",     "mkdirat",         "unlink",    "unlinkat",  "rmdir", "rename",
-                                     "renameat",  "renameat2",       "ftruncate", "fallocate", "fsync", "flock",
-                                     "fdatasync", "preadv",          "pwritev",   "fchmod",    "chmod", "fchmodat",
-                                     "umask",     "sync_file_range", "link",      "linkat"};
+constexpr const char* kOwnFiles[] = {"unlink",    "unlinkat", "rmdir", "rename",    "renameat", "renameat2", "ftruncate",
+                                     "fallocate", "fsync",    "flock", "fdatasync", "preadv",   "pwritev",   "sync_file_range"};
 
 constexpr const char* kAgentOnly[] = {"connect", "inotify_init1", "inotify_add_watch", "inotify_rm_watch"};
-constexpr const char* kBookOnly[] = {"connect", "bind", "listen", "accept", "accept4"};
+constexpr const char* kBookOnly[] = {"accept", "accept4"};
 constexpr const char* kHelperOnly[] = {"bpf", "setns", "bind"};
 
 // Comparisons of a call's argument, counted from 0.
@@ -129,6 +127,28 @@ void add_threads(Filter& filter) {
   }
 }
 
+// Files are opened and folders made, and never such that whoever runs them later becomes their owner.
+void add_files(Filter& filter, bool own_files) {
+  struct Call {
+    const char* name;
+    unsigned mode;  // which argument; the C library passes 0 where nothing is made
+    bool own_files;
+  };
+  for (const Call& call : {Call{"open", 2, false}, Call{"openat", 3, false}, Call{"mkdir", 1, true}, Call{"mkdirat", 2, true}}) {
+    if (own_files || !call.own_files) filter.add(SCMP_ACT_ALLOW, call.name, has_bits(call.mode, S_ISUID | S_ISGID, 0));
+  }
+}
+
+// Bytes are sent on sockets that are connected; MSG_FASTOPEN would connect one.
+void add_sending(Filter& filter) {
+  struct Call {
+    const char* name;
+    unsigned flags;  // which argument
+  };
+  for (const Call& call : {Call{"sendto", 3}, Call{"sendmsg", 2}, Call{"sendmmsg", 3}})
+    filter.add(SCMP_ACT_ALLOW, call.name, has_bits(call.flags, MSG_FASTOPEN, 0));
+}
+
 // `netlink`: the one protocol; negative: none. Other families are refused with an error: name services try them and do without.
 void add_sockets(Filter& filter, bool unix_domain, int netlink) {
   filter.add(SCMP_ACT_ERRNO(EACCES), "socket", is_above(0, AF_NETLINK));
@@ -150,6 +170,8 @@ Status restrict_system_calls(Part part) {
   filter.allow(kEverywhere);
   add_memory(filter);
   add_threads(filter);
+  add_files(filter, part != Part::kHelper);
+  add_sending(filter);
   switch (part) {
     case Part::kHelper:
       filter.allow(kHelperOnly);
@@ -162,6 +184,9 @@ Status restrict_system_calls(Part part) {
     case Part::kAgent:
       filter.allow(kAgentOnly);
       filter.allow(kOwnFiles);
+      // Its own start sets the mode of its spool.
+      for (const char* name : {"chmod", "fchmod"}) filter.add(SCMP_ACT_ALLOW, name, has_bits(1, S_ISUID | S_ISGID, 0));
+      filter.add(SCMP_ACT_ALLOW, "fchmodat", has_bits(2, S_ISUID | S_ISGID, 0));
       add_sockets(filter, true, -1);
       // The maps that it was given.
       for (const int command :
@@ -171,7 +196,9 @@ Status restrict_system_calls(Part part) {
     case Part::kBook:
       filter.allow(kBookOnly);
       filter.allow(kOwnFiles);
-      add_sockets(filter, true, NETLINK_SOCK_DIAG);
+      // Name services ask their daemons, and do without: everybody's sockets are closed to whoever took the book over.
+      add_sockets(filter, false, NETLINK_SOCK_DIAG);
+      filter.add(SCMP_ACT_ERRNO(EACCES), "connect");
       break;
   }
   return filter.load();

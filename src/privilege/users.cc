@@ -47,4 +47,8 @@ Result<UserIdentity> helper_user() {
   return find_user("portbook-helper", 1);
 }
 
+Result<UserIdentity> book_user() {
+  return find_user("portbook", 2);
+}
+
 }  // namespace portbook

@@ -23,4 +23,7 @@ Result<UserIdentity> find_user(const std::string& name, uint32_t index);
 Result<UserIdentity> agent_user();
 Result<UserIdentity> helper_user();
 
+// Whom a book belongs to that would else be root's: nobody who owns anything beside it.
+Result<UserIdentity> book_user();
+
 }  // namespace portbook

@@ -57,11 +57,50 @@ def look(book, wrong):
         wrong.append(f"helper: capabilities {helper:x}")
     if users["agent"] == 0 or users["helper"] in (0, users["agent"]) or users["agent"] == owner:
         wrong.append(f"users are not apart: {users}, the folder's owner is {owner}")
+    if users["book"] == 0:
+        wrong.append("the book has root's number")
     if users["book"] != owner:
         wrong.append(f"the book runs as {users['book']}, its folder belongs to {owner}")
     if os.stat(book.data).st_mode & 0o7777 != 0o700:
         wrong.append(f"the data folder's mode is {os.stat(book.data).st_mode & 0o7777:o}")
     return found
+
+
+def tree(folder):
+    return [folder, *folder.rglob("*")]
+
+
+def was_root_s(data, wrong):
+    """A book of an earlier version, which ran as root's number: given to another with what it holds, and nothing else of root's."""
+    for path in tree(data):
+        os.chown(path, 0, 0, follow_symlinks=False)
+    kept, linked = data / "linked", data.parent / "secret"
+    linked.write_text("root's")
+    os.link(linked, kept)
+    (data / "link").symlink_to(linked)
+    with harness.Book(data) as book:
+        found = look(book, wrong)
+        owner = os.stat(data).st_uid
+        strange = [path.name for path in tree(data) if path.lstat().st_uid != (0 if path.name in ("linked", "link") else owner)]
+        if strange or linked.stat().st_uid != 0:
+            wrong.append(f"not given, or given though it is not the book's: {strange}, {linked.stat()}")
+        if "helper" not in found:
+            wrong.append("it does not run whole")
+    done = harness.run("verify", data=data, check=False)
+    if done.returncode != 0:
+        wrong.append(f"verify, by root, of a book that is another's: {done.stdout}{done.stderr}")
+    # A folder of root's that holds other things, and a link in the folder's place, are not touched.
+    strange = data.parent / "strange"
+    strange.mkdir()
+    (strange / "shadow").write_text("root's")
+    (data.parent / "link").symlink_to(strange)
+    for path, word in ((strange, "shadow"), (data.parent / "link", "is a link")):
+        for command in (("serve", "--data"), ("agent", "--spool")):
+            done = harness.run(*command, path, check=False)
+            if done.returncode != 2 or word not in done.stderr:
+                wrong.append(f"{command} {path}: {done.returncode} {done.stderr}")
+    if any(path.stat().st_uid != 0 for path in tree(strange)):
+        wrong.append("root's own folder was given away")
 
 
 def main():
@@ -86,6 +125,7 @@ def main():
                 wrong.append(f"nobody said that the helper was gone:\n{book.log.read_text()}")
         for name, pid in found.items():
             harness.wait_for(lambda pid=pid: not is_running(pid), f"the {name} to end")
+        was_root_s(book.data, wrong)
     for line in wrong:
         print("WRONG", line)
     return 1 if wrong else 0

@@ -1,6 +1,8 @@
 // Becomes a part of portbook, with that part's own confinement, and then tries one thing that it should not be able to do.
-//   boundary_probe none|helper|agent|book FOLDER ACT [ARGUMENT]
-// FOLDER is the part's own. Prints "done", or "refused" and the error; the filter of system calls ends it by SIGSYS.
+//   boundary_probe none|helper|agent|book|book-of-root FOLDER ACT [ARGUMENT]
+// The book becomes the user that it has where nobody made one for it; the book of root keeps root's number, which it never does:
+// what its filter and landlock are worth by themselves. FOLDER is the part's own. Prints "done", or "refused" and the error; the
+// filter of system calls ends it by SIGSYS.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -11,9 +13,12 @@
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <csignal>
@@ -43,6 +48,40 @@ long connect_from(int fd, const std::string& port) {
   address.sin_port = htons(static_cast<uint16_t>(number(port)));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   return connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+}
+
+sockaddr_un unix_address(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof address.sun_path - 1));
+  return address;
+}
+
+long connect_unix(const std::string& path) {
+  const sockaddr_un address = unix_address(path);
+  return connect(socket(AF_UNIX, SOCK_STREAM, 0), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+}
+
+// Datagrams need no connection: one of a pair, whose other end is its own, sends to anybody.
+long send_unix(const std::string& path) {
+  int ends[2] = {-1, -1};
+  if (socketpair(AF_UNIX, SOCK_DGRAM, 0, ends) != 0) return -1;
+  const sockaddr_un address = unix_address(path);
+  return sendto(ends[0], "x", 1, 0, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+}
+
+// Connects without connect().
+long send_first(const std::string& port) {
+  const int fd = spare_socket;
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(number(port)));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return sendto(fd, "x", 1, MSG_FASTOPEN, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+}
+
+long make_setuid_file(const std::string& path) {
+  return open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL, 04755);
 }
 
 long make_map() {
@@ -80,6 +119,12 @@ const std::map<std::string, Act> kActs = {
     {"signal", [](const std::string& pid) { return kill(number(pid), 0); }},
     {"connect", [](const std::string& port) { return connect_from(socket(AF_INET, SOCK_STREAM, 0), port); }},
     {"connect an old socket", [](const std::string& port) { return connect_from(spare_socket, port); }},
+    {"fast open an old socket", send_first},
+    {"connect to a unix socket", connect_unix},
+    {"send to a unix socket", send_unix},
+    {"change another's mode", [](const std::string& path) { return chmod(path.c_str(), 0666); }},
+    {"change an own file's mode", [](const std::string& path) { return chmod(path.c_str(), 04755); }},
+    {"make a setuid file", make_setuid_file},
     {"load", [](const std::string&) { return make_map(); }},
     {"execute", [](const std::string&) { return execute(); }},
     {"fork", [](const std::string&) { return fork(); }},
@@ -104,10 +149,9 @@ int main(int argc, char** argv) {
   options.writable = {argv[2]};
   if (part != "none") {
     options.part = part == "helper" ? portbook::Part::kHelper : part == "agent" ? portbook::Part::kAgent : portbook::Part::kBook;
-    const auto user = part == "helper" ? portbook::helper_user() : portbook::agent_user();
+    const auto user = part == "helper" ? portbook::helper_user() : part == "agent" ? portbook::agent_user() : portbook::book_user();
     if (!user.has_value()) return 2;
-    // The book keeps the user that owns its folder: here root's number, the case with most to lose.
-    if (part != "book") options.user = *user;
+    if (part != "book-of-root") options.user = *user;
     const auto confined = portbook::confine(options);
     if (!confined.has_value()) {
       fmt::print(stderr, "{}\n", confined.error().message);
