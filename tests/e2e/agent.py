@@ -19,6 +19,10 @@ import time
 import harness
 
 
+CAPTURE_LOAD = os.environ.get("CAPTURE_LOAD", "build/release/src/capture/capture_load")
+ROOM_IN_RINGS = 150_000  # connections: their events fill more than the rings and what the agent keeps in memory
+
+
 class Load:
     """Opens and closes loopback connections, paced, and remembers the client's end with the moment before and after."""
 
@@ -236,6 +240,30 @@ def full_spool(pair):
     return said
 
 
+def full_rings(pair):
+    """Neither the book nor the spool takes anything until the kernel's rings are full as well: what is dropped then is counted in gaps."""
+    pair.start_book()
+    pair.start_agent()
+    pair.wait_captures()
+    pair.book.kill()
+    made, runs = 0, 0
+    while made < ROOM_IN_RINGS:
+        made += int(subprocess.run([CAPTURE_LOAD, "2"], capture_output=True, text=True, check=True).stdout.split()[0])
+        runs += 1
+    pair.start_book()
+    pair.wait_delivered()
+    pair.agent.stop()
+    found = harness.run("search", "records:all exe:capture_load kind:(open or close) -cause:*", "--csv", "--columns", "time,kind", "--limit", "2000000", data=pair.data)
+    recorded = len(found.stdout.splitlines()) - 1
+    gaps = [gap for source in harness.get_json(pair.port, "/api/v1/sources") if source["source"].endswith("/socket") for gap in source["gaps"]]
+    counted = sum(gap["count"] for gap in gaps if "the rings for socket events were full" in gap["cause"])
+    happened = 4 * made  # both ends of each open and close
+    assert counted > 0, f"the rings were never full: {gaps}"
+    assert recorded < happened <= recorded + counted, f"{happened} happened, {recorded} are recorded and {counted} counted as missing"
+    verify(pair)
+    return f"{made} connections: {recorded} of {happened} openings and ends recorded, {counted} events counted as lost in {len(gaps)} gaps"
+
+
 def credentials(folder):
     """Two agents of other hosts at once, with tokens; wrong, missing and revoked ones are refused with a sentence that names what was wrong."""
     pair = Apart(folder, host="home")
@@ -348,6 +376,9 @@ def main():
     if not wanted or "full_spool" in wanted:
         with harness.folder() as small, tmpfs(small / "spool", "256k") as spool, apart(spool=spool) as pair:
             tell("full_spool", full_spool(pair))
+    if not wanted or "full_rings" in wanted:
+        with harness.folder() as small, tmpfs(small / "spool", "256k") as spool, apart(spool=spool) as pair:
+            tell("full_rings", full_rings(pair))
     for case in (credentials, supervised):
         if not wanted or case.__name__ in wanted:
             with harness.folder() as folder:
