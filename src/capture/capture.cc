@@ -71,7 +71,8 @@ class RunningCapture final : public Capture {
     // Translations first: what sockets ask for is there when their programs begin.
     Stream& leases = open_stream("nat", "nat tcp udp", "netlink conntrack");
     Stream& addresses = open_stream("address", "address", "rtnetlink");
-    network_ = std::make_unique<NetworkWatcher>(*operations_, host_boot, nat_, leases, addresses, clock_);
+    network_ = std::make_unique<NetworkWatcher>(*operations_, host_boot, options_.conntrack_receive_bytes, nat_, leases, addresses,
+                                                clock_);
     network_->start();
     load_programs(mounts);
     report_privileges();

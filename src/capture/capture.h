@@ -45,6 +45,7 @@ struct CaptureOptions {
   uint64_t udp_idle_ns = 60 * kNsPerSecond;  // a UDP peer is closed after so long without a packet
   bool without_programs = false;             // true: sockets are polled even where the kernel would take programs
   ProgramOptions programs;
+  int conntrack_receive_bytes = 16 << 20;  // what the kernel may hold of each namespace's conntrack messages until they are read
   // What needs privilege; null: done in this process, with its own rights.
   std::unique_ptr<Operations> operations;
   std::string confined;  // what this process was confined to, in words, for the report; empty: not

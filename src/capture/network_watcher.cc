@@ -33,7 +33,6 @@ constexpr size_t kUnwatchedToldMax = 16;
 constexpr uint64_t kSearchAgainNs = 100 * kNsPerMs;
 // Of one namespace, so that a flood in it does not keep the others waiting.
 constexpr int kReadsInARow = 32;
-constexpr int kConntrackReceiveBytes = 16 << 20;
 constexpr int kRouteReceiveBytes = 1 << 20;
 // Between an event's own moment and its place in the socket's buffer.
 constexpr uint64_t kQueueNs = 5 * kNsPerMs;
@@ -64,10 +63,11 @@ struct NetworkWatcher::Namespace {
   std::string trouble;
 };
 
-NetworkWatcher::NetworkWatcher(Operations& operations, uint64_t host_boot, NatTable& nat, Stream& leases, Stream& addresses,
-                               Clock& clock)
+NetworkWatcher::NetworkWatcher(Operations& operations, uint64_t host_boot, int conntrack_receive_bytes, NatTable& nat,
+                               Stream& leases, Stream& addresses, Clock& clock)
     : operations_(operations),
       host_boot_(host_boot),
+      conntrack_receive_bytes_(conntrack_receive_bytes),
       nat_(nat),
       leases_(leases),
       addresses_(addresses),
@@ -279,7 +279,7 @@ void NetworkWatcher::dump_addresses(Namespace& watched) {
 Status NetworkWatcher::open_sockets(Namespace& watched) {
   auto route = operations_.open_netlink(watched.netns, NetlinkKind::kRoute, kRouteReceiveBytes);
   if (route.has_value()) watched.route.emplace(std::move(*route));
-  auto conntrack = operations_.open_netlink(watched.netns, NetlinkKind::kConntrack, kConntrackReceiveBytes);
+  auto conntrack = operations_.open_netlink(watched.netns, NetlinkKind::kConntrack, conntrack_receive_bytes_);
   if (!conntrack.has_value()) return std::unexpected(conntrack.error());
   watched.conntrack.emplace(std::move(*conntrack));
   return {};

@@ -24,7 +24,9 @@ namespace portbook {
 // Everything passed in outlives it. start(), then stop(); report() from any thread.
 class NetworkWatcher {
  public:
-  NetworkWatcher(Operations& operations, uint64_t host_boot, NatTable& nat, Stream& leases, Stream& addresses, Clock& clock);
+  // `conntrack_receive_bytes`: what the kernel may hold of each namespace's messages until they are read.
+  NetworkWatcher(Operations& operations, uint64_t host_boot, int conntrack_receive_bytes, NatTable& nat, Stream& leases,
+                 Stream& addresses, Clock& clock);
   ~NetworkWatcher();
   NetworkWatcher(const NetworkWatcher&) = delete;
 
@@ -55,6 +57,7 @@ class NetworkWatcher {
 
   Operations& operations_;
   const uint64_t host_boot_;
+  const int conntrack_receive_bytes_;
   NatTable& nat_;
   Stream& leases_;
   Stream& addresses_;

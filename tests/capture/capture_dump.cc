@@ -1,5 +1,6 @@
 // Runs capture without a book and prints each record as a line of JSON; for tests and for looking. Ends when its input does.
-//   capture_dump [SOCKET_RING_BYTES PROCESS_RING_BYTES [OVERFLOW_BYTES]]; CAPTURE_DUMP_UDP_IDLE_MS closes silent UDP peers sooner
+//   capture_dump [SOCKET_RING_BYTES PROCESS_RING_BYTES [OVERFLOW_BYTES]]; CAPTURE_DUMP_UDP_IDLE_MS closes silent UDP peers sooner,
+//   CAPTURE_DUMP_UDP_RING and CAPTURE_DUMP_CONNTRACK_BYTES are sizes in bytes
 // A line "+3600" or "-3600" of its input steps the clock that capture was given by so many seconds; the machine's stays.
 // With CAPTURE_DUMP_APART it does so as the agent: without any privilege, with a helper beside it.
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -35,6 +37,15 @@ void print(const portbook::Batch& batch) {
   }
   std::fwrite(out.data(), 1, out.size(), stdout);
   std::fflush(stdout);
+}
+
+// An environment variable's number; nothing when it is not set.
+std::optional<uint64_t> number_of(const char* name) {
+  const char* text = std::getenv(name);
+  if (text == nullptr) return std::nullopt;
+  uint64_t number = 0;
+  std::from_chars(text, text + std::strlen(text), number);
+  return number;
 }
 
 // Forks the helper and becomes a process that may do no more than the agent may.
@@ -85,11 +96,9 @@ int main(int argc, char** argv) {
     const std::string_view overflow = argv[3];
     std::from_chars(overflow.begin(), overflow.end(), options.programs.overflow_bytes);
   }
-  if (const char* idle_ms = std::getenv("CAPTURE_DUMP_UDP_IDLE_MS")) {
-    uint64_t milliseconds = 0;
-    std::from_chars(idle_ms, idle_ms + std::strlen(idle_ms), milliseconds);
-    options.udp_idle_ns = milliseconds * portbook::kNsPerMs;
-  }
+  if (const auto milliseconds = number_of("CAPTURE_DUMP_UDP_IDLE_MS")) options.udp_idle_ns = *milliseconds * portbook::kNsPerMs;
+  if (const auto bytes = number_of("CAPTURE_DUMP_UDP_RING")) options.programs.datagram_ring_bytes = *bytes;
+  if (const auto bytes = number_of("CAPTURE_DUMP_CONNTRACK_BYTES")) options.conntrack_receive_bytes = static_cast<int>(*bytes);
   if (std::getenv("CAPTURE_DUMP_APART") != nullptr) options.operations = go_apart(options.confined);
   options.host = "test";
   options.version = "test";
