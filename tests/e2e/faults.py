@@ -177,6 +177,7 @@ def overflow_conntrack(program, watch, world):
 
 def detach_program(program, watch, world):
     """One of the cgroup links that this program's own processes hold; it is attached again within a second."""
+    program.wait_delivered()  # an agent that has just begun has not attached all of them
     links = links_of(program.processes().values(), "cgroup")
     assert links, "no link of this program is found"
     sh("bpftool", "link", "detach", "id", str(world.chance.choice(sorted(links))))
@@ -268,6 +269,10 @@ class Verdict:
     def bad(self, what, *story):
         self.wrong[what] += 1
         self.example.setdefault(what, story)
+
+    def take(self, other):
+        self.wrong += other.wrong
+        self.example.update(other.example)
 
 
 def is_of(line, moment, kind, record):
@@ -379,6 +384,22 @@ def run_faults(program, watch, world, seconds):
     return done
 
 
+def check_said(verdict, program, world):
+    """What the program says of its translations while it runs: every namespace is watched, this test's three track connections."""
+    line = next(line for line in harness.get_json(program.port, "/api/v1/status")["capture"] if line["what"] == "Address translation")
+    said = re.fullmatch(r"(\d+) of (\d+) network namespaces watched, (\d+) of them track connections now \((\d+) entries\)\.", line["detail"])
+    if line["state"] != "ok" or not said or said[1] != said[2] or int(said[3]) < len(world.netns) or int(said[4]) == 0:
+        verdict.bad("what is said of address translation", line)
+
+
+def check_overflows(verdict, recorded, done):
+    """Each flood of conntrack's events is a gap of the namespaces where it was, in these words."""
+    floods = sum(name == "overflow_conntrack" for name, _ in done)
+    told = [gap for gap in recorded.gaps["nat"] if gap[2] == "the conntrack socket's buffer was full"]
+    if len(told) < floods:
+        verdict.bad("a flood that no gap tells of", floods, recorded.gaps["nat"])
+
+
 def check_nothing_left(verdict, processes, links):
     for role, pid in processes.items():
         if pathlib.Path(f"/proc/{pid}").exists():
@@ -401,6 +422,7 @@ def main():
         world = World(*names, random.Random(options.seed), options.quick)
         path = folder / "truth.ndjson"
         program = Program(disk)
+        said = Verdict()
         try:
             program.wait_whole()
             harness.wait_for(lambda: "is recording" in program.log.read_text(), "the welcome", 30)
@@ -408,6 +430,7 @@ def main():
             watch.pause(3)
             with steady_load(world, path):
                 done = run_faults(program, watch, world, 0 if options.quick else options.seconds)
+                check_said(said, program, world)
             program.wait_delivered()
             processes = program.processes()
             links = links_of(processes.values())
@@ -422,6 +445,8 @@ def main():
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         recorded = Recorded(entries, world)
         verdict = judge(recorded, world, lines)
+        verdict.take(said)
+        check_overflows(verdict, recorded, done)
         judge_log(verdict, entries, watch.checkpoints)
         judge_memory(verdict, watch, options.seconds)
         check_nothing_left(verdict, processes, links)
