@@ -152,7 +152,7 @@ std::vector<Indexed> Joins::records_of(const Id128& conn) {
   return found;
 }
 
-std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, TimeNs from, TimeNs to) {
+std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, std::string_view host, TimeNs from, TimeNs to) {
   std::vector<Id128> conns;
   std::vector<Indexed> loose;
   note(view_.for_each_with(endpoint_key(tuple.src), [&](uint64_t index, const Columns& columns, uint32_t row) {
@@ -175,7 +175,7 @@ std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, TimeNs from, Time
   };
   for (const Id128& conn : conns) keep(records_of(conn));
   for (const Indexed& one : loose) keep({one});
-  std::ranges::sort(found, {}, &Lease::seen);
+  std::ranges::sort(found, {}, [&](const Lease& one) { return std::pair(one.host != host, one.seen); });
   return found;
 }
 

@@ -65,8 +65,9 @@ class Joins {
   const Indexed* acceptor(const Id128& conn);
   // Every record of the connection, newest first, at most kConnRecordsMax.
   std::vector<Indexed> records_of(const Id128& conn);
-  // Leases of that tuple which overlap [from, to], oldest first.
-  std::vector<Lease> leases(const ConnectionTuple& tuple, TimeNs from, TimeNs to);
+  // Leases of that tuple which overlap [from, to], oldest first; those of `host`, where the tuple's source is, before all others.
+  // Other hosts may have the same private addresses.
+  std::vector<Lease> leases(const ConnectionTuple& tuple, std::string_view host, TimeNs from, TimeNs to);
   // True iff a record of the connection makes another one the row that people see (see search.h).
   bool superseded(const Id128& conn, Kind kind, uint64_t index);
 

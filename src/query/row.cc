@@ -51,7 +51,7 @@ void join_lease(Joins& joins, Row& row) {
   if (!tuple || tuple->src.port == 0) return;
   const TimeNs from = row.start.value_or(row.record.time());
   const TimeNs to = row.duration_ns ? from + *row.duration_ns : UINT64_MAX / 2;
-  for (const Lease& lease : joins.leases(*tuple, from, to)) {
+  for (const Lease& lease : joins.leases(*tuple, row.record.text_or(Field::kHost, ""), from, to)) {
     row.records.insert(row.records.end(), lease.records.begin(), lease.records.end());
     if (!lease.external && !lease.server) continue;
     row.record.set(Field::kNat, Nat::kTranslated);

@@ -167,7 +167,9 @@ void WhoSearch::add_published(const Lease& lease) {
   if (sockets.empty()) add_lease_alone(lease, LeaseEnd::kServer);
 }
 
-// The sockets at one end of the lease: same tuple, overlapping it; the initiator's in the lease's own namespace, if one is there.
+// The sockets at one end of the lease: same tuple, overlapping it; the initiator's in the lease's own namespace, if one is there,
+// else on its host. Other hosts may have the same private addresses: theirs only where the lease's host does not have that address
+// itself.
 std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
   const bool at_server = end == LeaseEnd::kServer;
   const Endpoint client = at_server ? lease.external.value_or(lease.internal) : lease.internal;
@@ -175,10 +177,13 @@ std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
   if (!sight(client, sightings)) return {};
   struct Found {
     Id128 conn;
+    bool same_host;
     bool same_netns;
     bool covers;
   };
   std::vector<Found> found;
+  const Ip& own_ip = at_server ? lease.server->ip : lease.internal.ip;
+  const bool local = has_address(lease, own_ip);
   for (const Sighting& one : sightings) {
     if (one.lease || found.size() >= kLeasesMax) continue;
     const uint64_t slack = lease.clock_error_ns.value_or(0) + kNsPerMs;
@@ -191,8 +196,11 @@ std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
       if (at_server ? tuple->dst != lease.server : tuple->dst != lease.asked_for && tuple->dst != lease.server) continue;
       const bool inbound = record.record.uint_or(Field::kDirection, 0) == static_cast<uint64_t>(Direction::kIn);
       if (inbound != at_server) continue;
-      const bool same = at_server || (lease.netns && record.record.uint_or(Field::kNetns, 0) == *lease.netns);
-      found.push_back({one.conn, same, one.distance(low_, high_) <= lease.clock_error_ns.value_or(0) + answer_.window_ns});
+      const bool same_host = record.record.text_or(Field::kHost, "") == lease.host;
+      if (local && !same_host) break;
+      const bool same_netns = same_host && (at_server || (lease.netns && record.record.uint_or(Field::kNetns, 0) == *lease.netns));
+      found.push_back(
+          {one.conn, same_host, same_netns, one.distance(low_, high_) <= lease.clock_error_ns.value_or(0) + answer_.window_ns});
       break;
     }
   }
@@ -200,10 +208,17 @@ std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
     if (std::ranges::any_of(found, wanted)) std::erase_if(found, [&](const Found& one) { return !wanted(one); });
   };
   keep_only([](const Found& one) { return one.same_netns; });
+  keep_only([](const Found& one) { return one.same_host; });
   keep_only([](const Found& one) { return one.covers; });
   std::vector<Id128> conns;
   for (const Found& one : found) conns.push_back(one.conn);
   return conns;
+}
+
+// An interval that begins at an unknown moment is looked at from when it was first seen.
+bool WhoSearch::has_address(const Lease& lease, const Ip& ip) const {
+  const TimeNs from = lease.start.value_or(lease.seen);
+  return !coverage_.claims(ip, from, lease.end.value_or(std::max(from, now_)), lease.host).empty();
 }
 
 void WhoSearch::rule_out() {

@@ -91,8 +91,10 @@ void WhoSearch::read_ends(const Record& main, const std::optional<Lease>& lease,
   if (lease) candidate.lease = lease;
   if (!lease && tuple && !candidate.inbound) {
     const RowInterval interval = row_interval(main);
-    for (const Lease& one : joins_.leases(*tuple, interval.start.value_or(main.time()), interval.end.value_or(UINT64_MAX / 2))) {
-      if ((one.external || one.server) && !candidate.lease) candidate.lease = one;
+    const TimeNs from = interval.start.value_or(main.time());
+    for (const Lease& one : joins_.leases(*tuple, candidate.host, from, interval.end.value_or(UINT64_MAX / 2))) {
+      const bool speaks_of_it = one.host == candidate.host || !has_address(one, tuple->src.ip);
+      if ((one.external || one.server) && speaks_of_it && !candidate.lease) candidate.lease = one;
     }
   }
   candidate.external = translated;

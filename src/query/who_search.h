@@ -45,6 +45,8 @@ class WhoSearch {
   void add_published(const Lease& lease);
   enum class LeaseEnd : uint8_t { kInitiator, kServer };
   std::vector<Id128> sockets_of(const Lease& lease, LeaseEnd end);
+  // Whether the address is one of the lease's own host: then the lease speaks of that host's sockets alone.
+  [[nodiscard]] bool has_address(const Lease& lease, const Ip& ip) const;
   void rule_out();
   void drop_distant();
   void order();
