@@ -100,6 +100,10 @@ int export_evidence(const EvidenceOptions& options) {
   }
   const auto evidence = gather(*client, command, params);
   if (!evidence) return report(evidence.error());
+  if (evidence->records.empty()) {
+    return report({ErrorCode::kNotFound,
+                   "the answer rests on no record, so there is nothing to prove: no source of this book had that address then"});
+  }
   const std::string file = write_evidence(*evidence);
   // A book that lies is told before anybody relies on the file.
   const auto check = check_evidence(file, evidence->vkey);
@@ -131,8 +135,10 @@ int verify_evidence(const std::filesystem::path& path, const std::string& vkey, 
     if (!wrong) {
       json.text("origin", check->origin);
       json.text("vkey", check->vkey);
+      json.text("key", vkey.empty() ? "own" : "given");
       json.number("records", check->records);
       json.number("size", check->size_max);
+      json.boolean("words_signed", false);
       json.raw("asked", check->asked);
       json.text("sentence", check->sentence);
       json.text("completeness", check->completeness);
@@ -142,12 +148,11 @@ int verify_evidence(const std::filesystem::path& path, const std::string& vkey, 
   } else if (wrong) {
     fmt::print("{}\n{}: {}.\n", inked(Ink::kBad, "This evidence is not as it was written."), path.string(), check.error().message);
   } else {
-    fmt::print("{}\n", inked(Ink::kGood, fmt::format("Everything holds: {} records, each proven to be in a signed log of {}.",
-                                                     check->records, check->origin)));
-    fmt::print("asked   {}\n", check->asked);
+    fmt::print("{}\n", inked(Ink::kGood, fmt::format("{} records hold: each is proven to be in a signed log of {}.", check->records,
+                                                     check->origin)));
+    fmt::print("key     {}\n\nNot signed themselves, drawn from the records:\nasked   {}\n", check->vkey, check->asked);
     if (!check->sentence.empty()) fmt::print("answer  {}\n", check->sentence);
     if (!check->completeness.empty()) fmt::print("        {}\n", check->completeness);
-    fmt::print("key     {}\nThe answer’s words are drawn from the records and are not signed themselves.\n", check->vkey);
   }
   if (vkey.empty()) {
     fmt::print(

@@ -143,6 +143,14 @@ std::optional<TimeNs> Source::whole_since(TimeNs from, TimeNs to) const {
   return since;
 }
 
+uint64_t Source::run_record(TimeNs moment) const {
+  uint64_t record = runs.front().record;
+  for (const SourceRun& run : runs) {
+    if (run.from <= moment) record = run.record;
+  }
+  return record;
+}
+
 Source& Coverage::source(const Record& record) {
   const std::string name(record.text_or(Field::kAbout, record.text_or(Field::kSource, "")));
   Source& found = sources_[name];
@@ -326,7 +334,7 @@ CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now
     if (const auto start = source.whole_since(from, to)) {
       // Its error moves the moment that is asked about and the present alike.
       if (late.empty() && !source.has_told(to - std::min(to, error), now)) late = late_sentence(source);
-      answer.sources.push_back({name, source.host, *start});
+      answer.sources.push_back({name, source.host, *start, source.run_record(from)});
       since = std::max(since, *start);
       continue;
     }
@@ -377,7 +385,7 @@ CompletenessAnswer Coverage::over(TimeNs from, TimeNs to) const {
     if (stands_back(source, begin, end)) continue;
     std::vector<Gap> missing = source.missing(begin, end);
     if (late.empty() && source.told_until && !source.has_told(to - std::min(to, kSettleNs), to)) late = late_sentence(source);
-    if (missing.empty()) answer.sources.push_back({name, source.host, *source.whole_since(begin, end)});
+    if (missing.empty()) answer.sources.push_back({name, source.host, *source.whole_since(begin, end), source.run_record(begin)});
     for (Gap& gap : missing) answer.missing.push_back({name, std::move(gap)});
   }
   const bool gaps = !answer.missing.empty();

@@ -50,6 +50,8 @@ struct Source {
   [[nodiscard]] bool synchronised_during(TimeNs from, TimeNs to) const;
   // The moment since which it captured without a gap up to and including `to`, when that moment is not after `from`.
   [[nodiscard]] std::optional<TimeNs> whole_since(TimeNs from, TimeNs to) const;
+  // The source_start of the run that was under way at that moment; of the first one for an earlier moment. There is a run.
+  [[nodiscard]] uint64_t run_record(TimeNs moment) const;
   // The gaps (also those between runs) that touch [from, to]; one that never ended, or an absent run, counts.
   [[nodiscard]] std::vector<Gap> missing(TimeNs from, TimeNs to) const;
   // Whether all that it will ever tell of what happened until `to` is here; a source that stopped has told all.
@@ -91,6 +93,7 @@ struct CompletenessAnswer {
     std::string source;
     std::string host;
     TimeNs since = 0;
+    uint64_t record = 0;  // the source_start of the run
   };
   std::vector<Resting> sources;
 };

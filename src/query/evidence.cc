@@ -213,6 +213,8 @@ Result<EvidenceCheck> check_evidence(std::string_view file, const std::string& v
     if (!known) return std::unexpected(known.error());
     if (*known != *own) return wrong((*sections)[2], fmt::format("the file was made with another key than {}", vkey));
   }
+  if (evidence->records.empty())
+    return fail(ErrorCode::kCorrupt, "there is no record in the file, so nothing in it is proven; anybody could have written it");
   EvidenceCheck check;
   check.origin = own->name;
   check.vkey = evidence->vkey;

@@ -36,16 +36,16 @@ struct EvidenceCheck {
   std::string origin;
   std::string vkey;
   std::string asked;
-  std::string sentence;  // of the answer; empty where it has none
-  std::string completeness;
+  std::string sentence;      // of the answer, not signed; empty where it has none
+  std::string completeness;  // as well
   size_t records = 0;
   uint64_t size_max = 0;  // of the newest checkpoint among the proofs
   std::string report;
 };
 
-// Checks the whole file, trusting nothing but `vkey`; without it, the file's own key. Needs neither book nor network.
-// Errors: kCorrupt, one sentence that names the section, its place and what does not hold; kBadInput (not such a file, or `vkey`
-// malformed); kNewer; kLimit.
+// Checks the whole file, which proves something only when there are records in it, trusting nothing but `vkey`; without it, the
+// file's own key. Needs neither book nor network. Errors: kCorrupt, one sentence that names the section, its place and what does
+// not hold; kBadInput (not such a file, or `vkey` malformed); kNewer; kLimit.
 Result<EvidenceCheck> check_evidence(std::string_view file, const std::string& vkey);
 
 }  // namespace portbook

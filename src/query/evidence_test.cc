@@ -77,6 +77,12 @@ std::vector<std::tuple<std::string, size_t, size_t>> regions(const std::string& 
   return found;
 }
 
+TEST_F(EvidenceFile, WithoutARecordItProvesNothing) {
+  evidence_.records.clear();
+  evidence_.answer = R"({"sentence":"Nobody had 203.0.113.5:41234","completeness":{"state":"complete","sentence":"Complete."}})";
+  EXPECT_TRUE(why(write_evidence(evidence_), evidence_.vkey).contains("nothing in it is proven"));
+}
+
 TEST_F(EvidenceFile, OneChangedByteIsFoundAndItsSectionNamed) {
   const std::string file = write_evidence(evidence_);
   ASSERT_EQ(why(file), "holds");

@@ -166,6 +166,7 @@ void append_completeness(const CompletenessAnswer& completeness, Json& json) {
     json.text("source", source.source);
     json.text("host", source.host);
     json.text("since", format_time(source.since));
+    json.number("record", source.record);
     json.close('}');
   }
   json.close(']');

@@ -235,7 +235,11 @@ def check_command_line(data, folder, port):
     for question in (["who", f"127.0.0.1:{port}"], ["search", "since:1h"]):
         run("export", "--evidence", evidence, *question, data=data)
         held = run("verify", evidence, "--vkey", vkey)
-        assert "Everything holds" in held.stdout and json.loads(run("verify", evidence, "--json").stdout)["ok"], held.stdout
+        told = json.loads(run("verify", evidence, "--json").stdout)
+        assert "records hold: each is proven" in held.stdout and "Not signed themselves" in held.stdout, held.stdout
+        assert told["ok"] and told["records"] > 0 and told["key"] == "own" and told["words_signed"] is False, told
+    none = run("export", "--evidence", folder / "none.evidence", "who", "192.0.2.99:9", data=data, check=False)
+    assert none.returncode == 3 and "nothing to prove" in none.stderr and not (folder / "none.evidence").exists(), none
     page = (folder / "case.evidence.html").read_text()
     assert page.startswith("<!doctype html>") and "<script" not in page, page[:200]
     changed = bytearray(evidence.read_bytes())
