@@ -65,7 +65,8 @@ Wire wire_of(const Seen& seen) {
   return {seen.proto, seen.src, seen.dst};
 }
 
-// The inbound records by their tuple on the wire; each is taken once, by the client's record of the same connection.
+// The inbound records by their tuple on the wire; each is taken once, by the client's record of the same connection. Hosts may have
+// the same private addresses, and all have 127.0.0.1: the client's own host comes first, then what began nearest.
 class Acceptors {
  public:
   explicit Acceptors(const std::vector<Seen>& all) : taken_(all.size()) {
@@ -76,13 +77,19 @@ class Acceptors {
   std::optional<size_t> take(const Seen& client, const std::vector<Seen>& all) {
     const auto found = by_wire_.find(wire_of(client));
     if (found == by_wire_.end()) return std::nullopt;
+    std::optional<size_t> best;
+    std::pair<bool, uint64_t> best_rank;
     for (const size_t i : found->second) {
+      const bool elsewhere = all[i].local.host != client.local.host;
       const uint64_t apart = all[i].start > client.start ? all[i].start - client.start : client.start - all[i].start;
-      if (taken_[i] || apart > kHandshakeNs) continue;
-      taken_[i] = true;
-      return i;
+      if (taken_[i] || apart > kHandshakeNs || (elsewhere && client.dst.ip.is_loopback())) continue;
+      const std::pair rank(elsewhere, apart);
+      if (best && best_rank <= rank) continue;
+      best = i;
+      best_rank = rank;
     }
-    return std::nullopt;
+    if (best) taken_[*best] = true;
+    return best;
   }
   [[nodiscard]] bool taken(size_t i) const { return taken_[i]; }
 
