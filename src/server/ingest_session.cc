@@ -40,7 +40,8 @@ Ingest::Session::Session(Ingest& ingest, FileDescriptor fd, FileDescriptor wake,
       uid_(uid),
       pid_(pid),
       rights_(rights),
-      heard_(SteadyClock::now()) {
+      accepted_(SteadyClock::now()),
+      heard_(accepted_) {
   answers_->wake = std::move(wake);
 }
 
@@ -88,7 +89,8 @@ void Ingest::Session::talk() {
       return;
     }
     const auto silent = SteadyClock::now() - heard_;
-    if (!welcomed_ && silent > kHelloPatience) {
+    // From the beginning: who sends a byte now and then would hold a place for an hour.
+    if (!welcomed_ && SteadyClock::now() - accepted_ > kHelloPatience) {
       end(ByeCode::kLimit, fmt::format("no hello came within {} s", kHelloPatience.count()));
       return;
     }

@@ -85,6 +85,7 @@ class Ingest::Session {
   size_t in_needed_ = kShipHeaderBytes;
   Bytes out_;
   size_t out_at_ = 0;
+  const std::chrono::steady_clock::time_point accepted_;
   std::chrono::steady_clock::time_point heard_;
   friend class Ingest;
 };

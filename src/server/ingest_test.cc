@@ -341,6 +341,27 @@ TEST(Ingest, the_agent_speaks_for_its_host_and_changes_nothing_about_who_else_ma
   EXPECT_FALSE(world.credentials->find("chosen by the agent"));
 }
 
+TEST(Ingest, a_hello_that_comes_byte_by_byte_ends_the_connection_in_the_same_time_as_none) {
+  World world;
+  const auto fd = connect_unix(world.folder.path() / "ingest.sock");
+  ASSERT_TRUE(fd.has_value());
+  Bytes hello;
+  append_message(hello, AgentHello{kShipVersion, "web-7", "test", std::string(200, 'x')});
+  const auto began = std::chrono::steady_clock::now();
+  Bytes in;
+  size_t sent = 0;
+  while (sent + 1 < hello.size() && std::chrono::steady_clock::now() - began < 3 * kHelloPatience) {
+    Bytes one(1, hello[sent]);
+    size_t at = 0;
+    if (write_some(*fd, one, at) != Moved::kSome) break;
+    ++sent;
+    pollfd ready{fd->get(), POLLIN, 0};
+    if (poll(&ready, 1, 100) > 0 && read_some(*fd, in, 4096) == Moved::kClosed) break;
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 2 * kHelloPatience);
+  EXPECT_NE(bye_in(in).find("no hello came"), std::string::npos);
+}
+
 // Who runs this test is root or the book's own user, as root of a container would be: at the socket for others that says nothing.
 TEST(Ingest, at_the_socket_for_others_a_user_s_number_opens_nothing_and_a_token_does) {
   World world;
