@@ -1,9 +1,12 @@
 // The agent's process: captures, and ships to a book.
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <system_error>
 
 #include "base/clock.h"
 #include "capture/capture.h"
@@ -38,6 +41,14 @@ AgentReport report_of(const Capture& capture) {
   return report;
 }
 
+// Agent and helper hold two descriptors for each network namespace, and anybody may make namespaces. The helper inherits it.
+void allow_many_descriptors() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 // What an agent that root starts has afterwards instead of root's rights.
 struct Apart {
   std::unique_ptr<Operations> operations;  // null: not root, and nothing to give up
@@ -47,6 +58,10 @@ struct Apart {
 // Forks the helper and gives up everything else, before anything is read from outside. `role` names paths as they are reached then.
 Result<Apart> go_apart(AgentRole& role) {
   Apart apart;
+  // Where the process stands changes.
+  std::error_code error;
+  role.book = std::filesystem::absolute(role.book, error);
+  role.spool = std::filesystem::absolute(role.spool, error);
   const auto user = prepare_agent(role.spool);
   if (!user) return fail_in("the agent's folder", user);
   if (!*user) return apart;
@@ -106,6 +121,7 @@ int run_agent(const AgentRole& given_role) {
     if (!given) return report(given.error());
     token = std::move(*given);
   }
+  allow_many_descriptors();
   auto apart = go_apart(role);
   if (!apart) return report(apart.error());
   auto sender = start_sender(role, std::move(token));

@@ -63,10 +63,10 @@ class Load:
 class Process:
     """One process of portbook with its output in a file; stopped, or killed, at the end."""
 
-    def __init__(self, log, *args):
+    def __init__(self, log, *args, cwd=None):
         self.log = pathlib.Path(log)
         with open(self.log, "ab") as out:
-            self.process = subprocess.Popen([harness.PORTBOOK, *map(str, args)], stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen([os.path.abspath(harness.PORTBOOK), *map(str, args)], stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=cwd)
 
     def said(self):
         return self.log.read_text()
@@ -278,7 +278,9 @@ def credentials(folder):
 
         def agent(host, token=None):
             args = ["--token-file", token] if token else []
-            agents.append(Process(folder / f"{host}-{len(agents)}.log", "agent", "--book", ingest, "--spool", folder / f"spool-{len(agents)}", "--host", host, *args))
+            # As somebody who stands there writes it; the spool is not beside the socket.
+            agents.append(Process(folder / f"{host}-{len(agents)}.log", "agent", "--book", ingest.name, "--spool", f"spools/{len(agents)}", "--host", host, *args,
+                                  cwd=folder))
             return agents[-1]
 
         def said(process, *words):

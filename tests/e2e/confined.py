@@ -2,6 +2,7 @@
 """The processes of a running `portbook up`: who they are, what they may, and what happens when the helper is killed."""
 import os
 import pathlib
+import resource
 import signal
 import sys
 
@@ -50,6 +51,9 @@ def look(book, wrong):
                 wrong.append(f"{name}: {key} is {status[key]}")
         if len(set(status["Uid"].split())) != 1 or len(set(status["Gid"].split())) != 1:
             wrong.append(f"{name}: its users differ: {status['Uid']}, {status['Gid']}")
+        limit = next(line.split() for line in pathlib.Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith("Max open files"))
+        if name != "book" and limit[3] != limit[4]:
+            wrong.append(f"{name}: may hold {limit[3]} descriptors of {limit[4]}: namespaces that anybody makes use them up")
         if name != "helper" and (int(status["CapEff"], 16) or int(status["CapPrm"], 16)):
             wrong.append(f"{name}: has capabilities {status['CapPrm']}")
     helper = int(status_of(found["helper"])["CapPrm"], 16)
@@ -105,6 +109,7 @@ def was_root_s(data, wrong):
 
 def main():
     harness.need_root()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))  # as everywhere
     wrong = []
     with harness.folder() as place:
         with harness.Book(place / "book") as book:
