@@ -99,7 +99,7 @@ class Ingest {
   // Begins to accept. Once.
   void run();
 
-  // Every agent that was ever there since the start, by host.
+  // The agents that were there since the start, by host: all that are connected, and at most kAgentsRemembered.
   [[nodiscard]] std::vector<AgentStatus> agents() const;
   [[nodiscard]] IngestStatistics statistics() const;
   [[nodiscard]] Absences absences() const;
