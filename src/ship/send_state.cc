@@ -24,17 +24,27 @@ int64_t distance(uint64_t from, uint64_t to) {
   return static_cast<int64_t>(to) - static_cast<int64_t>(from);
 }
 
-// Of the records in `bytes`; nothing where none has one.
-std::optional<TimeNs> earliest_time(ByteView bytes) {
-  std::optional<TimeNs> earliest;
+// What is lost with the records in `bytes`.
+struct Contents {
+  std::optional<TimeNs> earliest;    // nothing where none has a time
+  std::optional<uint64_t> count{0};  // gaps stand for what they count; nothing when one does not say it
+};
+
+Contents contents_of(ByteView bytes) {
+  Contents contents;
   Record record;
   while (!bytes.empty()) {
     const auto length = encoded_length(bytes);
     if (!length || !decode(bytes.first(*length), record)) break;
-    if (record.has(Field::kTime)) earliest = std::min(earliest.value_or(record.time()), record.time());
+    if (record.has(Field::kTime)) contents.earliest = std::min(contents.earliest.value_or(record.time()), record.time());
+    const bool is_gap = record.kind() == Kind::kGap;
+    if (is_gap && record.has(Field::kStart))
+      contents.earliest = std::min(contents.earliest.value_or(record.uint(Field::kStart)), record.uint(Field::kStart));
+    if (is_gap && !record.has(Field::kCount)) contents.count.reset();
+    if (contents.count) *contents.count += is_gap ? record.uint(Field::kCount) : 1;
     bytes = bytes.subspan(*length);
   }
-  return earliest;
+  return contents;
 }
 
 // Why a connection is given up after an answer other than kTaken.
@@ -79,9 +89,9 @@ Status renumber(Batch& batch, int64_t shift, uint32_t skip) {
 SendState::SendState(std::unique_ptr<Spool> spool, std::string host, Clock& clock, ToldFile told)
     : spool_(std::move(spool)), host_(std::move(host)), clock_(clock), told_file_(std::move(told)) {}
 
-Result<std::unique_ptr<SendState>> SendState::make(std::unique_ptr<Spool> spool, std::string host, Clock& clock, ToldFile told) {
+std::unique_ptr<SendState> SendState::make(std::unique_ptr<Spool> spool, std::string host, Clock& clock, ToldFile told) {
   auto state = std::unique_ptr<SendState>(new SendState(std::move(spool), std::move(host), clock, std::move(told)));
-  if (Status adopted = state->adopt(); !adopted) return std::unexpected(adopted.error());
+  state->adopt();
   return state;
 }
 
@@ -99,7 +109,7 @@ SendState::Source* SendState::by_stream(uint16_t stream) {
   return stream < sources_.size() ? &sources_[stream] : nullptr;
 }
 
-Status SendState::adopt() {
+void SendState::adopt() {
   for (const SpoolEntry& entry : spool_->take_entries()) {
     if (const auto* batch = std::get_if<SpooledBatch>(&entry)) {
       adopt_batch(*batch);
@@ -109,35 +119,37 @@ Status SendState::adopt() {
     }
   }
   for (Source& of : sources_) {
-    of.shift = 0;  // who makes the numbers now goes on from the final ones
-    of.sent_to = of.provisional ? 0 : of.produced;
-    if (Status filled = fill_holes(of); !filled) return filled;
+    of.known = of.produced > 0;
+    of.provisional = true;
   }
-  return {};
 }
 
 void SendState::adopt_batch(const SpooledBatch& batch) {
   Source& of = source(batch.source);
-  of.provisional = batch.provisional;
+  // It stands there again where it was not sure that it did.
+  while (!of.items.empty() && of.items.back().seq_first == batch.seq_first) let_go(of, of.items.end() - 1);
+  if (!batch.provisional) {
+    // A final number behind provisional ones: what the book had said in between is damaged, so nobody knows which these became.
+    while (!of.items.empty() && of.items.back().seq_first > of.sent_to) let_go(of, of.items.end() - 1);
+    of.sent_to = batch.seq_first + batch.count - 1;
+  }
   of.items.push_back({batch.seq_first, batch.count, 0, 0, batch.place});
   ++items_;
   of.produced = batch.seq_first + batch.count - 1;
-  of.known = true;
 }
 
-// Frames that were damaged leave a hole in the numbers; what follows closes up behind a gap record.
+// Frames that were damaged leave a hole in the numbers; what follows closes up behind a gap record. Only asked of what the book has
+// not: a hole before that is where files were removed.
 Status SendState::fill_holes(Source& of) {
   for (size_t i = 1; i < of.items.size(); ++i) {
     const uint64_t expected = of.items[i - 1].seq_first + of.items[i - 1].count;
     const uint64_t found = of.items[i].seq_first;
-    if (found <= expected) continue;
-    const Loss loss{{}, clock_.now(), found - expected, "a part of the agent's spool was damaged"};
-    const bool provisional = of.provisional;
+    if (found == expected) continue;
+    const auto count = found > expected ? std::optional(found - expected) : std::nullopt;
+    const Loss loss{{}, clock_.now(), count, "a part of the agent's spool was damaged"};
     if (Status done = change(of, {of.name, found, 0, distance(found, expected + 1), expected, {}}, &loss); !done) return done;
-    of.provisional = provisional;
     ++i;  // the gap record
   }
-  of.shift = 0;
   return {};
 }
 
@@ -177,6 +189,12 @@ void SendState::apply(Source& of, const Renumbering& renumbering) {
     let_go(of, item);
     item = std::ranges::find_if(of.items, [&](const Item& one) { return one.seq_first >= renumbering.from; });
   }
+  // The book had everything before when this was written, and may have lost it since: its numbers are given to others.
+  const uint64_t first = renumbering.gap_seq != 0 ? renumbering.gap_seq : moved(drop_end, renumbering.shift);
+  while (item != of.items.begin() && (item - 1)->seq_first + (item - 1)->count > first) {
+    let_go(of, item - 1);
+    item = std::ranges::find_if(of.items, [&](const Item& one) { return one.seq_first >= renumbering.from; });
+  }
   for (auto later = item; later != of.items.end(); ++later) {
     later->seq_first = moved(later->seq_first, renumbering.shift);
     later->shift += renumbering.shift;
@@ -185,7 +203,9 @@ void SendState::apply(Source& of, const Renumbering& renumbering) {
     of.items.insert(item, Item{renumbering.gap_seq, 1, 0, 0, renumbering.gap});
     ++items_;
   }
-  of.produced = moved(of.produced, renumbering.shift);
+  // What stood before it may be gone from the spool.
+  of.produced = moved(std::max(of.produced, drop_end - 1), renumbering.shift);
+  of.sent_to = of.produced;
   of.shift += renumbering.shift;
   of.provisional = false;
   of.known = true;
@@ -201,11 +221,17 @@ void SendState::let_go(Source& of, const std::deque<Item>::iterator& item) {
 std::optional<uint64_t> SendState::last_seq(std::string_view name) {
   Source& of = source(name);
   of.begun = true;
+  if (of.known && !of.numbered) {
+    of.numbered = true;
+    of.shift = 0;
+  }
   return of.known ? std::optional(of.produced) : std::nullopt;
 }
 
 void SendState::assume(std::string_view name) {
-  source(name).known = true;
+  Source& of = source(name);
+  of.known = true;
+  of.numbered = true;
 }
 
 void SendState::answer(Done done, Status status) {
@@ -224,7 +250,7 @@ void SendState::take(Batch batch, Done done) {
   if (batch.seq_first <= of.produced)
     PB_CHECK(renumber(batch, 0, static_cast<uint32_t>(of.produced + 1 - batch.seq_first)).has_value());
   PB_CHECK(batch.seq_first == of.produced + 1);
-  if (connected_ && of.opening == Opening::kReady && items_ == 0) {
+  if (connected_ && of.opening == Opening::kReady && items_ == 0 && spool_->empty()) {
     of.direct = Direct{std::move(batch), std::move(done), false};
     return;
   }
@@ -312,17 +338,22 @@ Status SendState::settle(Source& of, uint64_t last_seq) {
     of.produced = last_seq;
     return {};
   }
-  if (of.provisional) return settle_provisional(of, last_seq);
+  if (of.provisional && of.sent_to == 0) {
+    if (Status settled = settle_provisional(of, last_seq); !settled) return settled;
+    return fill_holes(of);
+  }
   const uint64_t ours = std::min(last_seq, of.sent_to);
   skip_to(of, ours);
-  if (last_seq > ours) {
-    // The book has what this agent never sent under that name: what is held follows after it.
-    return change(of, {of.name, ours + 1, 0, distance(ours, last_seq), 0, {}}, nullptr);
-  }
   const uint64_t next = of.items.empty() ? of.produced + 1 : of.items.front().seq_first + of.items.front().skip;
-  if (next <= last_seq + 1) return {};
-  const Loss loss{{}, clock_.now(), next - 1 - last_seq, "the book lacks what it had acknowledged: it was set back or replaced"};
-  return change(of, {of.name, next, 0, distance(next, last_seq + 2), last_seq + 1, {}}, &loss);
+  const uint64_t from = of.items.empty() ? next : of.items.front().seq_first;
+  if (next > ours + 1) {
+    const Loss loss{{}, clock_.now(), next - 1 - ours, "the book lacks what it had acknowledged: it was set back or replaced"};
+    if (Status done = change(of, {of.name, from, 0, distance(next, last_seq + 2), last_seq + 1, {}}, &loss); !done) return done;
+  } else if (last_seq > ours || of.provisional) {
+    // Where the book has what this agent never sent under that name, what is held follows after it.
+    if (Status done = change(of, {of.name, from, 0, distance(next, last_seq + 1), 0, {}}, nullptr); !done) return done;
+  }
+  return fill_holes(of);
 }
 
 Status SendState::settle_provisional(Source& of, uint64_t last_seq) {
@@ -333,12 +364,13 @@ Status SendState::settle_provisional(Source& of, uint64_t last_seq) {
   if (!of.items.empty()) {
     const auto bytes = spool_->read(of.items.front().place);
     if (!bytes) return std::unexpected(bytes.error());
-    loss.end = earliest_time(*bytes).value_or(loss.end);
+    loss.end = contents_of(*bytes).earliest.value_or(loss.end);
   }
   return change(of, {of.name, first, 0, distance(first, last_seq + 2), last_seq + 1, {}}, &loss);
 }
 
 void SendState::skip_to(Source& of, uint64_t last_seq) {
+  if (!of.items.empty()) of.items.front().skip = 0;  // the book may have been set back
   while (!of.items.empty() && of.items.front().seq_first + of.items.front().count - 1 <= last_seq) let_go(of, of.items.begin());
   if (!of.items.empty() && of.items.front().seq_first <= last_seq)
     of.items.front().skip = static_cast<uint32_t>(last_seq + 1 - of.items.front().seq_first);
@@ -385,10 +417,11 @@ Status SendState::answered_item(Source& of, const BatchAnswer& message) {
   ++refused_batches_;
   auto batch = load(of, item);
   if (!batch) return std::unexpected(batch.error());
-  const Loss loss{earliest_time(batch->bytes), clock_.now(), batch->count,
-                  fmt::format("the book refused a batch: {}", message.reason)};
+  const Contents lost = contents_of(batch->bytes);
+  const Loss loss{lost.earliest, clock_.now(), lost.count, fmt::format("the book refused a batch: {}", message.reason)};
   Renumbering renumbering{of.name, item.seq_first, item.count, distance(item.seq_first + item.count, first + 1), first, {}};
   if (Status changed = change(of, std::move(renumbering), &loss); !changed) return changed;
+  of.sent_to = first - 1;
   // What is under way behind it has numbers that do not follow any more.
   return fail(ErrorCode::kUnavailable,
               fmt::format("the book refused a batch of {}, which is now a gap: {}", of.name, message.reason));

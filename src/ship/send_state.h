@@ -30,9 +30,8 @@ class SendState {
  public:
   using Done = std::function<void(const Status&)>;
 
-  // `host` stands in gap records. Takes over what an earlier run left in the spool. Errors: kLimit, kIo (a damaged spool's gap
-  // cannot be written).
-  static Result<std::unique_ptr<SendState>> make(std::unique_ptr<Spool> spool, std::string host, Clock& clock, ToldFile told = {});
+  // `host` stands in gap records. Takes over what an earlier run left in the spool.
+  static std::unique_ptr<SendState> make(std::unique_ptr<Spool> spool, std::string host, Clock& clock, ToldFile told = {});
 
   // The number after which a source that begins now goes on, as far as it is known: by the spool, or by the book (on this
   // connection). Nothing if neither says; then assume() is called before the source's first batch.
@@ -96,7 +95,7 @@ class SendState {
     uint16_t stream = 0;
     Opening opening = Opening::kNotAsked;
     bool known = false;       // `produced` is the number after which it goes on
-    bool provisional = true;  // the book's word about it was never heard
+    bool provisional = true;  // the book's word was not heard since `produced` was known
     int64_t shift = 0;        // from the numbers of batches that are taken
     uint64_t produced = 0;    // last number that was spooled or acknowledged
     uint64_t sent_to = 0;     // last number that the book may have
@@ -104,6 +103,7 @@ class SendState {
     size_t sent = 0;          // of items, from the front, on this connection
     std::optional<Direct> direct;
     bool begun = false;       // by this run
+    bool numbered = false;    // who makes its batches knows the number after which they go on
     TimeNs told = 0;          // up to then the book or the spool has everything; 0: that was not said yet
     bool told_news = false;   // the book was not told on this connection
     uint64_t kept_until = 0;  // boot time from which the file gets it again
@@ -113,7 +113,7 @@ class SendState {
   SendState(std::unique_ptr<Spool> spool, std::string host, Clock& clock, ToldFile told);
   Source& source(std::string_view name);
   Source* by_stream(uint16_t stream);
-  Status adopt();
+  void adopt();
   void adopt_batch(const SpooledBatch& batch);
   Status fill_holes(Source& of);
   Status change(Source& of, Renumbering renumbering, const Loss* loss);

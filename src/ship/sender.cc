@@ -213,10 +213,9 @@ Result<std::unique_ptr<Sender>> Sender::start(SenderOptions options, Clock& cloc
   auto spool = Spool::open(make_machine_disk(options.spool), options.spool_bytes_max);
   if (!spool) return std::unexpected(spool.error());
   auto state = SendState::make(std::move(*spool), options.host, clock, ToldFile::open(make_machine_disk(options.spool)));
-  if (!state) return std::unexpected(state.error());
   auto wake = make_wake_fd();
   if (!wake) return std::unexpected(wake.error());
-  auto sender = std::unique_ptr<Sender>(new Sender(std::move(options), std::move(*state), std::move(*wake)));
+  auto sender = std::unique_ptr<Sender>(new Sender(std::move(options), std::move(state), std::move(*wake)));
   sender->thread_ = std::thread([one = sender.get()] { one->run(); });
   return sender;
 }

@@ -136,7 +136,9 @@ Status Spool::recover() {
     bytes_ += file.bytes;
     files_.push_back(file);
   }
-  return remove_free();
+  if (Status removed = remove_free(); !removed) return removed;
+  fill_reserve();
+  return {};
 }
 
 void Spool::read_frames(SpoolFile& file, ByteView bytes) {
@@ -180,23 +182,57 @@ Status Spool::begin_file() {
   return {};
 }
 
-// After a failure the next frame is written over what may stand there.
-Result<SpoolPlace> Spool::append_frame(Bytes frame, size_t records_at) {
-  if (bytes_ + kSpoolHeaderBytes + frame.size() > bytes_max_) {
+// What may stand there of the frame that failed is made no frame, so that no later run takes it for one that was counted.
+void Spool::give_up_file() {
+  const std::array<Byte, 4> nothing{};
+  if (writing_->write_at(files_.back().bytes, nothing)) (void)writing_->sync();
+  writing_.reset();
+  files_.back().closed = true;
+  (void)remove_free();  // tried again before the next file
+}
+
+// As far as the disk has room; tried again when a file was removed.
+void Spool::fill_reserve() {
+  if (reserve_is_there_) return;
+  auto file = disk_->create(kSpoolReserveName);
+  if (!file) return;
+  if ((*file)->reserve(kSpoolReserveBytes)) {
+    reserve_is_there_ = true;
+  } else {
+    (void)disk_->remove(kSpoolReserveName);
+  }
+}
+
+Result<SpoolPlace> Spool::append_frame(Bytes frame, size_t records_at, uint64_t bytes_max) {
+  if (bytes_ + kSpoolHeaderBytes + frame.size() > bytes_max) {
     return fail(ErrorCode::kLimit, fmt::format("the spool has its {} MiB (--spool-max)", bytes_max_ >> 20));
   }
+  auto place = try_append_frame(frame, records_at);
+  if (!place && place.error().code == ErrorCode::kLimit && bytes_max > bytes_max_ && reserve_is_there_) {
+    reserve_is_there_ = false;
+    if (disk_->remove(kSpoolReserveName)) place = try_append_frame(frame, records_at);
+  }
+  return place ? place : fail_in("the spool", place);
+}
+
+Result<SpoolPlace> Spool::try_append_frame(Bytes& frame, size_t records_at) {
   if (writing_ && files_.back().bytes + frame.size() > file_bytes_ && files_.back().bytes > kSpoolHeaderBytes) {
     writing_.reset();
     files_.back().closed = true;
   }
   if (!writing_) {
-    if (Status begun = begin_file(); !begun) return fail_in("the spool", begun);
+    Status begun = remove_free();
+    if (begun) begun = begin_file();
+    if (!begun) return std::unexpected(begun.error());
   }
   SpoolFile& file = files_.back();
   seal_spool_frame(frame, file.serial);
   Status done = writing_->write_at(file.bytes, frame);
   if (done) done = writing_->sync();
-  if (!done) return fail_in("the spool", done);
+  if (!done) {
+    give_up_file();
+    return std::unexpected(done.error());
+  }
   const SpoolPlace place{file.serial, file.bytes + records_at, static_cast<uint32_t>(frame.size() - records_at)};
   file.bytes += frame.size();
   bytes_ += frame.size();
@@ -207,12 +243,13 @@ Result<SpoolPlace> Spool::append_frame(Bytes frame, size_t records_at) {
 Result<SpoolPlace> Spool::append(const Batch& batch, bool provisional) {
   PB_CHECK(!batch.bytes.empty() && batch.bytes.size() <= kBatchBytesMax);
   const FrameFields fields{provisional ? FrameType::kProvisional : FrameType::kBatch, batch.count, batch.seq_first, 0};
-  return append_frame(make_frame(fields, batch.source, batch.bytes), kSpoolFrameBytes + batch.source.size());
+  return append_frame(make_frame(fields, batch.source, batch.bytes), kSpoolFrameBytes + batch.source.size(), bytes_max_);
 }
 
 Result<SpoolPlace> Spool::append(const Renumbering& renumbering, ByteView gap) {
   const FrameFields fields{FrameType::kRenumbering, renumbering.drop, renumbering.from, renumbering.shift};
-  return append_frame(make_frame(fields, renumbering.source, gap), kSpoolFrameBytes + renumbering.source.size());
+  return append_frame(make_frame(fields, renumbering.source, gap), kSpoolFrameBytes + renumbering.source.size(),
+                      bytes_max_ + kSpoolReserveBytes);
 }
 
 Result<Bytes> Spool::read(const SpoolPlace& place) {
@@ -248,8 +285,10 @@ Status Spool::remove_free() {
     files_.pop_front();
     removed_some = true;
   }
+  if (!removed_some) return {};
+  fill_reserve();
   // Durable before a batch goes past the spool: files that came back would speak for a source that has gone on since.
-  return removed_some ? disk_->sync_names() : Status();
+  return disk_->sync_names();
 }
 
 }  // namespace portbook

@@ -22,6 +22,10 @@ inline constexpr size_t kSpoolHeaderBytes = 32;        // of a file
 inline constexpr size_t kSpoolFrameBytes = 48;         // before a frame's source and records
 inline constexpr uint64_t kSpoolFileBytes = 16 << 20;  // a new file is begun beyond that
 inline constexpr uint64_t kSpoolBytesDefault = uint64_t{1} << 30;
+// Beyond what the spool may have, for renumberings alone: without them a full spool could not be emptied. Kept on the disk in a
+// file of its own, which makes room when the disk is full.
+inline constexpr uint64_t kSpoolReserveBytes = 64 * 1024;
+inline constexpr std::string_view kSpoolReserveName = "reserve";
 
 // Where record bytes stand in the spool.
 struct SpoolPlace {
@@ -65,17 +69,17 @@ class Spool {
   // Bytes that were no whole frame, over all files.
   [[nodiscard]] uint64_t torn_bytes() const { return torn_bytes_; }
 
-  // Durable on return. The place counts as held until release(). Errors: kLimit (the spool or the disk is full: nothing was
-  // written, and it may be tried again); kIo.
+  // Durable on return. The place counts as held until release(). Errors: kLimit (the spool or the disk is full); kIo. After an
+  // error nothing is there, and it may be tried again: in another file, because a disk that failed once says nothing of that one.
   Result<SpoolPlace> append(const Batch& batch, bool provisional);
-  // Writes it with its gap record's bytes, which may be empty; the place is that of the gap record.
+  // Writes it with its gap record's bytes, which may be empty; the place is that of the gap record. May use the reserve.
   Result<SpoolPlace> append(const Renumbering& renumbering, ByteView gap);
   // The bytes at a held place. Errors: kIo, kCorrupt (another length).
   Result<Bytes> read(const SpoolPlace& place);
   // The bytes there are not needed any more. Files without held places are removed, oldest first; durably so. Errors: kIo.
   Status release(const SpoolPlace& place);
 
-  [[nodiscard]] uint64_t bytes() const { return bytes_; }  // of all files
+  [[nodiscard]] uint64_t bytes() const { return bytes_; }  // of all files but the reserve
   [[nodiscard]] uint64_t bytes_max() const { return bytes_max_; }
   [[nodiscard]] bool empty() const { return files_.empty(); }
 
@@ -91,7 +95,10 @@ class Spool {
   void read_frames(SpoolFile& file, ByteView bytes);
   Status remove_free();
   Status begin_file();
-  Result<SpoolPlace> append_frame(Bytes frame, size_t records_at);
+  void give_up_file();
+  void fill_reserve();
+  Result<SpoolPlace> append_frame(Bytes frame, size_t records_at, uint64_t bytes_max);
+  Result<SpoolPlace> try_append_frame(Bytes& frame, size_t records_at);
   SpoolFile* find(uint64_t serial);
 
   std::unique_ptr<Disk> disk_;
@@ -102,6 +109,7 @@ class Spool {
   std::unique_ptr<File> reading_;
   uint64_t reading_serial_ = 0;
   uint64_t next_serial_ = 1;
+  bool reserve_is_there_ = false;
   uint64_t bytes_ = 0;
   uint64_t torn_bytes_ = 0;
   std::vector<SpoolEntry> entries_;
