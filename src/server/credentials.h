@@ -34,7 +34,10 @@ struct Credential {
   uint32_t vantages = 0;
   TimeNs enrolled = 0;
 
-  [[nodiscard]] Allowance allowance() const { return {host, vantages, agent_kinds()}; }
+  // What capture says about itself, such as its gaps, belongs to every agent.
+  [[nodiscard]] Allowance allowance() const {
+    return {host, vantages | 1U << static_cast<unsigned>(Vantage::kBook), agent_kinds()};
+  }
 };
 
 // A new token, and the hash under which the book knows it.

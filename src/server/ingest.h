@@ -35,7 +35,8 @@ inline constexpr std::chrono::seconds kAgentSilenceMax{30};  // agents report ea
 struct AgentStatus {
   std::string host;
   bool connected = false;
-  bool stopped = false;  // it said good-bye, having handed over everything
+  size_t connections = 0;  // that there are; more than one where another agent, or an earlier connection's end, is under way
+  bool stopped = false;    // it said good-bye, having handed over everything
   bool capturing = false;
   uint32_t uid = 0;
   int32_t pid = 0;

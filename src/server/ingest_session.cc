@@ -53,10 +53,13 @@ void Ingest::Session::run() {
   ingest_.release_claims(*this);
   if (!host_.empty()) {
     change_status([&](AgentStatus& status) {
-      status.connected = false;
+      // Another one of this host may have come in between, or be there beside it.
+      status.connected = --status.connections > 0;
       const TimeNs heard_until = status.last_batch.value_or(status.since);
       const TimeNs behind = told_until(status).value_or(heard_until - std::min(heard_until, kHeldBackByAgentNs));
-      if (!status.stopped) status.behind_since = std::min(behind, status.behind_since.value_or(behind));
+      if (!said_bye_) status.behind_since = std::min(behind, status.behind_since.value_or(behind));
+      if (status.connected) return;
+      status.stopped = said_bye_;
       status.since = ingest_.clock_.now();
     });
   }
@@ -166,7 +169,7 @@ bool Ingest::Session::handle(const ShipMessage& message) {
     return true;
   }
   if (const auto* of = std::get_if<ByeMessage>(&message)) {
-    change_status([&](AgentStatus& status) { status.stopped = of->code == ByeCode::kStopping && of->reason.empty(); });
+    said_bye_ = of->code == ByeCode::kStopping && of->reason.empty();
     return false;
   }
   return end(ByeCode::kMalformed, "the agent sent what only a book says");
@@ -232,6 +235,7 @@ bool Ingest::Session::hello(const AgentHello& message) {
   change_status([&](AgentStatus& status) {
     if (status.since == 0) status.behind_since = ingest_.begun_from_;
     status.connected = true;
+    ++status.connections;
     status.stopped = false;
     status.capturing = false;
     status.uid = uid_;
@@ -291,7 +295,9 @@ bool Ingest::Session::batch(const ShippedBatch& message) {
   auto checked = check_batch({stream.source, message.seq_first, message.count, Bytes(message.bytes.begin(), message.bytes.end())},
                              &allowance_);
   if (!checked) {
-    pending_.back().outcome = std::unexpected(checked.error());
+    // A batch that may not be never will be: the agent puts a gap there and goes on behind it.
+    const Error& error = checked.error();
+    pending_.back().outcome = fail(error.code == ErrorCode::kDenied ? ErrorCode::kBadInput : error.code, error.message);
     return true;
   }
   ingest_.book_.submit_checked(std::move(*checked), [answers = answers_, number](const Result<Receipt>& receipt) {
@@ -354,7 +360,7 @@ void Ingest::Session::report(const ReportMessage& message) {
     status.capturing = message.capturing;
     status.spool_bytes = message.spool_bytes;
     status.spool_bytes_max = message.spool_bytes_max;
-    if (message.capturing && message.spool_bytes == 0 && all_told()) status.behind_since.reset();
+    if (delivers(status)) status.behind_since.reset();
     status.lines.clear();
     status.numbers.clear();
     ReportLine line;
@@ -375,9 +381,13 @@ bool Ingest::Session::told(const ToldMessage& message) {
     // Names are the agent's to choose, within its host's.
     if (status.told.size() >= kToldMax && !status.told.contains(stream.source)) status.told.clear();
     status.told.insert_or_assign(stream.source, message.until);
-    if (status.capturing && status.spool_bytes == 0 && all_told()) status.behind_since.reset();
+    if (delivers(status)) status.behind_since.reset();
   });
   return true;
+}
+
+bool Ingest::Session::delivers(const AgentStatus& status) const {
+  return status.capturing && status.spool_bytes == 0 && status.connections == 1 && all_told();
 }
 
 bool Ingest::Session::all_told() const {

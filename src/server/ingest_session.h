@@ -52,6 +52,8 @@ class Ingest::Session {
   bool batch(const ShippedBatch& message);
   void report(const ReportMessage& message);
   bool told(const ToldMessage& message);
+  // Nothing of the host's agent waits elsewhere: it says so, and no other connection may have more.
+  [[nodiscard]] bool delivers(const AgentStatus& status) const;
   // Whether it was said of every open source, on this connection, up to when all of it has come.
   [[nodiscard]] bool all_told() const;
   // Up to when everything of all its sources has come, as far as it was said.
@@ -72,6 +74,7 @@ class Ingest::Session {
   const PeerRights rights_;
   std::atomic<bool> finished_{false};
   bool welcomed_ = false;
+  bool said_bye_ = false;  // having handed over everything
   bool counted_as_stranger_ = false;
   std::string host_;
   Credential credential_;  // its token_hash is zero for this book's own host

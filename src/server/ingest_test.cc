@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -217,17 +218,60 @@ TEST(Ingest, wrong_hosts_and_tokens_are_refused_with_what_was_wrong) {
   }
 }
 
-TEST(Ingest, a_record_that_the_credential_does_not_allow_is_refused_and_counted) {
+Batch one_record(std::string source, uint64_t seq, Vantage vantage) {
+  BatchBuilder builder(std::move(source), seq);
+  Record record;
+  record.set(Field::kKind, Kind::kGap);
+  record.set(Field::kTime, kNsPerSecond);
+  record.set(Field::kVantage, vantage);
+  record.set(Field::kHost, "web-8");
+  builder.add(record);
+  return builder.take();
+}
+
+TEST(Ingest, a_record_that_the_credential_does_not_allow_is_refused_and_the_rest_goes_on) {
   World world;
-  ASSERT_TRUE(world.credentials->enrol({"web-7x", token_hash("known"), kAgentVantages, 1}).has_value());
-  std::string said;
-  const auto sender = world.sender("web-7x", "known", &said);
-  EXPECT_EQ(sender->last_seq("web-7x/socket"), 0u);
-  TestSource source("web-7x/socket");  // its records say host web-7
-  sender->submit(source.batch(3), [](const Status&) {});
-  EXPECT_NE(world.wait_for(said).find("its host is \"web-7\""), std::string::npos) << said;
-  EXPECT_EQ(world.book->last_seq("web-7x/socket"), 0u);
-  EXPECT_GE(world.ingest->statistics().refused_batches, 1u);
+  ASSERT_TRUE(
+      world.credentials->enrol({"web-8", token_hash("known"), 1U << static_cast<unsigned>(Vantage::kSocket), 1}).has_value());
+  const auto sender = world.sender("web-8", "known");
+  EXPECT_EQ(sender->last_seq("web-8/nat"), 0u);
+  const Status denied = submit(*sender, one_record("web-8/nat", 1, Vantage::kNat));
+  ASSERT_FALSE(denied.has_value());
+  EXPECT_EQ(denied.error().code, ErrorCode::kBadInput) << "it never will be taken";
+  EXPECT_NE(denied.error().message.find("vantage nat"), std::string::npos) << denied.error().message;
+  // What capture says about itself is every agent's to say.
+  ASSERT_TRUE(submit(*sender, one_record("web-8/nat", 1, Vantage::kBook)).has_value());
+  ASSERT_TRUE(submit(*sender, one_record("web-8/nat", 2, Vantage::kSocket)).has_value());
+  EXPECT_EQ(world.book->last_seq("web-8/nat"), 2u);
+  EXPECT_EQ(world.ingest->statistics().refused_batches, 1u);
+}
+
+TEST(Ingest, an_agent_that_breaks_off_is_missing_although_another_connection_of_its_host_said_good_bye) {
+  World world;
+  AgentReport report;
+  report.capturing = true;
+  const auto first = connect_unix(world.folder.path() / "ingest.sock");
+  ASSERT_TRUE(first.has_value());
+  Bytes hello;
+  append_message(hello, AgentHello{kShipVersion, "web-7", "test", ""});
+  size_t at = 0;
+  ASSERT_EQ(write_some(*first, hello, at), Moved::kSome);
+  const auto agents = [&] { return world.ingest->agents(); };
+  while (agents().empty()) std::this_thread::yield();
+  {
+    const auto second = world.sender("web-7", "");
+    EXPECT_EQ(second->last_seq("web-7/socket"), 0u);
+    second->report(report);
+    ASSERT_TRUE(world.ingest->wait_for_own_agent(std::chrono::duration_cast<std::chrono::milliseconds>(kPatience)));
+    EXPECT_TRUE(agents()[0].behind_since) << "the first has not said what waits with it";
+  }
+  while (agents()[0].connections != 1) std::this_thread::yield();
+  EXPECT_TRUE(agents()[0].connected);
+  EXPECT_FALSE(agents()[0].stopped);
+  shutdown(first->get(), SHUT_RDWR);
+  while (agents()[0].connected) std::this_thread::yield();
+  EXPECT_FALSE(agents()[0].stopped);
+  EXPECT_TRUE(agents()[0].behind_since);
 }
 
 TEST(Ingest, a_revoked_agent_s_connection_ends) {
