@@ -288,8 +288,9 @@ class RunningCapture final : public Capture {
     if (mounts.version2.empty())
       add_report({"cgroup2", CaptureState::kOff, "mount", "cgroup2 is not mounted: mount -t cgroup2 none /sys/fs/cgroup/unified"});
     add_report({"Never seen", CaptureState::kOff, "",
-                "SCTP, raw and packet sockets, XDP, ICMP; connects that fail before a packet leaves (no route); inbound handshakes "
-                "that are never finished."});
+                "SCTP, UDP-Lite, raw and packet sockets, XDP, ICMP; connects that fail before a packet leaves (no route); inbound "
+                "handshakes that are never finished; which destination was asked for where a program in cgroup/connect rewrote it; "
+                "who accepted an MPTCP connection (its listener is named)."});
   }
 
   // Who reads and parses, and who has the rights that this needs.

@@ -22,6 +22,14 @@ static __always_inline void map_ipv4(u8* out, u32 address) {
   *(u32*)(out + 12) = address;
 }
 
+// Straight from the packet, for this is asked of every packet of the host, and most are not UDP's. IPv6's extension headers may
+// hide it: those are looked into.
+static __always_inline bool is_surely_not_udp(struct __sk_buff* skb) {
+  const u8* head = (const u8*)(long)skb->data;
+  if ((const void*)(head + 20) > (const void*)(long)skb->data_end) return false;
+  return head[0] >> 4 == 4 ? head[9] != IPPROTO_UDP : head[6] == IPPROTO_TCP;
+}
+
 struct ends {
   u8 source[16];
   u8 destination[16];

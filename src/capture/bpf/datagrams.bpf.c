@@ -244,12 +244,14 @@ static __always_inline void adopt(struct pb_datagram_socket* socket, struct __sk
 }
 
 static __always_inline int on_packet(struct __sk_buff* skb, bool out) {
-  struct bpf_sock* sk = skb->sk;
+  struct bpf_sock* sk;
   struct pb_datagram_socket* socket;
   struct pb_peer_key key;
   struct pb_peer* peer;
   u64 packets = 1;
   u32 payload;
+  if (is_surely_not_udp(skb)) return 1;
+  sk = skb->sk;
   if (!sk) return 1;
   sk = bpf_sk_fullsock(sk);
   if (!sk || sk->protocol != IPPROTO_UDP) return 1;
