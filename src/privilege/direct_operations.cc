@@ -54,7 +54,9 @@ class DirectOperations final : public Operations {
 
   Result<std::vector<uint32_t>> find_network_namespaces() override {
     const std::lock_guard lock(mutex_);
-    paths_ = find_namespace_paths();
+    auto paths = find_namespace_paths();
+    if (!paths.has_value()) return std::unexpected(paths.error());
+    paths_ = std::move(*paths);
     std::vector<uint32_t> found;
     for (const auto& [netns, path] : paths_) {
       if (found.size() < kNamespacesMax) found.push_back(netns);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <linux/netlink.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -59,6 +60,18 @@ TEST(DirectOperations, finds_the_own_namespace) {
   const bool contained =
       std::ranges::any_of(*found, [&](uint32_t netns) { return "net:[" + std::to_string(netns) + "]" == target.data(); });
   EXPECT_TRUE(contained);
+}
+
+TEST(DirectOperations, who_cannot_list_processes_does_not_say_that_there_is_no_namespace) {
+  const auto operations = make_direct_operations();
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{0, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto found = operations->find_network_namespaces();
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_FALSE(found.has_value());
+  EXPECT_EQ(found.error().code, ErrorCode::kIo);
 }
 
 TEST(DirectOperations, has_no_iterator_and_nothing_to_attach_before_programs_are_loaded) {

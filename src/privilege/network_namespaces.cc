@@ -26,13 +26,15 @@ struct CloseFolder {
   void operator()(DIR* folder) const { closedir(folder); }
 };
 
+// Returns why the folder cannot be read; 0 when it was.
 template <typename Visit>
-void for_each_entry(const char* path, Visit visit) {
+int for_each_entry(const char* path, Visit visit) {
   const std::unique_ptr<DIR, CloseFolder> folder(opendir(path));
-  if (!folder) return;
+  if (!folder) return errno;
   while (const dirent* entry = readdir(folder.get())) {
     if (entry->d_name[0] != '.') visit(entry->d_name);
   }
+  return 0;
 }
 
 // "net:[4026531840]"; 0 for anything else.
@@ -47,7 +49,7 @@ uint32_t parse_link(const std::string& path) {
 
 }  // namespace
 
-std::map<uint32_t, std::string> find_namespace_paths() {
+Result<std::map<uint32_t, std::string>> find_namespace_paths() {
   std::map<uint32_t, std::string> found;
   for (const char* folder : {"/run/netns", "/run/docker/netns"}) {
     for_each_entry(folder, [&](const char* name) {
@@ -59,11 +61,13 @@ std::map<uint32_t, std::string> find_namespace_paths() {
       found.emplace(static_cast<uint32_t>(about.st_ino), path);
     });
   }
-  for_each_entry("/proc", [&](const char* name) {
+  // An empty list would say that every namespace is gone.
+  const int error = for_each_entry("/proc", [&](const char* name) {
     if (name[0] < '0' || name[0] > '9') return;
     const std::string path = std::string("/proc/") + name + "/ns/net";
     if (const uint32_t netns = parse_link(path); netns != 0) found.emplace(netns, path);
   });
+  if (error != 0) return fail(ErrorCode::kIo, std::string("processes cannot be listed: ") + std::strerror(error));
   return found;
 }
 

@@ -11,8 +11,8 @@
 namespace portbook {
 
 // Namespaces by inode number, each with a path that opens it; found through processes and through names in /run/netns and
-// /run/docker/netns. Only what a process runs in or a name holds is found.
-std::map<uint32_t, std::string> find_namespace_paths();
+// /run/docker/netns. Only what a process runs in or a name holds is found. Errors: kIo (/proc cannot be listed).
+Result<std::map<uint32_t, std::string>> find_namespace_paths();
 
 // Runs `work` in the namespace, on the calling thread, which is back in its own namespace afterwards; aborts if it cannot go back.
 // Errors: kDenied, kNotFound (gone meanwhile), kIo, and what `work` returns.
