@@ -15,6 +15,12 @@
 
 namespace portbook {
 
+namespace {
+
+constexpr int kAcceptAgainMs = 100;
+
+}  // namespace
+
 Ingest::Ingest(Book& book, Credentials& credentials, IngestOptions options, Clock& clock, FileDescriptor listener,
                FileDescriptor for_others, FileDescriptor wake)
     : book_(book),
@@ -86,7 +92,12 @@ PeerRights Ingest::rights_of(uint32_t uid, const FileDescriptor& listener) const
 
 void Ingest::accept_one(const FileDescriptor& listener) {
   FileDescriptor fd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!fd.valid()) return;
+  if (!fd.valid()) {
+    // Out of descriptors, the one who waits would be told again at once: those of agents that leave come back.
+    pollfd woken{wake_.get(), POLLIN, 0};
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) poll(&woken, 1, kAcceptAgainMs);
+    return;
+  }
   ucred peer{};
   socklen_t length = sizeof peer;
   if (getsockopt(fd.get(), SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return;

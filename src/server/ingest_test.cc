@@ -3,11 +3,14 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <ctime>
 #include <future>
 
 #include "book/test_batches.h"
@@ -404,6 +407,30 @@ TEST(Ingest, a_hello_that_comes_byte_by_byte_ends_the_connection_in_the_same_tim
   }
   EXPECT_LT(std::chrono::steady_clock::now() - began, 2 * kHelloPatience);
   EXPECT_NE(bye_in(in).find("no hello came"), std::string::npos);
+}
+
+TEST(Ingest, out_of_descriptors_it_waits_and_takes_the_connection_when_there_are_some_again) {
+  World world;
+  const auto fd = connect_unix(world.folder.path() / "others.sock");
+  ASSERT_TRUE(fd.has_value());
+  while (world.ingest->statistics().connections == 0) std::this_thread::yield();
+  const FileDescriptor spare(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{static_cast<rlim_t>(spare.get()) + 1, before.rlim_max};  // all below are taken
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = (world.folder.path() / "others.sock").string();
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  EXPECT_EQ(connect(spare.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  const auto worked = std::clock();
+  pollfd nothing{spare.get(), POLLIN, 0};
+  EXPECT_EQ(poll(&nothing, 1, 500), 0);
+  const double seconds = static_cast<double>(std::clock() - worked) / CLOCKS_PER_SEC;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_LT(seconds, 0.1) << "of processor time, while nothing could be done";
+  while (world.ingest->statistics().connections < 2) std::this_thread::yield();
 }
 
 // Who runs this test is root or the book's own user, as root of a container would be: at the socket for others that says nothing.
