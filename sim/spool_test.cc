@@ -309,6 +309,21 @@ class Simulated {
   bool may_be_set_back_ = false;
 };
 
+TEST(SpoolSimulation, AFailedSyncLeavesNothingBehind) {
+  SimDisk disk(1);
+  auto spool = std::move(*Spool::open(std::make_unique<LentDisk>(disk), 1 << 20, kFileBytes));
+  const Batch batch{"web-8/socket", 1, 1, Bytes(40, 0xa0)};
+  disk.fail_sync_in(1);
+  EXPECT_FALSE(spool->append(batch, false).has_value());
+  EXPECT_EQ(spool->bytes(), 0u) << "an agent that has anything in its spool is behind";
+  EXPECT_TRUE(spool->empty());
+  ASSERT_TRUE(spool->append(batch, false).has_value());
+  disk.fail_sync_in(1);
+  EXPECT_FALSE(spool->append({"web-8/socket", 2, 1, Bytes(40, 0xa0)}, false).has_value());
+  auto later = std::move(*Spool::open(std::make_unique<LentDisk>(disk), 1 << 20, kFileBytes));
+  EXPECT_EQ(later->take_entries().size(), 1u) << "what failed is none";
+}
+
 TEST(SpoolSimulation, WhatWasAnsweredForIsInTheBookOnceOrInAGap) {
   for (uint64_t seed = 1; seed <= 3000; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
