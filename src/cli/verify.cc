@@ -25,13 +25,15 @@ struct Options {
   bool json = false;
 };
 
-void print_json(const VerifyReport& found) {
+// `key_given`: whoever asked named the key; else it is the folder's own, which whoever can change the book can change too.
+void print_json(const VerifyReport& found, bool key_given) {
   std::string out;
   Json json(out);
   json.open('{');
   json.boolean("ok", !found.problem);
   json.text("origin", found.origin);
   json.text("vkey", found.vkey);
+  json.text("key", key_given ? "given" : "own");
   json.number("size", found.size);
   json.text("root", base64(found.root));
   json.number("records_checked", found.records_checked);
@@ -93,7 +95,7 @@ int verify(const Options& options) {
   if (how.progress) fmt::print(stderr, "\r\033[K");
   if (!found) return report(found.error());
   if (options.json) {
-    print_json(*found);
+    print_json(*found, !options.vkey.empty());
   } else {
     print_text(*found, std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
     if (options.vkey.empty())

@@ -314,7 +314,10 @@ def main():
         assert book.process.returncode == 0, f"up ended with {book.process.returncode} after SIGTERM"
         assert not (data / "portbook.sock").exists(), "the unix socket is left behind"
         done = harness.run("verify", str(data), "--json", check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0 and json.loads(done.stdout)["key"] == "own", done.stdout + done.stderr
+        vkey = (data / "vkey").read_text().strip()
+        given = json.loads(harness.run("verify", str(data), "--json", "--vkey", vkey).stdout)
+        assert given["ok"] and given["key"] == "given", given
     print("ok" if captured else "ok; SKIPPED in part: nothing is captured here, so no rows were compared")
     return 0
 
