@@ -387,7 +387,8 @@ bool Ingest::Session::told(const ToldMessage& message) {
 }
 
 bool Ingest::Session::delivers(const AgentStatus& status) const {
-  return status.capturing && status.spool_bytes == 0 && status.connections == 1 && all_told();
+  const TimeNs now = ingest_.clock_.now();
+  return status.capturing && status.connections == 1 && all_told() && told_until(status).value_or(now) + kHeldBackByAgentNs >= now;
 }
 
 bool Ingest::Session::all_told() const {

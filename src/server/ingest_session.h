@@ -52,7 +52,7 @@ class Ingest::Session {
   bool batch(const ShippedBatch& message);
   void report(const ReportMessage& message);
   bool told(const ToldMessage& message);
-  // Nothing of the host's agent waits elsewhere: it says so, and no other connection may have more.
+  // All of the host's agent, up to a moment ago, has come, and no other connection may have more.
   [[nodiscard]] bool delivers(const AgentStatus& status) const;
   // Whether it was said of every open source, on this connection, up to when all of it has come.
   [[nodiscard]] bool all_told() const;

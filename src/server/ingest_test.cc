@@ -196,11 +196,15 @@ TEST(Ingest, an_agent_is_behind_until_it_has_told_of_every_source) {
   AgentReport report;
   report.capturing = true;
   sender->report(report);
-  sender->told("web-7/socket", 500);
+  sender->told("web-7/socket", system_clock().now());
   ASSERT_TRUE(world.ingest->wait_for_own_agent(std::chrono::duration_cast<std::chrono::milliseconds>(kPatience)));
   while (world.ingest->absences().told.size() != 1) std::this_thread::yield();
   EXPECT_TRUE(world.ingest->agents()[0].behind_since);
   sender->told("web-7/nat", 500);
+  while (!world.ingest->absences().told.contains("web-7/nat")) std::this_thread::yield();
+  EXPECT_TRUE(world.ingest->agents()[0].behind_since) << "of one source all up to long ago has come";
+  sender->told("web-7/socket", system_clock().now());
+  sender->told("web-7/nat", system_clock().now());
   while (world.ingest->agents()[0].behind_since) std::this_thread::yield();
 }
 

@@ -12,6 +12,7 @@ namespace portbook {
 
 namespace {
 
+constexpr size_t kRipeningMax = 256;
 constexpr uint64_t kKeepEveryNs = 40 * kNsPerMs;
 // Less is how the clock drifts and how far apart two readings are.
 constexpr int64_t kSetNs = 100 * static_cast<int64_t>(kNsPerMs);
@@ -206,6 +207,9 @@ void SendState::apply(Source& of, const Renumbering& renumbering) {
   // What stood before it may be gone from the spool.
   of.produced = moved(std::max(of.produced, drop_end - 1), renumbering.shift);
   of.sent_to = of.produced;
+  for (auto& one : of.ripening) {
+    if (one.after >= renumbering.from) one.after = std::max(moved(one.after, renumbering.shift), renumbering.gap_seq);
+  }
   of.shift += renumbering.shift;
   of.provisional = false;
   of.known = true;
@@ -259,8 +263,9 @@ void SendState::take(Batch batch, Done done) {
 
 void SendState::told(std::string_view name, TimeNs until) {
   Source& of = source(name);
-  of.told = until;
-  of.told_news = true;
+  if (of.ripening.empty() || (of.ripening.back().after != of.produced && of.ripening.size() < kRipeningMax))
+    of.ripening.emplace_back();
+  of.ripening.back() = {of.produced, until};
   const uint64_t now = clock_.boot_ns();
   if (now < of.kept_until) return;
   of.kept_until = now + kKeepEveryNs;
@@ -281,9 +286,17 @@ std::optional<std::pair<TimeNs, TimeNs>> SendState::untold(std::string_view name
 std::optional<ToldMessage> SendState::next_told(bool all_begun) {
   if (!connected_) return std::nullopt;
   for (Source& of : sources_) {
-    if (!of.told_news || of.opening != Opening::kReady || !of.items.empty() || (!of.begun && !all_begun)) continue;
+    if (of.opening != Opening::kReady) continue;
+    // What is in the spool is not in the book yet.
+    const uint64_t held_from = of.items.empty() ? UINT64_MAX : of.items.front().seq_first;
+    for (; !of.ripening.empty() && of.ripening.front().after < held_from; of.ripening.pop_front()) {
+      of.told = of.ripening.front().until;
+      of.told_news = true;
+    }
+    const bool over = !of.begun && all_begun && of.items.empty();
+    if (!of.told_news || !(of.told != 0 || over)) continue;
     of.told_news = false;
-    if (!of.begun) return ToldMessage{of.stream, clock_.now()};
+    if (of.told == 0) return ToldMessage{of.stream, clock_.now()};
     return ToldMessage{of.stream, of.told};
   }
   return std::nullopt;
@@ -327,7 +340,7 @@ Status SendState::opened(const SourceOpened& message) {
   if (Status settled = settle(*of, message.last_seq); !settled) return settled;
   of->sent_to = message.last_seq;
   of->opening = Opening::kReady;
-  of->told_news = of->told != 0 || !of->begun;
+  of->told_news = true;
   return {};
 }
 

@@ -104,9 +104,14 @@ class SendState {
     std::optional<Direct> direct;
     bool begun = false;       // by this run
     bool numbered = false;    // who makes its batches knows the number after which they go on
-    TimeNs told = 0;          // up to then the book or the spool has everything; 0: that was not said yet
+    TimeNs told = 0;          // up to then the book has everything; 0: that is not known yet
     bool told_news = false;   // the book was not told on this connection
     uint64_t kept_until = 0;  // boot time from which the file gets it again
+    struct Ripening {
+      uint64_t after = 0;  // once the book has the numbers up to this one
+      TimeNs until = 0;
+    };
+    std::deque<Ripening> ripening;  // ascending
   };
 
   struct Loss;

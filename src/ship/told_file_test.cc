@@ -170,6 +170,39 @@ TEST(SendStateTold, the_book_is_told_once_nothing_waits_in_the_spool) {
   EXPECT_TRUE(state->next_told(true)) << "another connection knows nothing yet";
 }
 
+// On a busy machine the spool may not be empty for long, though the book gets on.
+TEST(SendStateTold, what_the_book_has_is_told_also_while_later_batches_wait_in_the_spool) {
+  World world;
+  const auto state = world.run();
+  (void)state->last_seq("web-8/socket");
+  state->assume("web-8/socket");
+  BatchBuilder builder("web-8/socket", 1);
+  const auto produce = [&](TimeNs until) {
+    Record record;
+    record.set(Field::kKind, Kind::kListen);
+    record.set(Field::kTime, until);
+    record.set(Field::kVantage, Vantage::kSocket);
+    builder.add(record);
+    state->take(builder.take(), [](const Status& status) { EXPECT_TRUE(status.has_value()); });
+    state->told("web-8/socket", until);
+  };
+  produce(kNow + 1);
+  produce(kNow + 2);
+  state->connected(BookWelcome{});
+  ASSERT_TRUE(state->next().has_value());
+  ASSERT_TRUE(state->opened({0, ShipCode::kTaken, 0, {}}).has_value());
+  EXPECT_FALSE(state->next_told(true));
+  for (uint64_t i = 1; i <= 5; ++i) {
+    produce(kNow + 2 + i);
+    ASSERT_TRUE(state->next().has_value());
+    ASSERT_TRUE(state->answered({0, ShipCode::kTaken, i, i, {}}).has_value());
+    EXPECT_FALSE(state->idle());
+    const auto told = state->next_told(true);
+    ASSERT_TRUE(told);
+    EXPECT_EQ(told->until, kNow + i);
+  }
+}
+
 // A source of an earlier run, such as that of kernel programs which are not to be had any more.
 TEST(SendStateTold, a_source_that_this_run_does_not_have_is_told_once_all_have_begun) {
   World world;
