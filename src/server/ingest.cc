@@ -77,10 +77,15 @@ void Ingest::accept_until_stopped() {
 }
 
 void Ingest::join_finished(bool all) {
-  for (Running& one : running_) {
-    if (all || one.session->finished()) one.thread.join();
+  // Asked once of each: one that finishes meanwhile is joined the next time.
+  for (auto one = running_.begin(); one != running_.end();) {
+    if (!all && !one->session->finished()) {
+      ++one;
+      continue;
+    }
+    one->thread.join();
+    one = running_.erase(one);
   }
-  std::erase_if(running_, [&](const Running& one) { return all || one.session->finished(); });
 }
 
 // The agent parses what others can shape: it may speak for its own host, and change nothing about who else may write.
