@@ -59,7 +59,13 @@ Status Ledger::make_book() {
   if (!is_key_name(options_.origin)) {
     return fail(ErrorCode::kBadInput, fmt::format("\"{}\" cannot name a book: no blanks, no \"+\", not empty", options_.origin));
   }
-  if (Status held = reserve_.hold(); !held) return held;
+  if (Status held = reserve_.hold(); !held) {
+    if (held.error().code != ErrorCode::kLimit) return held;
+    return fail(ErrorCode::kLimit,
+                fmt::format("the disk is full: a new book needs {} MiB at once, part of them kept back for when a disk "
+                            "fills ({})",
+                            (options_.reserve_bytes + options_.log_file_bytes) >> 20, held.error().message));
+  }
   auto signer = make_signer(disk_, options_.origin, options_.entropy);
   if (!signer) return std::unexpected(signer.error());
   auto note = sign_checkpoint({0, empty_root()}, **signer);

@@ -406,9 +406,11 @@ void NetworkWatcher::publish_report() {
   size_t entries = 0;
   size_t translating = 0;
   size_t whole = 0;
+  size_t addressed = 0;
   std::string trouble;
   for (const auto& [netns, watched] : namespaces_) {
     whole += watched->trouble.empty() ? 1 : 0;
+    addressed += watched->route ? 1 : 0;
     entries += watched->leases.entries();
     translating += watched->leases.entries() > 0 ? 1 : 0;
     if (!watched->trouble.empty()) trouble = fmt::format(" Namespace {}: {}.", netns, watched->trouble);
@@ -425,8 +427,8 @@ void NetworkWatcher::publish_report() {
            ? std::string("portbook has set nf_conntrack_events, nf_conntrack_timestamp and nf_conntrack_acct to 1 in each "
                          "watched namespace.")
            : fmt::format("{}: leases may lack start, end or bytes.", settings_missing_)});
-  report.push_back({"Addresses", whole == namespaces_.size() ? CaptureState::kOk : CaptureState::kWarn, "rtnetlink",
-                    fmt::format("{} of {} network namespaces watched.", whole, namespaces_.size())});
+  report.push_back({"Addresses", addressed == namespaces_.size() ? CaptureState::kOk : CaptureState::kWarn, "rtnetlink",
+                    fmt::format("{} of {} network namespaces watched.", addressed, namespaces_.size())});
   const std::lock_guard lock(report_mutex_);
   report_ = std::move(report);
 }

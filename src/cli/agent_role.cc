@@ -80,13 +80,14 @@ Result<Apart> go_apart(AgentRole& role) {
   return apart;
 }
 
-Result<std::unique_ptr<Sender>> start_sender(const AgentRole& role, std::string token) {
+Result<std::unique_ptr<Sender>> start_sender(const AgentRole& role, const std::string& spool_shown, std::string token) {
   SenderOptions options;
   options.socket = role.book;
   options.host = role.host;
   options.program = kVersion;
   options.token = std::move(token);
   options.spool = role.spool;
+  options.spool_shown = spool_shown;
   options.spool_bytes_max = role.spool_bytes_max == 0 ? kSpoolBytesDefault : role.spool_bytes_max;
   options.say = [](const std::string& sentence) { fmt::print(stderr, "portbook agent: {}\n", sentence); };
   return Sender::start(std::move(options), system_clock());
@@ -124,7 +125,7 @@ int run_agent(const AgentRole& given_role) {
   allow_many_descriptors();
   auto apart = go_apart(role);
   if (!apart) return report(apart.error());
-  auto sender = start_sender(role, std::move(token));
+  auto sender = start_sender(role, given_role.spool.string(), std::move(token));
   if (!sender) return report(sender.error());
   auto capture = start_capture(role, **sender, std::move(*apart));
   if (!capture) return report(capture.error());

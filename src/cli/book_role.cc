@@ -32,6 +32,9 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr std::chrono::seconds kLockPatience{2};
 constexpr std::chrono::seconds kAgentPatience{10};
 constexpr mode_t kForEverybody = 0666;
+constexpr uint64_t kMiB = 1 << 20;
+constexpr uint64_t kGiB = 1 << 30;
+constexpr uint64_t kDiskLowBytes = kGiB;  // below it the disk is called nearly full
 
 // "127.0.0.1:7171", "[::1]:0", "7171".
 Result<HttpOptions> listen_options(const std::string& text) {
@@ -61,6 +64,25 @@ Result<std::unique_ptr<Book>> open_book(const BookRole& role) {
     if (book || book.error().code != ErrorCode::kUnavailable || SteadyClock::now() >= deadline) return book;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+}
+
+std::string bytes_text(uint64_t bytes) {
+  if (bytes < kGiB) return fmt::format("{} MiB", bytes / kMiB);
+  return fmt::format("{:.1f} GiB", static_cast<double>(bytes) / static_cast<double>(kGiB));
+}
+
+// How much the disk under the book still takes.
+CaptureLine disk_line(const std::filesystem::path& data) {
+  std::error_code error;
+  const auto space = std::filesystem::space(data, error);
+  const std::string folder = std::filesystem::absolute(data).string();
+  if (error) return {"Disk", "warn", "statfs", fmt::format("How much is free in {} is not known: {}.", folder, error.message())};
+  if (space.available >= kDiskLowBytes)
+    return {"Disk", "ok", "statfs", fmt::format("{} free in {}.", bytes_text(space.available), folder)};
+  return {"Disk", "warn", "statfs",
+          fmt::format("Nearly full: {} free in {}. When nothing is left, records wait with the agent, in its spool, and what does "
+                      "not fit there is lost and counted as a gap. Make room, or move the book (--data).",
+                      bytes_text(space.available), folder)};
 }
 
 // Everything that runs, in the order in which it begins; it ends in the reverse order.
@@ -160,11 +182,12 @@ class RunningBook {
     options.host = role.host;
     options.version = kVersion;
     options.started = system_clock().now();
-    options.book_line = [this] {
+    options.book_lines = [this, data = role.data] {
       const bool whole = confinement_.lacking.empty();
-      return CaptureLine{"Book", whole ? "ok" : "warn", "seccomp, landlock",
-                         fmt::format("The book and its server run as {}.{}", confinement_.to_text(),
-                                     whole ? "" : " " + confinement_.lacking.front() + ".")};
+      return std::vector{CaptureLine{"Book", whole ? "ok" : "warn", "seccomp, landlock",
+                                     fmt::format("The book and its server run as {}.{}", confinement_.to_text(),
+                                                 whole ? "" : " " + confinement_.lacking.front() + ".")},
+                         disk_line(data)};
     };
     options.agents = [this] {
       const Ingest* ingest = ingest_shown_.load();

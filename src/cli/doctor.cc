@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <memory>
 
 #include "base/clock.h"
@@ -16,11 +17,17 @@ namespace portbook {
 
 namespace {
 
+// The line that says what no version of this program sees: no finding about a host.
+constexpr std::string_view kNeverSeen = "Never seen";
+
+using simdjson::dom::element;
+
 struct Line {
   std::string what;
   std::string state;
   std::string means;
   std::string detail;
+  std::string agent;  // of a line about an agent: the book's JSON about it
 };
 
 struct Options {
@@ -28,16 +35,85 @@ struct Options {
   bool json = false;
 };
 
-// From the running book, which captures already.
+uint64_t number(element object, std::string_view name) {
+  uint64_t value = 0;
+  return object.at_key(name).get(value) == simdjson::SUCCESS ? value : 0;
+}
+
+std::string delivery_of(element agent) {
+  const std::string behind = member(agent, "behind_since");
+  const uint64_t spooled = number(agent, "spool_bytes");
+  std::string text = spooled == 0 ? "spool empty"
+                                  : fmt::format("{} KiB of at most {} MiB in its spool", (spooled + 1023) / 1024,
+                                                number(agent, "spool_bytes_max") >> 20);
+  if (!behind.empty()) text += fmt::format("; what it captured since {} is not here yet", short_time(behind));
+  return text;
+}
+
+std::string gaps_of(element agent) {
+  element gaps;
+  if (agent["gaps"].get(gaps) != simdjson::SUCCESS || number(gaps, "total") == 0) return "no gaps";
+  return fmt::format("{} {}, {} of them ended within a day, {} not ended", number(gaps, "total"),
+                     number(gaps, "total") == 1 ? "gap" : "gaps", number(gaps, "last_day"), number(gaps, "standing"));
+}
+
+// One agent in a sentence, and whether that is as it should be.
+Line line_of(element agent) {
+  Line line{fmt::format("Agent {}", member(agent, "host")), "ok", "", "", simdjson::minify(agent)};
+  const std::string state = member(agent, "state");
+  const std::string since = short_time(member(agent, "since"));
+  if (state == "awaited") {
+    line.state = "off";
+    line.detail =
+        fmt::format("Enrolled {}, and not here since this book began. What it captured meanwhile is not here yet.", since);
+    return line;
+  }
+  line.means = fmt::format("portbook {}", member(agent, "version"));
+  const std::string last = short_time(member(agent, "last_batch"));
+  const std::string refusal = member(agent, "refusal");
+  const bool delivers = state == "capturing" && member(agent, "behind_since").empty();
+  line.state = state == "away" || state == "stopped" ? "off" : delivers && refusal.empty() ? "ok" : "warn";
+  line.detail = fmt::format("{} since {}; last batch {}; {} records; {}; {}.", state, since, last.empty() ? "none yet" : last,
+                            number(agent, "records"), delivery_of(agent), gaps_of(agent));
+  line.detail.front() = static_cast<char>(std::toupper(line.detail.front()));
+  if (!refusal.empty()) line.detail += fmt::format(" {} batches were refused: {}.", number(agent, "refused_batches"), refusal);
+  return line;
+}
+
+// What another host's agent lacks: its own doctor's lines that are not well.
+void add_lacks(element agent, std::vector<Line>& lines) {
+  simdjson::dom::array capture;
+  if (agent["capture"].get(capture) != simdjson::SUCCESS) return;
+  for (const element one : capture) {
+    if (member(one, "state") == "ok" || member(one, "what") == kNeverSeen) continue;
+    lines.push_back({fmt::format("{}: {}", member(agent, "host"), member(one, "what")), member(one, "state"), member(one, "means"),
+                     member(one, "detail"), ""});
+  }
+}
+
+// From the running book: what this host's agent captures, then every agent that ships to the book.
 std::vector<Line> lines_of_book(std::string_view status) {
   simdjson::dom::parser parser;
   const simdjson::padded_string padded(status);
-  simdjson::dom::element parsed;
+  element parsed;
   simdjson::dom::array capture;
+  simdjson::dom::array agents;
   std::vector<Line> lines;
-  if (parser.parse(padded).get(parsed) != simdjson::SUCCESS || parsed["capture"].get(capture) != simdjson::SUCCESS) return lines;
-  for (const simdjson::dom::element line : capture) {
-    lines.push_back({member(line, "what"), member(line, "state"), member(line, "means"), member(line, "detail")});
+  if (parser.parse(padded).get(parsed) != simdjson::SUCCESS || parsed["capture"].get(capture) != simdjson::SUCCESS ||
+      parsed["agents"].get(agents) != simdjson::SUCCESS)
+    return lines;
+  for (const element line : capture) {
+    if (member(line, "what") == "Agent") continue;  // said of all of them below
+    lines.push_back({member(line, "what"), member(line, "state"), member(line, "means"), member(line, "detail"), ""});
+  }
+  const std::string own = member(parsed, "host");
+  for (const element agent : agents) {
+    lines.push_back(line_of(agent));
+    if (member(agent, "host") != own) add_lacks(agent, lines);
+  }
+  if (agents.size() == 0) {
+    lines.push_back(
+        {"Agents", "off", "", "None has shipped to this book since it began: nothing is captured. Start one: portbook agent", ""});
   }
   return lines;
 }
@@ -51,7 +127,7 @@ Result<std::vector<Line>> lines_of_trial() {
   const auto capture = Capture::start(std::move(options), system_clock());
   if (!capture) return std::unexpected(capture.error());
   std::vector<Line> lines;
-  for (const Capability& one : (*capture)->report()) lines.push_back({one.what, to_text(one.state), one.means, one.detail});
+  for (const Capability& one : (*capture)->report()) lines.push_back({one.what, to_text(one.state), one.means, one.detail, ""});
   (*capture)->stop();
   return lines;
 }
@@ -85,6 +161,7 @@ int doctor(const Options& options) {
       json.text("state", line.state);
       json.text("means", line.means);
       json.text("detail", line.detail);
+      if (!line.agent.empty()) json.raw("agent", line.agent);
       json.close('}');
       fmt::print("{}\n", out);
     } else {
@@ -92,8 +169,7 @@ int doctor(const Options& options) {
     }
   }
   if (!options.json) table.print(ink_of);
-  // What no version of this program sees is no finding about this host.
-  const bool lacks = std::ranges::any_of(lines, [](const Line& line) { return line.state == "off" && line.what != "Never seen"; });
+  const bool lacks = std::ranges::any_of(lines, [](const Line& line) { return line.state == "off" && line.what != kNeverSeen; });
   return lacks ? kExitNoMatch : 0;
 }
 
@@ -101,13 +177,14 @@ int doctor(const Options& options) {
 
 void add_doctor(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
-  auto* command = program.add_subcommand("doctor", "What is captured on this host, by what means, and what is not and why");
+  auto* command = program.add_subcommand("doctor", "What is captured, by what means, by which agents, and what is not and why");
   command->add_flag("--json", options->json, "One JSON object a line");
   add_place_options(*command, options->place);
   command->footer(
       "Examples:\n"
       "  sudo portbook doctor\n"
       "  portbook doctor --json | jq 'select(.state != \"ok\")'\n"
+      "  portbook doctor --json | jq 'select(.agent).agent | {host, state, last_batch, spool_bytes, gaps}'\n"
       "Exit codes: 0 all is captured, 1 something is not");
   command->callback([options, &run] { run = [options] { return doctor(*options); }; });
 }

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <utility>
 
 namespace portbook {
 
@@ -32,20 +33,26 @@ Status become(const UserIdentity& user) {
   return {};
 }
 
-Status keep_only(std::span<const int> kept) {
+// Of `wanted`, what the process has.
+Result<std::vector<int>> keep_only(std::span<const int> wanted) {
   __user_cap_header_struct head{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
-  for (const int capability : kept) {
+  if (syscall(SYS_capget, &head, sets.data()) != 0) return failed("capabilities cannot be read");
+  const auto had = std::exchange(sets, {});
+  std::vector<int> kept;
+  for (const int capability : wanted) {
+    if ((had[CAP_TO_INDEX(capability)].permitted & CAP_TO_MASK(capability)) == 0) continue;
     sets[CAP_TO_INDEX(capability)].permitted |= CAP_TO_MASK(capability);
     sets[CAP_TO_INDEX(capability)].effective |= CAP_TO_MASK(capability);
+    kept.push_back(capability);
   }
   if (syscall(SYS_capset, &head, sets.data()) != 0) return failed("capabilities cannot be dropped");
-  return {};
+  return kept;
 }
 
 }  // namespace
 
-Status give_up_privileges(const std::optional<UserIdentity>& user, std::span<const int> kept) {
+Result<std::vector<int>> give_up_privileges(const std::optional<UserIdentity>& user, std::span<const int> kept) {
   // A change of user forgets which signal the parent's death shall bring.
   int death_signal = 0;
   prctl(PR_GET_PDEATHSIG, &death_signal, 0, 0, 0);
@@ -57,14 +64,15 @@ Status give_up_privileges(const std::optional<UserIdentity>& user, std::span<con
     }
     if (prctl(PR_SET_SECUREBITS, kUsersAreOnlyNumbers, 0, 0, 0) != 0) return failed("root's number cannot be made a mere number");
     if (user) {
-      if (auto status = become(*user); !status) return status;
+      if (auto status = become(*user); !status) return std::unexpected(status.error());
     }
   }
-  if (auto status = keep_only(kept); !status) return status;
+  auto had = keep_only(kept);
+  if (!had) return had;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return failed("no-new-privs cannot be set");
   if (prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0) return failed("the parent's death cannot be waited for");
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return failed("the process cannot be hidden from others of its user");
-  return {};
+  return had;
 }
 
 }  // namespace portbook

@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "base/result.h"
 #include "privilege/users.h"
@@ -13,8 +14,8 @@ namespace portbook {
 
 // Of the whole process, before it has threads: becomes `user` (none: stays who it is) without supplementary groups, keeps only the
 // capabilities `kept` (numbers of linux/capability.h), drops all others from every set for good, and can gain none back:
-// no-new-privs, and root's number gives no rights any more. What a process that is not root cannot drop it does not have. Errors:
-// kDenied, kIo.
-Status give_up_privileges(const std::optional<UserIdentity>& user, std::span<const int> kept);
+// no-new-privs, and root's number gives no rights any more. What a process that is not root cannot drop it does not have. Returns
+// those of `kept` that it has: root of a container or a service may have been started without. Errors: kDenied, kIo.
+Result<std::vector<int>> give_up_privileges(const std::optional<UserIdentity>& user, std::span<const int> kept);
 
 }  // namespace portbook

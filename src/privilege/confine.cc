@@ -1,14 +1,15 @@
 #include "privilege/confine.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <pwd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstring>
+#include <iterator>
 #include <span>
 
 #include "base/hash.h"
@@ -90,7 +91,8 @@ std::string name_of_user(const ConfineOptions& options) {
 }  // namespace
 
 std::string Confinement::to_text() const {
-  return fmt::format("{}, {} capabilities, no new privileges, {}, {}", user, capabilities.empty() ? "no" : capabilities,
+  return fmt::format("{}, {} capabilities{}, no new privileges, {}, {}", user, capabilities.empty() ? "no" : capabilities,
+                     withheld.empty() ? "" : fmt::format(" (it was started without {})", withheld),
                      landlock == 0 ? "no landlock" : fmt::format("landlock {}", landlock),
                      filter ? "filtered system calls" : "no filter of system calls");
 }
@@ -98,19 +100,16 @@ std::string Confinement::to_text() const {
 Result<Confinement> confine(const ConfineOptions& options) {
   warm_up();
   Confinement result;
-  std::vector<int> kept;
-  std::vector<std::string> names;
-  for (const NamedCapability& one : capabilities_of(options.part)) {
-    kept.push_back(one.number);
-    names.emplace_back(one.name);
-  }
-  if (geteuid() != 0) {
-    kept.clear();
-    names.clear();
-  }
-  if (auto status = give_up_privileges(options.user, kept); !status) return std::unexpected(status.error());
+  std::vector<int> wanted;
+  if (geteuid() == 0) std::ranges::transform(capabilities_of(options.part), std::back_inserter(wanted), &NamedCapability::number);
+  const auto kept = give_up_privileges(options.user, wanted);
+  if (!kept) return std::unexpected(kept.error());
   result.user = name_of_user(options);
-  result.capabilities = fmt::format("{}", fmt::join(names, " "));
+  for (const NamedCapability& one : capabilities_of(options.part)) {
+    if (wanted.empty()) break;
+    std::string& names = std::ranges::find(*kept, one.number) != kept->end() ? result.capabilities : result.withheld;
+    names += (names.empty() ? "" : " ") + std::string(one.name);
+  }
   // A process under Landlock may not look at processes outside, which is the helper's work.
   if (options.part != Part::kHelper) {
     LandlockRules rules;

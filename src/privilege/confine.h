@@ -25,7 +25,8 @@ struct ConfineOptions {
 // What is in force.
 struct Confinement {
   std::string user;                  // "uid 61183", "root's number", "portbook"
-  std::string capabilities;          // "none", "bpf, perfmon"
+  std::string capabilities;          // "bpf perfmon"; empty: none
+  std::string withheld;              // those that it should have and that it was started without
   int landlock = 0;                  // version; 0: none
   bool filter = false;               // of system calls
   std::vector<std::string> lacking;  // what this kernel or build does not have, one sentence each

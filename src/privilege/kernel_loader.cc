@@ -65,7 +65,9 @@ int keep_complaint(enum libbpf_print_level level, const char* format, va_list ar
 
 std::string reason_of(int error) {
   std::string reason = std::strerror(error);
-  if (error == EPERM) reason = "not permitted (needs root, or CAP_BPF with CAP_PERFMON and CAP_NET_ADMIN)";
+  if (error == EPERM)
+    reason =
+        "not permitted (needs root with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN, and no filter of system calls that refuses bpf())";
   if (!last_complaint.empty()) reason += " (" + std::exchange(last_complaint, {}) + ")";
   return reason;
 }

@@ -51,7 +51,8 @@ Status send_request(int fd, uint16_t type, uint32_t seq, const Head& head) {
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
   if (sendto(fd, &request, request.header.nlmsg_len, MSG_DONTWAIT, reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel) < 0)
-    return fail(errno == EPERM ? ErrorCode::kDenied : ErrorCode::kIo, std::string("netlink dump: ") + std::strerror(errno));
+    return errno == EPERM ? fail(ErrorCode::kDenied, "the kernel lists this only to root or with the capability net_admin")
+                          : fail(ErrorCode::kIo, std::string("netlink dump: ") + std::strerror(errno));
   return {};
 }
 
@@ -69,9 +70,13 @@ Result<FileDescriptor> open_netlink_socket(NetlinkKind kind, int receive_bytes) 
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
   address.nl_groups = family.groups;
-  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return fail(errno == EPERM ? ErrorCode::kDenied : ErrorCode::kIo, std::string("netlink groups: ") + std::strerror(errno));
-  return fd;
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return fd;
+  if (errno != EPERM && errno != EACCES) return fail(ErrorCode::kIo, std::string("netlink groups: ") + std::strerror(errno));
+  return fail(
+      ErrorCode::kDenied,
+      kind == NetlinkKind::kConntrack
+          ? "the kernel tells of translations (conntrack) only to root or with the capability net_admin; run portbook as root"
+          : "the kernel tells of addresses only to root or with the capability net_admin; run portbook as root");
 }
 
 NetlinkKind kind_of(DumpKind what) {

@@ -11,6 +11,8 @@ namespace portbook {
 
 namespace {
 
+constexpr uint64_t kDayNs = 24 * 3600 * kNsPerSecond;
+
 struct ClockLine {
   bool synchronised = true;
   std::optional<uint64_t> error_ns;  // the greatest of all sources
@@ -46,12 +48,38 @@ std::optional<TimeNs> first_time(const View& view) {
   return record.time();
 }
 
-void append_agents(const std::vector<AgentStatus>& agents, Json& json) {
+std::string_view state_of(const AgentStatus& agent) {
+  if (agent.awaited) return "awaited";
+  if (agent.connected) return agent.capturing ? "capturing" : "connected";
+  return agent.stopped ? "stopped" : "away";
+}
+
+// How many gaps the host's sources have recorded: those that still stand, those that ended within a day, and all.
+void append_gap_counts(const std::vector<Source>& sources, std::string_view host, TimeNs now, Json& json) {
+  uint64_t standing = 0;
+  uint64_t last_day = 0;
+  uint64_t total = 0;
+  for (const Source& source : sources) {
+    if (source.host != host) continue;
+    total += source.gaps.size();
+    for (const Gap& gap : source.gaps) {
+      if (!gap.to) ++standing;
+      if (gap.to && *gap.to + kDayNs >= now) ++last_day;
+    }
+  }
+  json.open("gaps", '{');
+  json.number("standing", standing);
+  json.number("last_day", last_day);
+  json.number("total", total);
+  json.close('}');
+}
+
+void append_agents(const std::vector<AgentStatus>& agents, const std::vector<Source>& sources, TimeNs now, Json& json) {
   json.open("agents", '[');
   for (const AgentStatus& agent : agents) {
     json.open('{');
     json.text("host", agent.host);
-    json.text("state", agent.connected ? agent.capturing ? "capturing" : "connected" : agent.stopped ? "stopped" : "away");
+    json.text("state", state_of(agent));
     json.text("since", format_time(agent.since));
     json.time("behind_since", agent.behind_since);
     json.text("version", agent.program);
@@ -64,6 +92,7 @@ void append_agents(const std::vector<AgentStatus>& agents, Json& json) {
     json.text_or_null("refusal", agent.refusal);
     json.number("spool_bytes", agent.spool_bytes);
     json.number("spool_bytes_max", agent.spool_bytes_max);
+    append_gap_counts(sources, agent.host, now, json);
     std::vector<CaptureLine> lines;
     for (const AgentStatus::Line& line : agent.lines) lines.push_back({line.what, line.state, line.means, line.detail});
     append_capture(lines, json);
@@ -103,7 +132,8 @@ Result<std::string> status_json(ApiContext& api) {
   const View view = api.book.view();
   if (auto status = api.coverage.refresh(view); !status) return std::unexpected(status.error());
   const TimeNs now = api.clock.now();
-  const ClockLine clock = clock_of(api.coverage.sources());
+  const std::vector<Source> sources = api.coverage.sources();
+  const ClockLine clock = clock_of(sources);
   std::string out;
   Json json(out);
   json.open('{');
@@ -127,7 +157,7 @@ Result<std::string> status_json(ApiContext& api) {
                      fmt::format("Nothing has been written since {}: {}.", format_time(stall->since), stall->reason)});
   }
   append_capture(lines, json);
-  append_agents(api.options.agents ? api.options.agents() : std::vector<AgentStatus>(), json);
+  append_agents(api.options.agents ? api.options.agents() : std::vector<AgentStatus>(), sources, now, json);
   json.raw("records_per_second", fmt::format("{:.1f}", api.records_per_second()));
   json.time("first_record", first_time(view));
   json.open("claimed", '[');

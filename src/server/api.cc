@@ -113,7 +113,7 @@ double ApiContext::records_per_second() {
 
 std::vector<CaptureLine> ApiContext::capture_lines() const {
   std::vector<CaptureLine> lines;
-  if (options.book_line) lines.push_back(options.book_line());
+  if (options.book_lines) lines = options.book_lines();
   if (!options.agents) return lines;
   const auto agents = options.agents();
   const auto own = std::ranges::find(agents, options.host, &AgentStatus::host);

@@ -30,11 +30,11 @@ struct ApiOptions {
   std::string host;
   std::string version;
   TimeNs started = 0;
-  std::function<CaptureLine()> book_line;               // what the book's own process is confined to; may be empty
-  std::function<std::vector<AgentStatus>()> agents;     // that ship to this book; may be empty
-  std::function<IngestStatistics()> ingest_statistics;  // likewise
-  std::function<Absences()> absences;                   // likewise; empty: every source delivers
-  std::function<HttpStatistics()> http_statistics;      // of the server that carries this API; may be empty
+  std::function<std::vector<CaptureLine>()> book_lines;  // what the book says of its own process and disk; may be empty
+  std::function<std::vector<AgentStatus>()> agents;      // that ship to this book; may be empty
+  std::function<IngestStatistics()> ingest_statistics;   // likewise
+  std::function<Absences()> absences;                    // likewise; empty: every source delivers
+  std::function<HttpStatistics()> http_statistics;       // of the server that carries this API; may be empty
 };
 
 // What every route may use. Lives as long as the API.

@@ -152,10 +152,21 @@ void Ingest::release_claims(const Session& session) {
 }
 
 std::vector<AgentStatus> Ingest::agents() const {
-  const std::lock_guard lock(mutex_);
-  std::vector<AgentStatus> all;
-  for (const auto& [host, status] : agents_) all.push_back(status);
-  return all;
+  std::map<std::string, AgentStatus, std::less<>> all;
+  for (const Credential& enrolled : credentials_.list()) {
+    AgentStatus awaited;
+    awaited.host = enrolled.host;
+    awaited.awaited = true;
+    awaited.since = enrolled.enrolled;
+    all.emplace(enrolled.host, std::move(awaited));
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [host, status] : agents_) all.insert_or_assign(host, status);
+  }
+  std::vector<AgentStatus> listed;
+  for (auto& [host, status] : all) listed.push_back(std::move(status));
+  return listed;
 }
 
 Absences Ingest::absences() const {

@@ -37,15 +37,16 @@ struct AgentStatus {
   bool connected = false;
   size_t connections = 0;  // that there are; more than one where another agent, or an earlier connection's end, is under way
   bool stopped = false;    // it said good-bye, having handed over everything
+  bool awaited = false;    // enrolled, and not here since the book began
   bool capturing = false;
   uint32_t uid = 0;
   int32_t pid = 0;
   std::string program;                              // its version
   std::optional<TimeNs> behind_since;               // what it captured from then on may not be here yet
   std::map<std::string, TimeNs, std::less<>> told;  // by source: all that it will ever tell of what happened until then is here
-  TimeNs since = 0;                                 // of this connection; of its end when not connected
-  std::optional<TimeNs> last_batch;                 // when the last one was accepted
-  uint64_t batches = 0;                             // accepted, since the book started
+  TimeNs since = 0;                  // of this connection; of its end when not connected; when it was enrolled when awaited
+  std::optional<TimeNs> last_batch;  // when the last one was accepted
+  uint64_t batches = 0;              // accepted, since the book started
   uint64_t records = 0;
   uint64_t refused = 0;  // batches that were not accepted and never will be
   uint64_t spool_bytes = 0;
@@ -100,7 +101,8 @@ class Ingest {
   // Begins to accept. Once.
   void run();
 
-  // The agents that were there since the start, by host: all that are connected, and at most kAgentsRemembered.
+  // The agents that were there since the start, by host: all that are connected, and at most kAgentsRemembered; and those enrolled
+  // that were not.
   [[nodiscard]] std::vector<AgentStatus> agents() const;
   [[nodiscard]] IngestStatistics statistics() const;
   [[nodiscard]] Absences absences() const;

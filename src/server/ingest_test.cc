@@ -115,6 +115,22 @@ TEST(Ingest, an_ingest_that_goes_and_comes_back_gets_everything_once_and_in_orde
   EXPECT_EQ(sender->state().spool_bytes, 0u);
 }
 
+TEST(Ingest, an_enrolled_agent_that_never_came_is_awaited_until_it_comes) {
+  World world;
+  ASSERT_TRUE(world.credentials->enrol({"web-8", token_hash("known"), kAgentVantages, 12}).has_value());
+  auto agents = world.ingest->agents();
+  ASSERT_EQ(agents.size(), 1u);
+  EXPECT_TRUE(agents[0].awaited);
+  EXPECT_FALSE(agents[0].connected);
+  EXPECT_EQ(agents[0].since, 12u);
+  const auto sender = world.sender("web-8", "known");
+  EXPECT_EQ(sender->last_seq("web-8/socket"), 0u);
+  agents = world.ingest->agents();
+  ASSERT_EQ(agents.size(), 1u);
+  EXPECT_FALSE(agents[0].awaited);
+  EXPECT_TRUE(agents[0].connected);
+}
+
 TEST(Ingest, a_report_becomes_the_agent_s_status) {
   World world;
   const auto sender = world.sender("web-7", "supervisor");

@@ -161,6 +161,7 @@ class Sender::Session {
     } else if (const auto* answer = std::get_if<BatchAnswer>(&message)) {
       status = sender_.state_->answered(*answer);
       took_something_ = took_something_ || status.has_value();
+      if (status.has_value()) note_taken();
     } else if (std::holds_alternative<PongMessage>(message)) {
       note_connected();
     } else {
@@ -172,9 +173,14 @@ class Sender::Session {
 
   // Under the lock, once the book has let something of this agent in.
   void note_connected() {
-    if (sender_.connected_) return;
-    const bool was_away = !sender_.problem_.empty();
     sender_.connected_ = true;
+    // A book that is there and takes nothing of what waits is no end of the outage.
+    if (sender_.state_->spool_bytes() == 0) note_taken();
+  }
+
+  // Under the lock: the book takes what this agent has.
+  void note_taken() {
+    const bool was_away = !sender_.problem_.empty();
     sender_.problem_.clear();
     if (!was_away || !sender_.options_.say) return;
     const uint64_t spooled = sender_.state_->spool_bytes();
@@ -268,8 +274,8 @@ void Sender::note_lost(const Error& error) {
     problem_ = error.message;
     if (stopping_ || !news || !options_.say) return;
   }
-  options_.say(
-      fmt::format("{}. Records are spooled in {} and follow when the book takes them.", error.message, options_.spool.string()));
+  options_.say(fmt::format("{}. Records are spooled in {} and follow when the book takes them.", error.message,
+                           options_.spool_shown.empty() ? options_.spool.string() : options_.spool_shown));
 }
 
 void Sender::run_answers() {

@@ -25,6 +25,7 @@ struct SenderOptions {
   std::string program;  // version of this program
   std::string token;    // empty: this process's user is the credential
   std::filesystem::path spool;
+  std::string spool_shown;  // what sentences call it; empty: its path
   uint64_t spool_bytes_max = kSpoolBytesDefault;
   // Called from the sending thread with one sentence for a person when the connection comes or goes, or cannot be had.
   std::function<void(const std::string&)> say;

@@ -113,6 +113,29 @@ export interface WhoAnswer {
   took_us: number;
 }
 
+export interface CaptureLine {
+  what: string;
+  state: "ok" | "warn" | "off";
+  means: string;
+  detail: string;
+}
+
+export interface Agent {
+  host: string;
+  state: "connected" | "capturing" | "away" | "stopped" | "awaited";
+  since: string; // of its connection, or of its end; awaited: when it was enrolled
+  behind_since: string | null; // what it captured from then on may not be here yet
+  version: string;
+  last_batch: string | null;
+  records: number;
+  refused_batches: number;
+  refusal: string | null;
+  spool_bytes: number;
+  spool_bytes_max: number;
+  gaps: { standing: number; last_day: number; total: number };
+  capture: CaptureLine[];
+}
+
 export interface Status {
   origin: string;
   vkey: string;
@@ -125,7 +148,8 @@ export interface Status {
   recovery: string;
   completeness: Completeness;
   clock: { state: "synchronised" | "not_synchronised"; error_ns: number | null };
-  capture: { what: string; state: "ok" | "warn" | "off"; means: string; detail: string }[];
+  capture: CaptureLine[];
+  agents: Agent[];
   records_per_second: number;
   first_record: string | null;
   claimed: string[];

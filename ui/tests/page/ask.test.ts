@@ -220,6 +220,7 @@ test("on a phone nothing scrolls sideways, and a record is a full sheet", async 
   expect(await sideways()).toEqual({ page: false, wide: [] });
   await page.goto(`${book.url}/ledger`);
   await page.locator(".sr").first().waitFor();
+  await page.locator("#agents + .doc", { hasText: "capturing since" }).waitFor();
   expect(await sideways()).toEqual({ page: false, wide: [] });
   expect(problems).toEqual([]);
   await context.close();
