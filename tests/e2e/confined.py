@@ -34,16 +34,15 @@ def is_running(pid):
 
 
 def parts(book):
-    """Book, agent and helper by what they were started as; none while one is missing."""
+    """Book, agent and helper by what they were started as; none while one is missing or has not given up yet what it does not need."""
     found = {}
     for child in children_of(book.process.pid):
         arguments = pathlib.Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
         if len(arguments) > 1:
             found["book" if arguments[1] == b"serve" else "agent"] = child
     for child in children_of(found["agent"]) if "agent" in found else []:
-        if status_of(child)["Seccomp"] == "2":
-            found["helper"] = child  # and has given up what it does not need
-    return found if len(found) == 3 else None
+        found["helper"] = child
+    return found if len(found) == 3 and all(status_of(pid)["Seccomp"] == "2" for pid in found.values()) else None
 
 
 def look(book, wrong):
