@@ -20,7 +20,7 @@ export interface Completeness {
   state: CompletenessState;
   sentence: string;
   missing?: { source: string; from: string | null; to: string | null; cause: string; record: number | null }[];
-  sources?: { source: string; host: string; since: string }[];
+  sources?: { source: string; host: string; since: string; record: number }[];
 }
 
 export interface SearchEnd {

@@ -21,6 +21,7 @@ export function recordsOf(answer: WhoAnswer): number[] {
     for (const hop of candidate.hops) for (const id of hop.records) ids.add(id);
   }
   for (const gap of answer.completeness.missing ?? []) if (gap.record !== null) ids.add(gap.record);
+  for (const source of answer.completeness.sources ?? []) ids.add(source.record);
   return [...ids].sort((a, b) => a - b).slice(0, kEvidenceMax);
 }
 
