@@ -53,6 +53,11 @@ void Datagrams::apply(const pb_datagram_event& event) {
       if (at != flows_.end()) at->second.swept = true;
       break;
     }
+    case PB_SOCKET_ALIVE: {
+      const auto at = sockets_.find(event.key.cookie);
+      if (at != sockets_.end()) at->second.swept = true;
+      break;
+    }
     default: break;
   }
 }
@@ -90,7 +95,7 @@ Datagrams::Flow Datagrams::make_flow(const pb_datagram_event& event) {
 Datagrams::Flows::iterator Datagrams::enter(const pb_datagram_event& event) {
   const auto at = flows_.try_emplace(event.flow, make_flow(event)).first;
   if (at->second.in_map) {
-    sockets_[event.key.cookie].in_map.insert(event.flow);
+    enter_socket(event).in_map.insert(event.flow);
     ++peers_in_map_;
   }
   at->second.waits = true;
@@ -260,8 +265,14 @@ void Datagrams::use(const pb_datagram_event& event) {
   emit_(record_);
 }
 
+Datagrams::Socket& Datagrams::enter_socket(const pb_datagram_event& event) {
+  const auto [at, is_new] = sockets_.try_emplace(event.key.cookie);
+  if (is_new) at->second.known_boot_ns = event.time;
+  return at->second;
+}
+
 void Datagrams::bound(const pb_datagram_event& event) {
-  Socket& socket = sockets_[event.key.cookie];
+  Socket& socket = enter_socket(event);
   socket.bound = true;
   const bool bound_by_other = (event.flags & PB_PEER_OTHER_CREATOR) != 0;
   socket.owner = bound_by_other ? event.user : event.owner;
@@ -306,12 +317,17 @@ void Datagrams::socket_closed(const pb_datagram_event& event) {
   if (at->second.bound) {
     if (event.user.tgid != 0 && at->second.owner.tgid != 0 && !is_named(at->second.named, event.user.tgid))
       write_socket_use(event.key.cookie, at->second, event.user, event.time, Role::kCloser);
-    write_listen(event.key.cookie, at->second, event.time);
-    if (at->second.bound_boot_ns != 0) record_.set(Field::kStart, clock_.utc(at->second.bound_boot_ns));
-    record_.set(Field::kEnd, clock_.utc(event.time));
-    emit_(record_);
+    write_listen_end(event.key.cookie, at->second, event.time, {});
   }
   sockets_.erase(at);
+}
+
+void Datagrams::write_listen_end(uint64_t cookie, const Socket& socket, uint64_t time_boot_ns, std::string_view cause) {
+  write_listen(cookie, socket, time_boot_ns);
+  if (socket.bound_boot_ns != 0) record_.set(Field::kStart, clock_.utc(socket.bound_boot_ns));
+  record_.set(Field::kEnd, clock_.utc(time_boot_ns));
+  if (!cause.empty()) record_.set(Field::kCause, cause);
+  emit_(record_);
 }
 
 void Datagrams::unrecorded(const pb_datagram_event& event) {
@@ -403,14 +419,20 @@ void Datagrams::write_listen(uint64_t cookie, const Socket& socket, uint64_t tim
 void Datagrams::begin_sweep(uint64_t now_boot_ns) {
   sweep_began_ = now_boot_ns;
   for (auto& [number, flow] : flows_) flow.swept = false;
+  for (auto& [cookie, socket] : sockets_) socket.swept = false;
 }
 
 bool Datagrams::is_unswept(const Flow& flow) const {
   return !flow.swept && !flow.waits && !flow.end && flow.open_boot_ns < sweep_began_;
 }
 
+bool Datagrams::is_unswept(const Socket& socket) const {
+  return !socket.swept && socket.known_boot_ns < sweep_began_;
+}
+
 bool Datagrams::has_unswept() const {
-  return std::ranges::any_of(flows_, [&](const auto& entry) { return is_unswept(entry.second); });
+  const auto unswept = [&](const auto& entry) { return is_unswept(entry.second); };
+  return std::ranges::any_of(flows_, unswept) || std::ranges::any_of(sockets_, unswept);
 }
 
 void Datagrams::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
@@ -423,6 +445,26 @@ void Datagrams::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
     if (!there) gone.push_back(at);
   }
   for (const auto at : gone) write_lost_end(at, now_boot_ns, cause);
+  for (auto at = sockets_.begin(); at != sockets_.end();) {
+    const auto socket = at++;
+    if (is_unswept(socket->second)) end_lost_socket(socket, now_boot_ns, cause);
+  }
+}
+
+void Datagrams::end_lost_socket(SocketTable::iterator at, uint64_t now_boot_ns, std::string_view cause) {
+  const auto& [cookie, socket] = *at;
+  pb_peer last{};
+  const std::vector<uint64_t> numbers(socket.in_map.begin(), socket.in_map.end());
+  for (const uint64_t number : numbers) {
+    const auto flow = flows_.find(number);
+    if (flow == flows_.end() || flow->second.end) continue;
+    kernel_.take_peer(flow->second.key, last);
+    // One that still waits for its translation ends with the next sweep.
+    if (!flow->second.waits) write_lost_end(flow, now_boot_ns, cause);
+  }
+  if (socket.ended > 0 || !numbers.empty()) kernel_.set_peers_ended(cookie, 0);
+  if (socket.bound) write_listen_end(cookie, socket, now_boot_ns, cause);
+  sockets_.erase(at);
 }
 
 void Datagrams::write_lost_end(Flows::iterator at, uint64_t now_boot_ns, std::string_view cause) {

@@ -50,7 +50,8 @@ class Datagrams {
   void settle_all();
   // When the oldest thing happened whose record still waits; nothing when none does.
   [[nodiscard]] std::optional<uint64_t> waiting_since() const;
-  // As of Sockets: peers that the kernel does not know any more are closed with `cause`. Those of the map are looked up before.
+  // As of Sockets: peers and bound sockets that the kernel does not know any more are ended with `cause`. Peers of the map are
+  // looked up before.
   void begin_sweep(uint64_t now_boot_ns);
   [[nodiscard]] bool has_unswept() const;
   void end_sweep(uint64_t now_boot_ns, std::string_view cause);
@@ -92,12 +93,15 @@ class Datagrams {
     uint32_t netns = 0;
     uint8_t family = 0;
     bool bound = false;
+    bool swept = true;
+    uint64_t known_boot_ns = 0;  // since then
     uint64_t bound_boot_ns = 0;  // 0: not known
     uint64_t ended = 0;          // peers taken out of the kernel's map
     std::vector<uint32_t> named;
     std::unordered_set<uint64_t> in_map;
   };
   using Flows = std::unordered_map<uint64_t, Flow>;
+  using SocketTable = std::unordered_map<uint64_t, Socket>;
 
   Flow make_flow(const pb_datagram_event& event);
   Flows::iterator enter(const pb_datagram_event& event);
@@ -111,7 +115,10 @@ class Datagrams {
   // Takes the peer out of the kernel's map and ends it with what the kernel counted.
   void end_in_map(uint64_t flow, pb_datagram_event event);
   void count_ended(uint64_t cookie);
+  Socket& enter_socket(const pb_datagram_event& event);
   [[nodiscard]] bool is_unswept(const Flow& flow) const;
+  [[nodiscard]] bool is_unswept(const Socket& socket) const;
+  void end_lost_socket(SocketTable::iterator at, uint64_t now_boot_ns, std::string_view cause);
   void write_lost_end(Flows::iterator at, uint64_t now_boot_ns, std::string_view cause);
   void settle_or_wait(Flows::iterator at, uint64_t now_boot_ns);
   bool try_settle(Flows::iterator at, uint64_t now_boot_ns);
@@ -121,6 +128,7 @@ class Datagrams {
   void write_use(uint64_t number, const Flow& flow, const Use& use);
   void write_close(uint64_t number, const Flow& flow, const pb_datagram_event& event);
   void write_listen(uint64_t cookie, const Socket& socket, uint64_t time_boot_ns);
+  void write_listen_end(uint64_t cookie, const Socket& socket, uint64_t time_boot_ns, std::string_view cause);
   void write_socket_use(uint64_t cookie, const Socket& socket, const pb_owner& user, uint64_t time_boot_ns, Role role);
   Record& start_record(Kind kind, uint64_t time_boot_ns);
   void put_flow(uint64_t number, const Flow& flow);
@@ -132,9 +140,9 @@ class Datagrams {
   const NatTable& nat_;
   KernelPeers& kernel_;
   const Emit emit_;
-  Flows flows_;                                   // by flow number
-  std::unordered_map<uint64_t, Socket> sockets_;  // by cookie: those that are bound or have more than one peer
-  std::deque<uint64_t> waiting_;                  // flow numbers
+  Flows flows_;                   // by flow number
+  SocketTable sockets_;           // by cookie: those that are bound or have more than one peer
+  std::deque<uint64_t> waiting_;  // flow numbers
   size_t peers_in_map_ = 0;
   uint64_t sweep_began_ = 0;
   Record record_;

@@ -356,12 +356,46 @@ TEST(Datagrams, the_sweep_asks_the_map_for_what_its_list_lacks) {
   world.peers.held[1000].flow = 1000;
   world.peers.held[1001].flow = 7;  // another of the same ends
   world.datagrams.begin_sweep(20'000);
+  world.datagrams.apply(make_event(PB_SOCKET_ALIVE, 0, 25'000));
   EXPECT_TRUE(world.datagrams.has_unswept());
   world.datagrams.end_sweep(30'000, "lost");
   const auto closes = world.of(Kind::kClose);
   ASSERT_EQ(closes.size(), 1u);
   EXPECT_EQ(closes[0]->uint(Field::kDstPort), 1001u);
   EXPECT_EQ(world.datagrams.open_flows(), 1u);
+}
+
+TEST(Datagrams, a_socket_whose_end_was_lost_stops_listening_and_leaves_nothing_behind) {
+  DatagramWorld world;
+  for (const uint64_t cookie : {uint64_t{5}, uint64_t{6}, uint64_t{7}}) {
+    pb_datagram_event event = make_event(PB_BOUND, 0, 5'000);
+    event.key.cookie = cookie;
+    if (cookie == 7) event.time = 25'000;  // bound while the kernel was asked
+    world.datagrams.apply(event);
+  }
+  world.datagrams.apply(make_event(PB_PEER_OPEN, 77, 10'000, PB_PEER_IN | PB_PEER_IN_MAP));
+  world.peers.held[53].flow = 77;
+  world.datagrams.begin_sweep(20'000);
+  pb_datagram_event alive = make_event(PB_SOCKET_ALIVE, 0, 21'000);
+  alive.key.cookie = 6;
+  world.datagrams.apply(alive);
+  EXPECT_TRUE(world.datagrams.has_unswept());
+  world.datagrams.end_sweep(30'000, "lost");
+  const auto listens = world.of(Kind::kListen);
+  ASSERT_EQ(listens.size(), 4u);
+  EXPECT_EQ(hex(listens[3]->id128(Field::kConn)), "11223344556677880000000000000005");
+  EXPECT_EQ(listens[3]->uint(Field::kStart), StandingClock::kOffset + 5'000);
+  EXPECT_EQ(listens[3]->uint(Field::kEnd), StandingClock::kOffset + 30'000);
+  EXPECT_EQ(listens[3]->text(Field::kCause), "lost");
+  ASSERT_EQ(world.of(Kind::kClose).size(), 1u);
+  EXPECT_TRUE(world.peers.held.empty());
+  EXPECT_EQ(world.peers.ended[5], 0u);
+  EXPECT_EQ(world.datagrams.open_flows(), 0u);
+  world.datagrams.begin_sweep(40'000);
+  world.datagrams.apply(alive);
+  alive.key.cookie = 7;
+  world.datagrams.apply(alive);
+  EXPECT_FALSE(world.datagrams.has_unswept());
 }
 
 TEST(Datagrams, a_peer_that_spoke_after_it_was_found_silent_goes_on) {
@@ -372,6 +406,7 @@ TEST(Datagrams, a_peer_that_spoke_after_it_was_found_silent_goes_on) {
   pb_datagram_event idle = make_event(PB_PEER_IDLE, 77, 80'000, PB_PEER_IN_MAP);
   idle.last = 10'000;
   world.datagrams.begin_sweep(70'000);
+  world.datagrams.apply(make_event(PB_SOCKET_ALIVE, 0, 80'000));
   world.datagrams.apply(idle);
   world.datagrams.end_sweep(100'000, "lost");
   EXPECT_TRUE(world.of(Kind::kClose).empty());

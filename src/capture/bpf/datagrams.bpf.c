@@ -560,6 +560,10 @@ int sweep_first_peers(struct bpf_iter__bpf_sk_storage_map* context) {
     fill_socket_key(&key, sk, socket->cookie);
     if (!write_event(context->meta, PB_UNRECORDED, socket, &key, 0)) return 0;
   }
+  key.cookie = socket->cookie;
+  if (datagram_sweep.list_alive && (socket->inserted || socket->flags & PB_SOCKET_BOUND_REPORTED) &&
+      !write_event(context->meta, PB_SOCKET_ALIVE, socket, &key, 0))
+    return 0;
   if (socket->peer.place == kPlaceInUse) {
     owed = !(socket->peer.flags & PB_PEER_REPORTED);
     if (owed && !write_event(context->meta, PB_PEER_OPEN, socket, &socket->key, &socket->peer)) return 0;

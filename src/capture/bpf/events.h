@@ -118,7 +118,8 @@ enum pb_datagram_event_type {
   PB_UNRECORDED = 7,    /* packets_in and packets_out of peers beyond the maximum, since `start` */
   PB_PEER_EXISTING = 8, /* only from the snapshot */
   PB_BOUND_EXISTING = 9,
-  PB_PEER_ALIVE = 10, /* only from the sweep: nothing but the flow counts */
+  PB_PEER_ALIVE = 10,   /* only from the sweep: nothing but the flow counts */
+  PB_SOCKET_ALIVE = 11, /* likewise, of a socket that is bound or has peers in the map: nothing but the cookie counts */
 };
 
 enum pb_datagram_flags {
