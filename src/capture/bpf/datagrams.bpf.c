@@ -116,8 +116,14 @@ static __always_inline bool report(u8 type, const struct pb_datagram_socket* soc
   return true;
 }
 
-// As report(), for facts that no later event repeats. What does not fit into the overflow either is lost: counted first and
-// numbered after, so that whoever reads in the other order finds no number without its reason.
+// Counted before numbered: whoever reads the numbers first and the losses after finds no number without its reason.
+static __always_inline void lose(u64 facts) {
+  struct pb_cpu_counters* counter = counters();
+  __sync_fetch_and_add(&counter->lost, facts);
+  __sync_fetch_and_add(&counter->seq, facts);
+}
+
+// As report(), for facts that no later event repeats. What does not fit into the overflow either is lost.
 static __always_inline void report_or_lose(u8 type, const struct pb_datagram_socket* socket, const struct pb_peer_key* key,
                                            const struct pb_peer* peer, enum pb_user user) {
   struct pb_datagram_event* event = bpf_ringbuf_reserve(&datagram_ring, sizeof *event, 0);
@@ -129,9 +135,7 @@ static __always_inline void report_or_lose(u8 type, const struct pb_datagram_soc
     return;
   }
   // An opening that still waits goes with its end.
-  const u64 facts = type == PB_PEER_CLOSE && peer && !(peer->flags & PB_PEER_REPORTED) ? 2 : 1;
-  __sync_fetch_and_add(&counters()->lost, facts);
-  __sync_fetch_and_add(&counters()->seq, facts);
+  lose(type == PB_PEER_CLOSE && peer && !(peer->flags & PB_PEER_REPORTED) ? 2 : 1);
 }
 
 static __always_inline bool same_key(const struct pb_peer_key* a, const struct pb_peer_key* b) {
@@ -258,8 +262,7 @@ static __always_inline int on_packet(struct __sk_buff* skb, bool out) {
   if (!read_key(skb, out, &key, &payload)) return 1;
   socket = bpf_sk_storage_get(&datagram_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
   if (!socket) {
-    __sync_fetch_and_add(&counters()->seq, 1);
-    __sync_fetch_and_add(&counters()->lost, 1);
+    lose(1);
     return 1;
   }
   if (!socket->cookie) adopt(socket, skb, sk);
@@ -315,7 +318,10 @@ static __always_inline int on_bound(struct bpf_sock* context, const struct pb_pe
   struct pb_datagram_socket* socket = bpf_sk_storage_get(&datagram_sockets, context, 0, BPF_SK_STORAGE_GET_F_CREATE);
   struct pb_peer_key key = *local;
   bool other;
-  if (!socket) return 1;
+  if (!socket) {
+    lose(1);
+    return 1;
+  }
   if (!socket->cookie) {
     socket->cookie = bpf_get_socket_cookie(context);
     socket->netns = current_netns();
