@@ -47,6 +47,7 @@ void Datagrams::apply(const pb_datagram_event& event) {
     case PB_BOUND:
     case PB_BOUND_EXISTING: bound(event); break;
     case PB_SOCKET_CLOSED: socket_closed(event); break;
+    case PB_UNREAD:
     case PB_UNRECORDED: unrecorded(event); break;
     case PB_PEER_ALIVE: {
       const auto at = flows_.find(event.flow);
@@ -336,9 +337,14 @@ void Datagrams::unrecorded(const pb_datagram_event& event) {
   record_.set(Field::kStart, clock_.utc(event.start));
   record_.set(Field::kEnd, clock_.utc(event.time));
   record_.set(Field::kCount, event.packets_in + event.packets_out);
-  record_.set(Field::kCause,
-              fmt::format("more than {} peers at a UDP socket, or {} in all: packets of further ones are counted here",
-                          PB_PEERS_PER_SOCKET_MAX, PB_PEERS_MAX));
+  if (event.type == PB_UNREAD) {
+    record_.set(Field::kCause,
+                "packets of a UDP socket in front of whose UDP header stands what is not followed: IPsec, or many headers");
+  } else {
+    record_.set(Field::kCause,
+                fmt::format("more than {} peers at a UDP socket, or {} in all: packets of further ones are counted here",
+                            PB_PEERS_PER_SOCKET_MAX, PB_PEERS_MAX));
+  }
   if (event.key.local_port != 0) record_.set(Field::kDstIp, Field::kDstPort, local_end_of(event.key));
   if (event.netns != 0) record_.set(Field::kNetns, uint64_t{event.netns});
   put_who(record_, who);

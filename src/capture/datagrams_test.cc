@@ -207,6 +207,18 @@ TEST(Datagrams, peers_beyond_the_maximum_are_a_gap_with_their_packets) {
   EXPECT_NE(gaps[0]->text(Field::kCause).find("65536 peers"), std::string_view::npos);
 }
 
+TEST(Datagrams, packets_that_were_not_understood_are_a_gap_of_their_own) {
+  DatagramWorld world;
+  pb_datagram_event unread = make_event(PB_UNREAD, 0, 20'000);
+  unread.packets_out = 3;
+  world.datagrams.apply(unread);
+  const auto gaps = world.of(Kind::kGap);
+  ASSERT_EQ(gaps.size(), 1u);
+  EXPECT_EQ(gaps[0]->uint(Field::kCount), 3u);
+  EXPECT_EQ(gaps[0]->uint(Field::kDstPort), 51420u);
+  EXPECT_NE(gaps[0]->text(Field::kCause).find("IPsec"), std::string_view::npos);
+}
+
 TEST(Datagrams, another_process_that_sends_is_named_after_the_open) {
   DatagramWorld world;
   world.nat.set_coverage(kNetns, NatTable::Coverage::kWatched);

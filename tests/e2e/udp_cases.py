@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -178,6 +179,34 @@ def case_more_peers_than_are_told_apart():
     missing = PEERS_PER_SOCKET_MAX + 1 + over - len(opened)
     assert missing == sum(gap["count"] for gap in gaps), (missing, gaps)
     assert missing > 0 and all(gap["pid"] == os.getpid() and gap["start"] <= gap["end"] for gap in gaps), (missing, gaps)
+
+
+def with_headers(count, source_port, port, text):
+    """An IPv6 packet over loopback with so many headers in front of its UDP header."""
+    ends_of_it = socket.inet_pton(socket.AF_INET6, "::1") * 2
+    datagram = struct.pack("!HHHH", source_port, port, 8 + len(text), 0) + text
+    total = sum(struct.unpack(f"!{len(datagram + ends_of_it) // 2}H", ends_of_it + datagram)) + len(datagram) + socket.IPPROTO_UDP
+    total = (total & 0xffff) + (total >> 16)
+    datagram = datagram[:6] + struct.pack("!H", ~total & 0xffff) + text
+    # Each has one option of padding, and names the next one.
+    headers = b"".join(bytes([socket.IPPROTO_UDP if i == count - 1 else socket.IPPROTO_DSTOPTS, 0, 1, 4, 0, 0, 0, 0]) for i in range(count))
+    return struct.pack("!IHBB", 6 << 28, len(headers + datagram), socket.IPPROTO_DSTOPTS, 64) + ends_of_it + headers + datagram
+
+
+def case_headers_in_front():
+    """As many as are followed, and more: those are counted."""
+    with Dump() as dump:
+        server = udp(socket.AF_INET6, ("::1", 0))
+        port = server.getsockname()[1]
+        raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        for count in (8, 9, 9):
+            raw.sendto(with_headers(count, 1000 + count, port, b"four"), ("::1", 0))
+            assert server.recvfrom(100)[0] == b"four"
+        raw.close()
+        server.close()
+    closed = only(dump.of("close", proto="udp", dst_port=port))
+    assert ends(closed) == (("::1", 1008), ("::1", port)) and counts(closed) == (0, 1, 0, 4), closed
+    assert sum(gap["count"] for gap in dump.of("gap") if "what is not followed" in gap["cause"]) == 2, dump.of("gap")
 
 
 def case_silence_closes_a_peer():

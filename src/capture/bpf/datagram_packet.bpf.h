@@ -5,7 +5,7 @@
 #include "capture/bpf/kernel.h"
 
 enum { kEthIpv4 = 0x0800, kEthIpv6 = 0x86dd };
-enum { kIpv6HopByHop = 0, kIpv6Routing = 43, kIpv6Destination = 60, kIpv6HeadersMax = 4 };
+enum { kIpv6HopByHop = 0, kIpv6Routing = 43, kIpv6Authentication = 51, kIpv6Destination = 60, kIpv6HeadersMax = 8 };
 enum { kSourceTranslated = 1 << 4, kDestinationTranslated = 1 << 5, kFirstReplyInfo = 3, kTrackingInfoBits = 7 };
 
 // The kernel's address of what a program was lent; only for bpf_probe_read_kernel.
@@ -22,12 +22,12 @@ static __always_inline void map_ipv4(u8* out, u32 address) {
   *(u32*)(out + 12) = address;
 }
 
-// Straight from the packet, for this is asked of every packet of the host, and most are not UDP's. IPv6's extension headers may
-// hide it: those are looked into.
+// Straight from the packet, for this is asked of every packet of the host, and most are TCP's. IPv6's extension headers may hide
+// UDP, and so does IPsec: what is neither is looked into by its socket.
 static __always_inline bool is_surely_not_udp(struct __sk_buff* skb) {
   const u8* head = (const u8*)(long)skb->data;
   if ((const void*)(head + 20) > (const void*)(long)skb->data_end) return false;
-  return head[0] >> 4 == 4 ? head[9] != IPPROTO_UDP : head[6] == IPPROTO_TCP;
+  return (head[0] >> 4 == 4 ? head[9] : head[6]) == IPPROTO_TCP;
 }
 
 struct ends {
@@ -61,10 +61,10 @@ static __always_inline bool read_ipv6(struct __sk_buff* skb, struct ends* ends, 
   __builtin_memcpy(ends->source, &words[2], 32);
   for (int i = 0; i < kIpv6HeadersMax && next != IPPROTO_UDP; ++i) {
     u8 head[2];
-    if (next != kIpv6HopByHop && next != kIpv6Routing && next != kIpv6Destination) return false;
+    if (next != kIpv6HopByHop && next != kIpv6Routing && next != kIpv6Destination && next != kIpv6Authentication) return false;
     if (bpf_skb_load_bytes(skb, length, head, sizeof head)) return false;
+    length += next == kIpv6Authentication ? (head[1] + 2) * 4 : (head[1] + 1) * 8;
     next = head[0];
-    length += (head[1] + 1) * 8;
   }
   if (next != IPPROTO_UDP) return false;
   if (length != 40 && bpf_skb_load_bytes(skb, length, &words[10], 8)) return false;

@@ -83,9 +83,10 @@ static __always_inline void fill(struct pb_datagram_event* event, u8 type, const
     event->family = peer->family;
     event->owner = peer->owner;
   } else if (socket) {
-    event->start = socket->unrecorded_since;
-    event->packets_out = socket->unrecorded_out;
-    event->packets_in = socket->unrecorded_in;
+    const bool unread = type == PB_UNREAD;
+    event->start = unread ? socket->unread_since : socket->unrecorded_since;
+    event->packets_out = unread ? socket->unread_out : socket->unrecorded_out;
+    event->packets_in = unread ? socket->unread_in : socket->unrecorded_in;
     event->owner = socket->owner;
     event->netns = socket->netns;
     event->family = socket->family;
@@ -238,6 +239,12 @@ static __always_inline void not_recorded(struct pb_datagram_socket* socket, bool
   __sync_fetch_and_add(out ? &socket->unrecorded_out : &socket->unrecorded_in, packets);
 }
 
+// IPsec's headers, or more of IPv6's than are followed.
+static __always_inline void not_read(struct pb_datagram_socket* socket, bool out, u64 packets) {
+  if (!socket->unread_since) socket->unread_since = bpf_ktime_get_boot_ns();
+  __sync_fetch_and_add(out ? &socket->unread_out : &socket->unread_in, packets);
+}
+
 // A socket that was made before the programs were attached, or by the kernel itself.
 static __always_inline void adopt(struct pb_datagram_socket* socket, struct __sk_buff* skb, struct bpf_sock* sk) {
   struct sock* kernel_socket = address_of(sk);
@@ -253,13 +260,14 @@ static __always_inline int on_packet(struct __sk_buff* skb, bool out) {
   struct pb_peer_key key;
   struct pb_peer* peer;
   u64 packets = 1;
-  u32 payload;
+  u32 payload = 0;
+  bool known;
   if (is_surely_not_udp(skb)) return 1;
   sk = skb->sk;
   if (!sk) return 1;
   sk = bpf_sk_fullsock(sk);
-  if (!sk || sk->protocol != IPPROTO_UDP) return 1;
-  if (!read_key(skb, out, &key, &payload)) return 1;
+  if (!sk || sk->protocol != IPPROTO_UDP || sk->type != SOCK_DGRAM) return 1;
+  known = read_key(skb, out, &key, &payload);
   socket = bpf_sk_storage_get(&datagram_sockets, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
   if (!socket) {
     lose(1);
@@ -268,6 +276,10 @@ static __always_inline int on_packet(struct __sk_buff* skb, bool out) {
   if (!socket->cookie) adopt(socket, skb, sk);
   if (socket->flags & PB_SOCKET_GONE) return 1;
   if (skb->gso_segs > 1) packets = skb->gso_segs;
+  if (!known) {
+    not_read(socket, out, packets);
+    return 1;
+  }
   key.cookie = socket->cookie;
   peer = find_or_make_peer(socket, &key, !out);
   if (!peer) {
@@ -379,8 +391,9 @@ int on_datagram_release(struct bpf_sock* context) {
     report_or_lose(PB_PEER_CLOSE, socket, &socket->key, &socket->peer, kCurrentUser);
     socket->peer.place = kPlaceFree;
   }
+  key.cookie = socket->cookie;
+  if (socket->unread_since) report_or_lose(PB_UNREAD, socket, &key, 0, kNoUser);
   if (socket->inserted || socket->unrecorded_since || socket->flags & PB_SOCKET_BOUND_REPORTED) {
-    key.cookie = socket->cookie;
     report_or_lose(PB_SOCKET_CLOSED, socket, &key, 0, kCurrentUser);
   }
   return 1;
@@ -558,14 +571,14 @@ int sweep_first_peers(struct bpf_iter__bpf_sk_storage_map* context) {
   struct pb_datagram_socket* socket = context->value;
   struct sock* sk = context->sk;
   struct pb_peer_key key = {};
-  u64 unrecorded = 0;
+  u64 unrecorded = 0, unread = 0;
   bool owed = false, idle = false;
   if (!sk || !socket || socket->flags & PB_SOCKET_GONE) return 0;
   unrecorded = socket->unrecorded_since;
-  if (unrecorded) {
-    fill_socket_key(&key, sk, socket->cookie);
-    if (!write_event(context->meta, PB_UNRECORDED, socket, &key, 0)) return 0;
-  }
+  unread = socket->unread_since;
+  if (unrecorded || unread) fill_socket_key(&key, sk, socket->cookie);
+  if (unrecorded && !write_event(context->meta, PB_UNRECORDED, socket, &key, 0)) return 0;
+  if (unread && !write_event(context->meta, PB_UNREAD, socket, &key, 0)) return 0;
   key.cookie = socket->cookie;
   if (datagram_sweep.list_alive && (socket->inserted || socket->flags & PB_SOCKET_BOUND_REPORTED) &&
       !write_event(context->meta, PB_SOCKET_ALIVE, socket, &key, 0))
@@ -582,6 +595,7 @@ int sweep_first_peers(struct bpf_iter__bpf_sk_storage_map* context) {
     if (!idle && datagram_sweep.list_alive && !write_event(context->meta, PB_PEER_ALIVE, socket, &socket->key, &socket->peer))
       return 0;
   }
+  if (unread) socket->unread_since = socket->unread_in = socket->unread_out = 0;
   if (unrecorded) socket->unrecorded_since = socket->unrecorded_in = socket->unrecorded_out = 0;
   if (owed) socket->peer.flags |= PB_PEER_REPORTED;
   if (idle) socket->peer.place = kPlaceFree;

@@ -119,6 +119,7 @@ enum pb_datagram_event_type {
   PB_PEER_EXISTING = 8, /* only from the snapshot */
   PB_BOUND_EXISTING = 9,
   PB_PEER_ALIVE = 10,   /* only from the sweep: nothing but the flow counts */
+  PB_UNREAD = 12,       /* packets_in and packets_out whose headers were not understood, since `start` */
   PB_SOCKET_ALIVE = 11, /* likewise, of a socket that is bound or has peers in the map: nothing but the cookie counts */
 };
 
@@ -168,6 +169,9 @@ struct pb_datagram_socket {
   __u64 unrecorded_since;
   __u64 unrecorded_out; /* packets */
   __u64 unrecorded_in;
+  __u64 unread_since; /* likewise, of packets whose headers were not understood */
+  __u64 unread_out;
+  __u64 unread_in;
   __u32 flags;
   __u32 netns;
   __u32 family;
