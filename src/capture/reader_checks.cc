@@ -143,7 +143,7 @@ void Reader::write_comparison(const Comparison& comparison) {
   record.set(Field::kKind, Kind::kAdmin);
   record.set(Field::kTime, boot_clock_.utc(comparison.at_boot_ns));
   record.set(Field::kVantage, Vantage::kBook);
-  record.set(Field::kAction, "compared with the kernel");
+  record.set(Field::kAction, kComparedWithKernel);
   record.set(Field::kAbout, std::string_view(stream_.source()));
   record.set(Field::kCount, comparison.open);
   record.set(Field::kMessage, fmt::format("{} of {} open connections known", comparison.known, comparison.open));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "record/record.h"
@@ -13,6 +14,9 @@ namespace portbook {
 inline constexpr uint64_t kSourceSeqMax = uint64_t{1} << 62;
 inline constexpr size_t kBatchBytesMax = 8 * 1024 * 1024;
 inline constexpr uint32_t kBatchRecordsMax = 65'000;
+
+// The `action` of the one kind of `admin` record that a source writes: what the kernel has open beside what it told.
+inline constexpr std::string_view kComparedWithKernel = "compared with the kernel";
 
 // `bytes` is a CBOR sequence of `count` records of source `source`, whose source_seq run from `seq_first` without a gap.
 struct Batch {

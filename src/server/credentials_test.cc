@@ -114,6 +114,13 @@ TEST(Allowance, lets_a_host_s_own_facts_through_and_nothing_else) {
   Record admin = open_of("web-8");
   admin.set(Field::kKind, Kind::kAdmin);
   EXPECT_NE(allowance.check_record(admin).error().message.find("admin"), std::string::npos);
+  admin.set(Field::kAction, "key changed");
+  admin.set(Field::kAbout, "web-8/socket");
+  EXPECT_FALSE(allowance.check_record(admin).has_value());
+  admin.set(Field::kAction, kComparedWithKernel);
+  EXPECT_TRUE(allowance.check_record(admin).has_value()) << "without it capture stops after a minute";
+  admin.set(Field::kAbout, "web-9/socket");
+  EXPECT_FALSE(allowance.check_record(admin).has_value());
   Record proxy = open_of("web-8");
   proxy.set(Field::kVantage, Vantage::kProxy);
   EXPECT_NE(allowance.check_record(proxy).error().message.find("proxy"), std::string::npos);
