@@ -122,8 +122,8 @@ def refuse_bpf():
 
 def without_programs(folder, name, command, before, helper_lacks):
     """Root's `up` where kernel programs are refused: it looks instead, says so everywhere, and records both ends of a connection."""
-    data, log = folder / name, folder / f"{name}.log"
-    with running(log, *command, harness.PORTBOOK, "up", "--data", data, "--listen", "127.0.0.1:0", before=before) as process:
+    data, log, port = folder / name, folder / f"{name}.log", harness.free_port()
+    with running(log, *command, harness.PORTBOOK, "up", "--data", data, "--listen", f"127.0.0.1:{port}", before=before) as process:
         wait_said(log, "portbook is recording", process)
         assert "The kernel does not let portbook watch it" in log.read_text(), log.read_text()
         _, lines = lines_of("--data", data)
@@ -135,10 +135,11 @@ def without_programs(folder, name, command, before, helper_lacks):
         assert any(gap["source"].endswith("/polling") and "end" not in gap and "may be missing" in gap["cause"] for gap in gaps), gaps
         with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
             mine = client.getsockname()[1]
+            # Asked over HTTP: a program that is started meanwhile would hold the two sockets too, until its exec.
             opens = harness.wait_for(lambda: (lambda found: found if len(found) == 2 else None)(
-                harness.rows(harness.run("search", f"records:all kind:open port:{mine}", "--json", data=data, check=False).stdout)), "both ends of the connection")
-            for row in opens:
-                record = row["record"]
+                [row["row"]["record"] for row in harness.rows(harness.get(port, "/api/v1/search", q=f"records:all kind:open port:{mine}")[1].decode()) if "row" in row]),
+                "both ends of the connection")
+            for record in opens:
                 assert (record["src.port"], record["dst.port"], record["pid"]) == (mine, listener.getsockname()[1], os.getpid()), record
         assert "is started again" not in log.read_text(), log.read_text()
     assert process.returncode == 0, log.read_text()
