@@ -281,7 +281,10 @@ void Reader::sweep(std::span<const uint64_t> unknown) {
   // The kernel's list shifts while sockets come and go, so that it may lack one that is alive: what is missing is asked for again.
   for (int times = 0; times < kConfirmations && sockets_.has_unswept(); ++times) {
     std::vector<pb_socket_event> again;
-    if (!programs_->list_alive([&](const pb_socket_event& one) { again.push_back(one); }).has_value()) return;
+    if (!programs_->list_alive([&](const pb_socket_event& one) { again.push_back(one); }).has_value()) {
+      watch(EventKind::kSocket).want_sweep();
+      return;
+    }
     for (const pb_socket_event& one : again) sockets_.apply(one);
   }
   for (const pb_socket_event& one : found) {

@@ -92,10 +92,10 @@ class Reader {
   // Sockets and processes as the kernel has them now, those included that no program saw begin. Returns what could not be had.
   std::vector<std::string> list_what_is_there();
   void list_processes(std::vector<std::string>& missing);
-  void snapshot_again();
+  void snapshot_again(uint64_t untold_from_boot_ns);
   void check_programs(uint64_t now);
   void compare(uint64_t now);
-  std::vector<uint64_t> find_unknown(const std::vector<uint64_t>& alive);
+  std::optional<std::vector<uint64_t>> find_unknown(const std::vector<uint64_t>& alive);
   void write_comparison(const Comparison& comparison);
   void watch_clocks();
   void sample_clock();

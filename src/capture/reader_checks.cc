@@ -11,6 +11,7 @@ namespace portbook {
 
 namespace {
 
+constexpr uint64_t kCompareAgainNs = 10 * kNsPerSecond;
 constexpr uint64_t kTellEveryNs = 3600 * kNsPerSecond;
 // Less is how far apart two readings of clocks may be.
 constexpr int64_t kAsleepNs = 50 * static_cast<int64_t>(kNsPerMs);
@@ -59,13 +60,17 @@ std::vector<std::string> Reader::list_what_is_there() {
   return missing;
 }
 
-// Ends a gap in which nothing was told.
-void Reader::snapshot_again() {
+// Ends a gap in which nothing was told: what could not be listed is unknown from its beginning on until the next snapshot.
+void Reader::snapshot_again(uint64_t untold_from_boot_ns) {
   std::vector<std::string> missing;
   list_processes(missing);
-  list_what_is_there();
+  std::ranges::move(list_what_is_there(), std::back_inserter(missing));
   sweep();
   sweep_datagrams(true);
+  for (const std::string& what : missing) {
+    write_gap({0, untold_from_boot_ns, clock_.boot_ns()}, "the kernel could not be asked what is there now; not known are " + what,
+              false);
+  }
 }
 
 void Reader::check_programs(uint64_t now) {
@@ -84,19 +89,19 @@ void Reader::check_programs(uint64_t now) {
   }
   write_gap({0, attached_until_, then}, std::exchange(detached_cause_, {}));
   detached_ = false;
-  attached_until_ = then;
-  snapshot_again();
+  snapshot_again(std::exchange(attached_until_, then));
 }
 
-// Connections that the kernel has and nobody told of. What ended while it was asked is none: it is asked twice.
-std::vector<uint64_t> Reader::find_unknown(const std::vector<uint64_t>& alive) {
+// Connections that the kernel has and nobody told of; nothing when it could not be asked. What ended while it was asked is none: it
+// is asked twice.
+std::optional<std::vector<uint64_t>> Reader::find_unknown(const std::vector<uint64_t>& alive) {
   std::vector<uint64_t> unknown;
   for (const uint64_t cookie : alive) {
     if (!sockets_.is_open(cookie)) unknown.push_back(cookie);
   }
   if (unknown.empty()) return unknown;
   std::vector<uint64_t> still;
-  if (!programs_->list_cookies([&](uint64_t cookie) { still.push_back(cookie); }).has_value() || !catch_up()) return {};
+  if (!programs_->list_cookies([&](uint64_t cookie) { still.push_back(cookie); }).has_value() || !catch_up()) return std::nullopt;
   std::ranges::sort(still);
   std::erase_if(unknown, [&](uint64_t cookie) { return sockets_.is_open(cookie) || !std::ranges::binary_search(still, cookie); });
   return unknown;
@@ -104,11 +109,12 @@ std::vector<uint64_t> Reader::find_unknown(const std::vector<uint64_t>& alive) {
 
 void Reader::compare(uint64_t now) {
   if (watch(EventKind::kSocket).sweep_wanted() || detached_) return;
+  next_comparison_ = now + kCompareAgainNs;  // unless the kernel answers everything
   std::vector<uint64_t> alive;
   if (!programs_->list_cookies([&](uint64_t cookie) { alive.push_back(cookie); }).has_value() || !catch_up()) return;
-  next_comparison_ = now + kCompareEveryNs;
   std::ranges::sort(alive);
-  const std::vector<uint64_t> unknown = find_unknown(alive);
+  const auto unknown = find_unknown(alive);
+  if (!unknown) return;
   std::vector<uint64_t> gone = sockets_.missing_from(alive, now);
   // The list shifts while sockets come and go, so that it may lack one that is alive.
   for (int times = 0; times < kConfirmations && !gone.empty(); ++times) {
@@ -117,11 +123,12 @@ void Reader::compare(uint64_t now) {
     std::ranges::sort(again);
     std::erase_if(gone, [&](uint64_t cookie) { return std::ranges::binary_search(again, cookie) || !sockets_.is_open(cookie); });
   }
-  list_what_is_there();
-  const uint64_t differences = unknown.size() + gone.size() + found_unseen_;
+  if (!list_what_is_there().empty()) return;
+  next_comparison_ = now + kCompareEveryNs;
+  const uint64_t differences = unknown->size() + gone.size() + found_unseen_;
   Comparison result;
   result.open = alive.size() + found_unseen_;
-  result.known = alive.size() - unknown.size();
+  result.known = alive.size() - unknown->size();
   result.at_boot_ns = now;
   {
     const std::lock_guard lock(comparison_mutex_);
@@ -131,7 +138,7 @@ void Reader::compare(uint64_t now) {
   if (differences > 0) {
     write_gap({differences, compared_until_, now},
               "the kernel was compared with what was recorded: connections had begun or ended unseen");
-    sweep(unknown);
+    sweep(*unknown);
   }
   compared_until_ = now;
   if (differences > 0 || now >= next_told_) write_comparison(result);
