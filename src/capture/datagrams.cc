@@ -115,7 +115,8 @@ void Datagrams::open(const pb_datagram_event& event) {
 
 void Datagrams::settle_or_wait(Flows::iterator at, uint64_t now_boot_ns) {
   const uint64_t number = at->first;
-  if (!try_settle(at, now_boot_ns)) waiting_.push_back(number);
+  // Behind what waits already, as TCP's.
+  if (!waiting_.empty() || !try_settle(at, now_boot_ns)) waiting_.push_back(number);
 }
 
 // True when nothing waits any more; the flow may be over then, and erased.

@@ -181,7 +181,8 @@ NatQuestion Sockets::question_of(const Connection& connection) {
 
 void Sockets::settle_or_wait(Connections::iterator at, uint64_t now_boot_ns) {
   const uint64_t cookie = at->first;
-  if (!try_settle(at, now_boot_ns)) waiting_.push_back(cookie);
+  // Behind what waits already: what the last words of the kernel answer is written in the order in which it happened.
+  if (!waiting_.empty() || !try_settle(at, now_boot_ns)) waiting_.push_back(cookie);
 }
 
 bool Sockets::try_settle(Connections::iterator at, uint64_t now_boot_ns) {

@@ -88,7 +88,7 @@ def main():
         expect("listen beyond loopback", start("--data", data, "--listen", "0.0.0.0:7171"), 2, "127.0.0.1", "TLS")
         expect("listen on nonsense", start("--data", data, "--listen", "here"), 2, "here")
         (folder / "file").write_text("x")
-        expect("the data folder is a file", start("--data", folder / "file"), 5, "file")
+        expect("the data folder is a file", start("--data", folder / "file"), 2, "name the folder itself")
 
         with harness.Book(data) as book:
             expect("port in use", start("--data", folder / "other", "--listen", f"127.0.0.1:{book.port}"), 8, str(book.port))

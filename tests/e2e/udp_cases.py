@@ -412,9 +412,9 @@ def case_gaps_count_exactly_what_is_missing():
     # Others on this machine may lose events of their own meanwhile, which are counted as well: then it is tried again.
     for attempt in range(3):
         with environment(CAPTURE_DUMP_UDP_RING="16384"), Dump(64 << 20, 16 << 20, 16384) as dump:
+            staying = udp(to=("127.0.0.1", 1))  # has its port before the flood looks for some
             with held(dump):
                 flooder = in_child(flood)
-                staying = udp(to=("127.0.0.1", 1))
                 staying.send(b"x")
             harness.wait_for(lambda: "UDP events were full" in dump.text(dump.out), "the gap")
             harness.wait_for(lambda: f'"src.port":{staying.getsockname()[1]}' in dump.text(dump.out), "the snapshot after it")
