@@ -64,7 +64,7 @@ TEST(DirectOperations, finds_the_own_namespace) {
 
 TEST(DirectOperations, who_cannot_list_processes_does_not_say_that_there_is_no_namespace) {
   const auto operations = make_direct_operations();
-  EXPECT_TRUE(operations->find_network_namespaces().has_value());  // also, a sanitizer needs descriptors for types that it meets first
+  EXPECT_TRUE(operations->find_network_namespaces().has_value());  // a sanitizer too needs descriptors at first
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
   const rlimit none{0, before.rlim_max};
