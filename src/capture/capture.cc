@@ -227,7 +227,7 @@ class RunningCapture final : public Capture {
          "A socket made by one process and connected by another names only the latter.",
          false},
         {"Older sockets",
-         {"on_state", "on_destroy"},
+         {"on_state", "on_state_within", "on_destroy"},
          "bpf tracepoints",
          "Their ends are seen as they happen.",
          "The ends of connections older than portbook are found by the sweep, minutes late.",

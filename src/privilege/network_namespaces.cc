@@ -85,8 +85,10 @@ Status in_network_namespace(const std::string& path, uint32_t netns, const std::
   const FileDescriptor here(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   if (!here.valid())
     return fail(ErrorCode::kIo, std::string("the own network namespace cannot be opened: ") + std::strerror(errno));
-  if (setns(there.get(), CLONE_NEWNET) != 0)
-    return fail(errno == EPERM ? ErrorCode::kDenied : ErrorCode::kIo, path + ": cannot be entered: " + std::strerror(errno));
+  if (setns(there.get(), CLONE_NEWNET) != 0) {
+    if (errno == EPERM) return fail(ErrorCode::kDenied, path + ": only who has CAP_SYS_ADMIN may enter it");
+    return fail(ErrorCode::kIo, path + ": cannot be entered: " + std::strerror(errno));
+  }
   Status status = work();
   PB_CHECK(setns(here.get(), CLONE_NEWNET) == 0);
   return status;

@@ -94,15 +94,25 @@ def disk(folder):
 
 
 def ordinary_user(folder):
-    """What a user without rights cannot see is named with what to do, and not in the kernel's words."""
+    """What a user without rights cannot see is named with what to do, and not in the kernel's words; so is another's namespace."""
     binary = shutil.copy(harness.PORTBOOK, folder / "portbook")
     os.chmod(binary, 0o755)
-    done = subprocess.run([*AS_NOBODY, "env", f"HOME={folder}/none", str(binary), "doctor", "--json"], capture_output=True, text=True, timeout=60 * harness.PATIENCE)
-    lines = {row["what"]: row for row in harness.rows(done.stdout)}
-    assert done.returncode == 1 and "not permitted" not in done.stdout and "netlink groups" not in done.stdout, done.stdout
+    foreign = f"pbdoctor{os.getpid()}"
+
+    def seen(named):
+        # With named namespaces of its own, for others may come and go meanwhile.
+        script = f'mkdir -p /run/netns && mount -t tmpfs none /run/netns && {f"ip netns add {foreign} && " if named else ""}exec "$@"'
+        done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", *AS_NOBODY, "env", f"HOME={folder}/none", str(binary), "doctor", "--json"],
+                              capture_output=True, text=True, timeout=60 * harness.PATIENCE)
+        assert done.returncode == 1 and "not permitted" not in done.stdout and "netlink groups" not in done.stdout, (done.stdout, done.stderr)
+        return {row["what"]: row for row in harness.rows(done.stdout)}
+
+    lines = seen(named=False)
     translation = lines["Address translation"]
     assert translation["state"] == "warn" and "run portbook as root" in translation["detail"] and "net_admin" in translation["detail"], translation
     assert "sudo portbook up" in lines["TCP connections as they happen"]["detail"] and lines["Addresses"]["state"] == "ok", lines
+    other = seen(named=True)["Addresses"]
+    assert other["state"] == "warn" and "1 of 2" in other["detail"], other
     return translation["detail"].split(". ")[-1]
 
 

@@ -358,10 +358,26 @@ int BPF_PROG(on_state, struct sock* sk, int old_state, int new_state) {
   return 0;
 }
 
+static __always_inline int end_of_live(struct sock* sk, u8 old_state) {
+  struct pb_socket* socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
+  struct tcp_sock* tcp;
+  if (!socket || !(socket->flags & (PB_ESTABLISHED | PB_CONNECTING))) return 0;
+  tcp = bpf_skc_to_tcp_sock(sk);
+  if (tcp) ended(old_state, bpf_get_socket_cookie(sk), tcp, socket);
+  return 0;
+}
+
+// The kernel runs no program within itself (prog->active in kernel/trace/bpf_trace.c): of the sockets that a timer or a packet ends
+// while its processor is in on_state, on_state is told nothing. This one, called beside it, is free then and has their ends;
+// those that on_state had are over for it. What a process ends itself cannot meet on_state at work.
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state_within, struct sock* sk, int old_state, int new_state) {
+  return new_state == TCP_CLOSE_STATE && is_tcp(sk) ? end_of_live(sk, old_state) : 0;
+}
+
 // An ICMP error that comes while the socket is locked: it stands only in the socket's error queue, and the process may take it away
 // before the socket ends.
-SEC("tp_btf/inet_sk_error_report")
-int BPF_PROG(on_error, const struct sock* sk) {
+static __always_inline int on_error_report(const struct sock* sk) {
   struct pb_socket* socket = bpf_sk_storage_get(&sockets, (void*)sk, 0, 0);
   struct sk_buff* newest;
   u32 error = 0;
@@ -377,16 +393,21 @@ int BPF_PROG(on_error, const struct sock* sk) {
   return 0;
 }
 
-// The last net, also for ends that the kernel did not tell on_state: it runs no program within itself, so one that an interrupt
-// brings just then is passed over.
+SEC("tp_btf/inet_sk_error_report")
+int BPF_PROG(on_error, const struct sock* sk) {
+  return on_error_report(sk);
+}
+
+// As on_state_within.
+SEC("tp_btf/inet_sk_error_report")
+int BPF_PROG(on_error_within, const struct sock* sk) {
+  return on_error_report(sk);
+}
+
+// The last net.
 SEC("tp_btf/tcp_destroy_sock")
 int BPF_PROG(on_destroy, struct sock* sk) {
-  struct pb_socket* socket = bpf_sk_storage_get(&sockets, sk, 0, 0);
-  struct tcp_sock* tcp;
-  if (!socket || !(socket->flags & (PB_ESTABLISHED | PB_CONNECTING))) return 0;
-  tcp = bpf_skc_to_tcp_sock(sk);
-  if (tcp) ended(0, bpf_get_socket_cookie(sk), tcp, socket);
-  return 0;
+  return end_of_live(sk, 0);
 }
 
 // Called in the context of a process that sends, receives or closes: names it once. The socket is not locked.

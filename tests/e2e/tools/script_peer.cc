@@ -33,6 +33,7 @@
 #include <cerrno>
 #include <fstream>
 
+#include "connect_outcome.h"
 #include "peer_datagrams.h"
 #include "peer_notes.h"
 
@@ -173,11 +174,7 @@ class Script {
     int error = connect(fd_, to.get(), to.length) == 0 ? 0 : errno;
     // Before the answer: the kernel takes the ends away from a socket that failed.
     std::string ends = waits ? "" : local();
-    if (error == EINPROGRESS) {
-      pollfd wait{fd_, POLLOUT, 0};
-      socklen_t size = sizeof error;
-      if (poll(&wait, 1, number(words[3])) == 1) getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
-    }
+    if (error == EINPROGRESS) error = outcome_of_connect(fd_, number(words[3]));
     fcntl(fd_, F_SETFL, 0);
     if (ends.empty()) ends = local();
     note("conn", before, error, ends + json_address("peer", to) + (error == 0 ? diagnose(fd_) : ""));

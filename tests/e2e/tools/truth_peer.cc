@@ -22,6 +22,8 @@
 #include <string>
 #include <vector>
 
+#include "connect_outcome.h"
+
 extern char** environ;
 
 namespace {
@@ -158,12 +160,7 @@ int connect_one(int out, const std::string& label, const Address& to, const std:
   const int begun = connect(fd, reinterpret_cast<const sockaddr*>(&to.raw), to.length);
   int error = begun == 0 ? 0 : errno;
   const std::string local = json_endpoint(end_of(fd, getsockname));
-  if (error == EINPROGRESS) {
-    pollfd wait{fd, POLLOUT, 0};
-    const int ready = poll(&wait, 1, manner == "giveup" ? 100 : 20'000);
-    socklen_t size = sizeof error;
-    if (ready == 1) getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
-  }
+  if (error == EINPROGRESS) error = peer::outcome_of_connect(fd, manner == "giveup" ? 100 : 20'000);
   if (error == 0) {
     fcntl(fd, F_SETFL, 0);
     if (write(fd, label.data(), label.size()) != static_cast<ssize_t>(label.size())) die("label");
