@@ -256,6 +256,7 @@ Result<std::unique_ptr<Book>> Book::open(const BookOptions& options, Clock& cloc
   ledger_options.host = options.host;
   ledger_options.log_file_bytes = options.log_file_bytes;
   ledger_options.reserve_bytes = options.reserve_bytes;
+  ledger_options.block_cache_bytes = options.block_cache_bytes;
   auto ledger = Ledger::open(*disk, clock, std::move(ledger_options));
   if (!ledger) return std::unexpected(ledger.error());
   return std::make_unique<LocalBook>(std::move(*lock), std::move(disk), std::move(*ledger), clock);

@@ -58,6 +58,7 @@ Result<std::unique_ptr<Book>> open_book(const BookRole& role) {
   options.folder = role.data;
   options.host = role.host;
   options.origin = role.origin.empty() ? "portbook/" + role.host : role.origin;
+  if (role.cache_bytes_max != 0) options.block_cache_bytes = role.cache_bytes_max;
   const auto deadline = SteadyClock::now() + kLockPatience;
   while (true) {
     auto book = Book::open(options, system_clock());
@@ -133,11 +134,11 @@ class RunningBook {
   }
 
   ~RunningBook() {
-    ingest_shown_.store(nullptr);
-    ingest_.reset();
     if (listening_) book_->unlisten(token_);
     http_.store(nullptr);
-    server_.reset();
+    server_.reset();  // its threads ask the ingest
+    ingest_shown_.store(nullptr);
+    ingest_.reset();
     api_.reset();
     credentials_.reset();
     book_.reset();

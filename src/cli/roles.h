@@ -19,6 +19,7 @@ struct BookRole {
   std::string host;
   std::string origin;
   std::filesystem::path ingest;  // besides the socket in the meeting place, one where all need a token; empty: none
+  uint64_t cache_bytes_max = 0;  // of decoded blocks, in memory; 0: as much as a book keeps unless told otherwise
   int supervisor = kNoSupervisor;
   bool again = false;  // the supervisor started it again: no welcome, and answers are given at once
 };

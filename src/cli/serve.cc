@@ -12,6 +12,7 @@ void add_serve(CLI::App& program, Run& run) {
   struct Options {
     std::string data;
     std::string ingest;
+    std::string cache_max;
     BookRole role;
   };
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
@@ -24,18 +25,24 @@ void add_serve(CLI::App& program, Run& run) {
                       "has one beside the folder)");
   command->add_option("--host", options->role.host, "Name of this host in its records (default: its host name)");
   command->add_option("--origin", options->role.origin, "Name of a new book in its checkpoints (default portbook/HOST)");
+  command->add_option("--cache-max", options->cache_max, "Most memory for blocks that were read back (default 256MiB)");
   command->add_option("--supervisor-fd", options->role.supervisor)->group("");
   command->add_flag("--again", options->role.again)->group("");
   command->footer(
       "Examples:\n"
       "  sudo portbook serve\n"
-      "  sudo portbook serve --data /srv/portbook --ingest /run/portbook/ingest.sock");
+      "  sudo portbook serve --data /srv/portbook --ingest /run/portbook/ingest.sock --cache-max 64MiB");
   command->callback([options, &run] {
     run = [options] {
       BookRole role = options->role;
       role.data = options->data.empty() ? default_folder() : std::filesystem::path(options->data);
       role.ingest = options->ingest;
       if (role.host.empty()) role.host = host_name();
+      if (!options->cache_max.empty()) {
+        const auto bytes = parse_bytes(options->cache_max);
+        if (!bytes) return report(bytes.error());
+        role.cache_bytes_max = *bytes;
+      }
       return run_book(role);
     };
   });

@@ -19,6 +19,7 @@ struct Options {
   std::string origin;
   std::string spool;
   std::string spool_max;
+  std::string cache_max;
   bool no_cmdline = false;
   bool no_bpf = false;
 };
@@ -29,6 +30,10 @@ int up(const Options& options) {
   const std::filesystem::path spool = options.spool.empty() ? default_spool(folder) : std::filesystem::path(options.spool);
   Child book{"book", {"serve", "--data", folder.string(), "--listen", options.listen, "--host", host}};
   if (!options.origin.empty()) book.args.insert(book.args.end(), {"--origin", options.origin});
+  if (!options.cache_max.empty()) {
+    if (const auto bytes = parse_bytes(options.cache_max); !bytes) return report(bytes.error());
+    book.args.insert(book.args.end(), {"--cache-max", options.cache_max});
+  }
   Child agent{"agent", {"agent", "--book", default_ingest_socket(folder).string(), "--spool", spool.string(), "--host", host}};
   if (!options.spool_max.empty()) {
     if (const auto bytes = parse_bytes(options.spool_max); !bytes) return report(bytes.error());
@@ -51,6 +56,7 @@ void add_up(CLI::App& program, Run& run) {
   command->add_option("--origin", options->origin, "Name of a new book in its checkpoints (default portbook/HOST)");
   command->add_option("--spool", options->spool, "Folder for records while the book is away (default: the book's, with -agent)");
   command->add_option("--spool-max", options->spool_max, "Most that the spool takes on disk (default 1GiB)");
+  command->add_option("--cache-max", options->cache_max, "Most memory for blocks that were read back (default 256MiB)");
   command->add_flag("--no-cmdline", options->no_cmdline, "Never record the arguments of processes");
   command->add_flag("--no-bpf", options->no_bpf, "Look at the open sockets again and again instead of watching the kernel");
   command->footer(

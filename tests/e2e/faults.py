@@ -35,6 +35,9 @@ KINDS = {1: "open", 2: "close", 3: "failed", 6: "existing", 8: "nat_open", 14: "
 MS = 1_000_000
 FOREVER = 1 << 63
 RECORDED_SHARE_MIN = 0.5        # of connections; else gaps excuse too much for the test to show anything
+# Each restart of the book reads every block back and keeps what fits: so little that the first third of the run fills it. Of what then
+# grows, the open block and the one being sealed, some 25 MiB each, come and go.
+CACHE_MAX = "32MiB"
 GROWTH_BYTES_MAX = 64 << 20     # of a process's memory, from the first third of the run to the last
 
 
@@ -44,7 +47,8 @@ class Program:
     def __init__(self, disk):
         self.data, self.port = disk / "book", harness.free_port()
         self.log = disk.parent / "up.log"
-        command = [harness.PORTBOOK, "up", "--data", str(self.data), "--spool", str(disk / "spool"), "--listen", f"127.0.0.1:{self.port}"]
+        command = [harness.PORTBOOK, "up", "--data", str(self.data), "--spool", str(disk / "spool"), "--cache-max", CACHE_MAX,
+                   "--listen", f"127.0.0.1:{self.port}"]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
