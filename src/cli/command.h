@@ -54,6 +54,7 @@ void add_fields(CLI::App& program, Run& run);
 void add_prove(CLI::App& program, Run& run);
 void add_verify(CLI::App& program, Run& run);
 void add_export(CLI::App& program, Run& run);
+void add_import(CLI::App& program, Run& run);
 void add_completion(CLI::App& program, Run& run);
 void add_doctor(CLI::App& program, Run& run);
 

@@ -53,7 +53,7 @@ int print_bash(CLI::App& program) {
       "    search|tail|stats|map|coverage)\n"
       "      compopt -o nospace 2>/dev/null\n"
       "      COMPREPLY=($(compgen -W \"{}\" -- \"$word\")) ;;\n"
-      "    verify|export) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
+      "    verify|export|import) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
       "  esac\n"
       "}}\n"
       "complete -F _portbook portbook\n",

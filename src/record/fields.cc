@@ -57,10 +57,38 @@ std::span<const EnumName> enum_names(Field field) {
   }
 }
 
+namespace {
+
+// The fields by a hash of their names, in an open table: import looks up some twenty names for each record.
+constexpr size_t kNameSlots = 256;
+constexpr uint8_t kNoField = 255;
+static_assert(kFieldCount < kNameSlots / 2);
+
+constexpr size_t name_slot(std::string_view name) {
+  const auto at = [&](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(name[i])); };
+  return (name.size() * 37 + at(0) * 11 + at(name.size() - 1) * 29 + at(name.size() / 2) * 5) % kNameSlots;
+}
+
+constexpr auto kByName = [] {
+  std::array<uint8_t, kNameSlots> slots;
+  slots.fill(kNoField);
+  for (size_t i = 0; i < kFieldCount; ++i) {
+    size_t slot = name_slot(kFields[i].name);
+    while (slots[slot] != kNoField) slot = (slot + 1) % kNameSlots;
+    slots[slot] = static_cast<uint8_t>(i);
+  }
+  return slots;
+}();
+
+}  // namespace
+
 std::optional<Field> field_named(std::string_view name) {
-  const auto found = std::ranges::find(kFields, name, &FieldInfo::name);
-  if (found == kFields.end()) return std::nullopt;
-  return found->field;
+  if (name.empty()) return std::nullopt;
+  for (size_t slot = name_slot(name); kByName[slot] != kNoField; slot = (slot + 1) % kNameSlots) {
+    const FieldInfo& field = kFields[kByName[slot]];
+    if (field.name == name) return field.field;
+  }
+  return std::nullopt;
 }
 
 std::string_view enum_name(Field field, uint64_t value) {

@@ -238,12 +238,22 @@ std::string to_display(const Record& record, Field field) {
   }
 }
 
+struct JsonReader::Parser {
+  simdjson::dom::parser dom;
+};
+
+JsonReader::JsonReader() : parser_(std::make_unique<Parser>()) {}
+JsonReader::~JsonReader() = default;
+
 Status from_json(std::string_view json, Record& record) {
+  return JsonReader().read(json, record);
+}
+
+Status JsonReader::read(std::string_view json, Record& record) {
   record.clear();
-  simdjson::dom::parser parser;
   simdjson::dom::element root;
   simdjson::dom::object object;
-  if (const auto error = parser.parse(json.data(), json.size()).get(root); error != simdjson::SUCCESS) {
+  if (const auto error = parser_->dom.parse(json.data(), json.size()).get(root); error != simdjson::SUCCESS) {
     return fail(ErrorCode::kBadInput, fmt::format("not JSON: {}", simdjson::error_message(error)));
   }
   if (root.get(object) != simdjson::SUCCESS) return fail(ErrorCode::kBadInput, "a JSON object was expected");

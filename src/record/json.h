@@ -1,6 +1,7 @@
 // A record as one JSON object with dotted names, and back.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "base/result.h"
@@ -20,5 +21,18 @@ std::string to_display(const Record& record, Field field);
 void append_json_string(std::string_view text, std::string& out);
 // Reads to_json's form. Errors: kBadInput, naming the member.
 Status from_json(std::string_view json, Record& record);
+
+// from_json for many records: keeps the parser's memory. One thread's.
+class JsonReader {
+ public:
+  JsonReader();
+  ~JsonReader();
+  // Errors: as from_json.
+  Status read(std::string_view json, Record& record);
+
+ private:
+  struct Parser;
+  std::unique_ptr<Parser> parser_;
+};
 
 }  // namespace portbook

@@ -1,0 +1,87 @@
+// Takes records that somebody wrote as JSON, a line each, into a book: checked, numbered in a source of their own, durable, hashed
+// and signed like all others. docs/import.md.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "book/book.h"
+#include "record/json.h"
+
+namespace portbook {
+
+inline constexpr size_t kImportLineBytesMax = 1024 * 1024;
+inline constexpr size_t kImportSourceBytesMax = 150;
+
+// What may be imported without anybody vouching for it: what other programs said. No kernel of a known host saw it.
+inline constexpr uint32_t kImportVantages = 1U << static_cast<unsigned>(Vantage::kProxy) |
+                                            1U << static_cast<unsigned>(Vantage::kApp) |
+                                            1U << static_cast<unsigned>(Vantage::kGateway);
+
+struct ImportProgress {
+  uint64_t bytes = 0;    // read
+  uint64_t records = 0;  // taken in: durable, hashed, signed, searchable
+};
+
+struct ImportOptions {
+  std::string source;                                        // at most kImportSourceBytesMax bytes
+  uint32_t vantages = kImportVantages;                       // bit v: records of Vantage v are taken; never that of `book`
+  unsigned threads = 2;                                      // that parse
+  std::function<void(const ImportProgress&)> progress = {};  // called now and then by the thread that imports
+};
+
+struct ImportReport {
+  uint64_t records = 0;  // taken in by this run
+  uint64_t already = 0;  // that the book had from an earlier run
+};
+
+// Reads one line into `record`, without source and number. Errors: kBadInput naming the field: no JSON object of the field table's
+// names, without time or vantage, with a source or source_seq of its own, of a kind that only a book or its agents write;
+// kDenied (a vantage that is not in `vantages`).
+class ImportLine {
+ public:
+  explicit ImportLine(uint32_t vantages) : vantages_(vantages) {}
+  Status read(std::string_view line, Record& record);
+
+ private:
+  const uint32_t vantages_;
+  JsonReader json_;
+};
+
+// A stretch of whole lines and where it stands in its file.
+struct LineChunk {
+  std::string text;
+  uint64_t line_first = 1;  // 1 is the file's first
+  uint64_t seq_first = 1;   // number of its first record: lines that hold nothing are not counted
+  uint64_t records = 0;
+};
+
+// Cuts what a descriptor gives into chunks of whole lines. Memory: two chunks.
+class LineChunks {
+ public:
+  explicit LineChunks(int fd) : fd_(fd) {}
+  // False at the end. Errors: kIo; kLimit (a line longer than kImportLineBytesMax, naming it).
+  Result<bool> next(LineChunk& chunk);
+  [[nodiscard]] uint64_t bytes() const { return bytes_; }
+
+ private:
+  Status fill();
+
+  const int fd_;
+  std::string kept_;
+  bool at_end_ = false;
+  uint64_t bytes_ = 0;
+  uint64_t next_line_ = 1;
+  uint64_t next_seq_ = 1;
+};
+
+// Imports all lines from `fd` into `book`, in their order. The n-th line that holds something becomes source_seq n of
+// `options.source`: those that the book has are skipped, so that an import that ended early goes on where it was. Memory: a few MiB
+// beside the book's queue. `already` and `records` are also told of a run that failed.
+// Errors: what a line or the descriptor gave, naming the line; what the book said (kUnavailable, kIo); kBadInput when the book has
+// more records of that source than there are lines. What stands before the failure is in the book.
+Status import_lines(int fd, Book& book, const ImportOptions& options, ImportReport& report);
+
+}  // namespace portbook

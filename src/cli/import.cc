@@ -1,0 +1,155 @@
+// portbook import: records from a file of JSON lines into a book that no process has open.
+#include "book/import.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <chrono>
+#include <cstring>
+#include <memory>
+
+#include "base/file_descriptor.h"
+#include "cli/boundaries.h"
+#include "cli/command.h"
+#include "cli/roles.h"
+#include "privilege/confine.h"
+#include "server/credentials.h"
+
+namespace portbook {
+
+namespace {
+
+constexpr size_t kReadBytes = 1024 * 1024;
+constexpr size_t kNameBytesMax = 60;  // of the file's name in the source's
+constexpr unsigned kThreads = 2;
+
+struct Options {
+  BookPlace place;
+  std::string file;
+  std::string source;
+  std::string vouch;
+  std::string host;
+};
+
+Result<FileDescriptor> open_input(const std::string& path) {
+  FileDescriptor file(path == "-" ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.valid()) return file;
+  const ErrorCode code = errno == ENOENT ? ErrorCode::kNotFound : errno == EACCES ? ErrorCode::kDenied : ErrorCode::kIo;
+  return fail(code, fmt::format("{}: {}", path, std::strerror(errno)));
+}
+
+// The file's name with a checksum of all that it holds: the same file is known again wherever it lies, another one is another
+// source.
+Result<std::string> name_of(const FileDescriptor& file, const std::string& path) {
+  struct stat about{};
+  if (fstat(file.get(), &about) != 0 || !S_ISREG(about.st_mode)) {
+    return fail(ErrorCode::kBadInput, "what is no file is not known again when it is imported twice: name it with --source NAME");
+  }
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  Bytes bytes(kReadBytes);
+  off_t at = 0;
+  while (true) {
+    const ssize_t got = pread(file.get(), bytes.data(), bytes.size(), at);
+    if (got < 0) return fail(ErrorCode::kIo, fmt::format("{}: {}", path, std::strerror(errno)));
+    if (got == 0) break;
+    XXH3_64bits_update(&state, bytes.data(), static_cast<size_t>(got));
+    at += got;
+  }
+  return fmt::format("{}-{:016x}", std::filesystem::path(path).filename().string().substr(0, kNameBytesMax),
+                     XXH3_64bits_digest(&state));
+}
+
+// As the book's own process: its folder's owner, and nothing that this work does not need.
+Status become_book(const std::filesystem::path& data) {
+  const auto user = prepare_book(data);
+  if (!user) return fail_in("the book's folder", user);
+  std::error_code error;
+  std::filesystem::create_directories(data, error);
+  ConfineOptions confining;
+  confining.part = Part::kBook;
+  confining.user = *user;
+  confining.writable = {data};
+  if (const auto confined = confine(confining); !confined)
+    return fail_in("import cannot give up its privileges, and does not run", confined);
+  return {};
+}
+
+Result<std::unique_ptr<Book>> open_book(const std::filesystem::path& data, const std::string& host) {
+  BookOptions options;
+  options.folder = data;
+  options.host = host;
+  options.origin = "portbook/" + host;
+  auto book = Book::open(options, system_clock());
+  if (!book && book.error().code == ErrorCode::kUnavailable)
+    return fail(ErrorCode::kUnavailable, book.error().message + "; stop it while you import");
+  return book;
+}
+
+void show(const ImportProgress& progress, double seconds) {
+  const auto records = static_cast<double>(progress.records);
+  fmt::print(stderr, "\r{} records, {} MiB, {:.0f} records/s", progress.records, progress.bytes >> 20,
+             seconds > 0 ? records / seconds : 0);
+}
+
+int import(const Options& options) {
+  ImportOptions importing;
+  importing.threads = kThreads;
+  if (!options.vouch.empty()) {
+    const auto vantages = parse_vantages(options.vouch);
+    if (!vantages) return report(vantages.error().in("--vouch"));
+    if ((*vantages >> static_cast<unsigned>(Vantage::kBook) & 1) != 0)
+      return report({ErrorCode::kBadInput, "--vouch: what is of vantage book only a book says; there are socket,nat"});
+    importing.vantages |= *vantages;
+  }
+  const auto file = open_input(options.file);
+  if (!file) return report(file.error());
+  const std::string host = options.host.empty() ? host_name() : options.host;
+  const auto name = options.source.empty() ? name_of(*file, options.file) : Result<std::string>(options.source);
+  if (!name) return report(name.error());
+  importing.source = fmt::format("{}/import/{}", host, *name);
+  const std::filesystem::path data = options.place.folder();
+  if (Status became = become_book(data); !became) return report(became.error());
+  auto book = open_book(data, host);
+  if (!book) return report(book.error());
+  const auto began = std::chrono::steady_clock::now();
+  const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(); };
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  if (terminal) importing.progress = [&](const ImportProgress& progress) { show(progress, seconds()); };
+  ImportReport found;
+  const Status done = import_lines(file->get(), **book, importing, found);
+  if (terminal) fmt::print(stderr, "\r\033[K");
+  const double took = seconds();
+  fmt::print(stderr, "{} records are in the book as {}{}, in {:.1f} s ({:.0f} records/s).\n", found.records, importing.source,
+             found.already == 0 ? "" : fmt::format(", {} were there already", found.already), took,
+             static_cast<double>(found.records) / std::max(took, 1e-3));
+  if (done) return 0;
+  report(done.error().in(options.file == "-" ? "standard input" : options.file));
+  fmt::print(stderr, "portbook: what stands before it is in the book; to go on with the corrected lines: --source {}\n", *name);
+  return exit_code(done.error().code);
+}
+
+}  // namespace
+
+void add_import(CLI::App& program, Run& run) {
+  auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
+  auto* command = program.add_subcommand("import", "Records from a file of JSON lines, into a book that is not running");
+  command->add_option("file", options->file, "A record a line, with the names of `portbook fields`; - is standard input")
+      ->required();
+  add_folder_option(*command, options->place);
+  command->add_option("--source", options->source, "Name under which the file is known again (default: its name and a checksum)");
+  command->add_option("--vouch", options->vouch,
+                      "Also take records of these vantages, socket or nat: you vouch that a kernel saw what they say");
+  command->add_option("--host", options->host, "Name of this host in the source's name (default: its host name)");
+  command->footer(
+      "Examples:\n"
+      "  portbook import proxy-2026-10.ndjson --data /srv/portbook\n"
+      "  zcat conns.ndjson.gz | portbook import - --source conns-2026-10 --vouch socket,nat\n"
+      "The same file again takes in what is missing and doubles nothing. docs/import.md has the form of a line.");
+  command->callback([options, &run] { run = [options] { return import(*options); }; });
+}
+
+}  // namespace portbook

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""portbook import: what a file says is in the book once, whatever happens on the way, and found by who; what it may not say is refused."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import harness
+
+RECORDS = 60_000
+GENERATE = os.environ["GENERATE"]
+
+
+def run(*args, **options):
+    return subprocess.run([harness.PORTBOOK, *map(str, args)], capture_output=True, text=True, timeout=60, **options)
+
+
+def verified(data):
+    """The book's size, once everything that is signed holds."""
+    done = run("verify", "--data", data, "--json")
+    if not done.stdout.startswith("{"):
+        return 0
+    found = json.loads(done.stdout)
+    assert found["ok"] or found["problem"]["only_unsettled"], found
+    return found["size"]
+
+
+def expect(condition, what):
+    if not condition:
+        sys.exit(f"WRONG {what}")
+    print(f"ok    {what}")
+
+
+def killed_and_again(data, lines):
+    arguments = ["import", "-", "--data", str(data), "--source", "old", "--vouch", "socket,nat", "--host", "web-7"]
+    half = subprocess.Popen([harness.PORTBOOK, *arguments], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    half.stdin.write(b"".join(lines[: RECORDS // 2]))
+    half.stdin.flush()
+    harness.wait_for(lambda: verified(data) > 2_000, "the first records")
+    half.send_signal(signal.SIGKILL)
+    half.wait()
+    done = run(*arguments, input=b"".join(lines).decode())
+    expect(done.returncode == 0, f"an import that was killed goes on: {done.stderr.strip()}")
+    taken, already = map(int, re.search(r"^(\d+) records.*, (\d+) were there already", done.stderr).groups())
+    expect(already > 0 and taken + already == RECORDS, f"{already} were there and {taken} came: none twice, none lost")
+    again = run(*arguments, input=b"".join(lines).decode())
+    expect(again.returncode == 0 and again.stderr.startswith("0 records"), "once more: nothing is doubled")
+    expect(RECORDS < verified(data) < RECORDS + 200, "the book holds, and has the records once")
+
+
+def main():
+    with harness.folder() as folder:
+        data = folder / "book"
+        lines = subprocess.run([GENERATE, "ndjson", str(RECORDS)], capture_output=True, check=True).stdout.splitlines(keepends=True)
+        killed_and_again(data, lines)
+
+        wrong = folder / "wrong.ndjson"
+        wrong.write_text('{"kind":"note","time":"2026-11-01T00:00:00Z","vantage":"app"}\n{"kind":"note","time":1,"vantage":"app","dst.port":0}\n')
+        done = run("import", wrong, "--data", data)
+        expect(done.returncode == 2 and 'line 2: member "dst.port"' in done.stderr, f"a wrong line is named: {done.stderr.strip()}")
+        done = run("import", "-", "--data", data, input=lines[0].decode())
+        expect(done.returncode == 2 and "--source" in done.stderr, "a stream without a name is refused")
+        kernels = folder / "kernels.ndjson"
+        kernels.write_bytes(lines[0])
+        done = run("import", kernels, "--data", data)
+        expect(done.returncode == 4 and "vouches for socket" in done.stderr, "what a kernel saw needs somebody who vouches for it")
+
+        server = subprocess.Popen([harness.PORTBOOK, "serve", "--data", str(data), "--listen", "127.0.0.1:0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wanted = next(r for r in map(json.loads, lines) if r["kind"] == "nat_open")
+            asked = f"{wanted['src.nat.ip']}:{wanted['src.nat.port']}@{wanted['time']}"
+            ask = lambda: run("who", asked, "--data", data, "--json")
+            answer = harness.wait_for(lambda: (done := ask()).returncode != 8 and done, "the book")
+            expect(f'{wanted["src.ip"]}' in answer.stdout, f"who {asked} finds the owner behind the gateway")
+            # Nobody captured there: what was imported makes no answer complete.
+            expect(json.loads(answer.stdout)["completeness"]["state"] != "complete", "and does not call the answer complete")
+            done = run("import", kernels, "--data", data)
+            expect(done.returncode == 8 and "stop it while you import" in done.stderr, "a book that runs says so")
+        finally:
+            server.terminate()
+            server.wait()
+
+
+main()
