@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
+#include <optional>
+#include <span>
 #include <unordered_map>
 
 #include "base/check.h"
-#include "record/json.h"
+#include "query/keep_rows.h"
+#include "query/value_ids.h"
 
 namespace portbook {
 
@@ -18,18 +20,22 @@ constexpr auto kFacetFields = std::to_array<Field>(
 
 using Clock_ = std::chrono::steady_clock;
 
-// Runs visit over the matching rows' merged records, newest first, until a limit is met; true when one was.
+// Fields that only a NAT lease may know.
+bool may_stand_in_a_lease(Field field) {
+  return field == Field::kNat || field == Field::kSrcNatIp || field == Field::kSrcNatPort || field == Field::kDstNatIp ||
+         field == Field::kDstNatPort;
+}
+
+// Runs visit over the matching rows, newest first, until a limit is met; true when one was.
 template <typename Visit>
-Result<bool> each_record(Search& search, const CountLimits& limits, bool with_leases, uint64_t& rows, Visit visit) {
+Result<bool> each_row(Search& search, const CountLimits& limits, uint64_t& rows, Visit visit) {
   constexpr auto kSlice = std::chrono::milliseconds(5);
   const auto stop_at = Clock_::now() + limits.time;
-  Record record;
   while (rows < limits.rows) {
     const auto done = search.scan(kSlice, [&](const Columns& columns, uint32_t row, uint64_t index) {
       if (rows >= limits.rows) return;
       ++rows;
-      columns.read(row, record);
-      visit(merged_record(search.joins(), index, record, with_leases));
+      visit(columns, row, index);
     });
     if (!done) return std::unexpected(done.error());
     if (*done) return rows >= limits.rows;
@@ -38,40 +44,117 @@ Result<bool> each_record(Search& search, const CountLimits& limits, bool with_le
   return true;
 }
 
-// Fields that only a NAT lease may know.
-bool may_stand_in_a_lease(Field field) {
-  return field == Field::kNat || field == Field::kSrcNatIp || field == Field::kSrcNatPort || field == Field::kDstNatIp ||
-         field == Field::kDstNatPort;
-}
-
-using Counts = std::unordered_map<std::string, uint64_t>;
-
-// Counts one value; false once there are too many different ones.
-bool add(Counts& counts, std::string value, size_t distinct_max) {
-  const auto known = counts.find(value);
-  if (known != counts.end()) {
-    ++known->second;
-    return true;
+// What merged_record() says of some fields of a row, as numbers: nothing is copied, and other records are looked up only for fields
+// that they may know.
+class RowValues {
+ public:
+  // `prefix` must outlive it.
+  RowValues(Joins& joins, std::span<const Field> fields, bool short_paths, bool with_leases, std::string_view prefix = {})
+      : joins_(joins), with_leases_(with_leases) {
+    for (const Field field : fields) {
+      values_.emplace_back(field, short_paths && field == Field::kExe, prefix);
+      const bool owned = std::ranges::find(kOwnerFields, field) != kOwnerFields.end();
+      from_.push_back(owned ? From::kOwner : is_joined_field(field) ? From::kProcess : From::kRow);
+    }
   }
-  if (counts.size() >= distinct_max) return false;
-  counts.emplace(std::move(value), 1);
-  return true;
+  [[nodiscard]] const ValueIds& values(size_t i) const { return values_[i]; }
+
+  // Goes to a row. The other calls speak of it.
+  void set(const Columns& columns, uint32_t row, uint64_t index) {
+    columns_ = &columns;
+    row_ = row;
+    index_ = index;
+    owner_known_ = process_known_ = false;
+    if (!with_leases_) return;
+    columns.read(row, own_);
+    merged_ = merged_record(joins_, index, own_, true);
+  }
+  // The number of the i-th field's value; nothing when the row lacks it.
+  std::optional<uint32_t> id(size_t i, bool may_add) {
+    const Field field = values_[i].field();
+    const Record* record = with_leases_ ? &merged_ : record_of(i);
+    if (record == nullptr) {
+      if (!columns_->has(row_, field)) return std::nullopt;
+      return values_[i].of(*columns_, index_ - row_, row_, may_add);
+    }
+    if (!record->has(field)) return std::nullopt;
+    return values_[i].of(*record, may_add);
+  }
+
+ private:
+  enum class From : uint8_t { kRow, kOwner, kProcess };
+
+  // The other record that has the say; null when it is the row itself.
+  const Record* record_of(size_t i) {
+    if (from_[i] == From::kRow) return nullptr;
+    if (from_[i] == From::kOwner) return owner();
+    return columns_->has(row_, values_[i].field()) ? nullptr : process();
+  }
+  const Record* owner() {
+    if (owner_known_) return owner_;
+    const Indexed* const acceptor = acceptor_of(joins_, *columns_, row_);
+    owner_ = acceptor != nullptr && acceptor->record.has(Field::kPid) ? &acceptor->record : nullptr;
+    owner_known_ = true;
+    return owner_;
+  }
+  const Record* process() {
+    if (process_known_) return process_;
+    process_known_ = true;
+    process_ = nullptr;
+    const Record* const owner = this->owner();
+    const auto has = [&](Field field) { return owner != nullptr ? owner->has(field) : columns_->has(row_, field); };
+    const auto uint = [&](Field field) { return owner != nullptr ? owner->uint(field) : columns_->uint(row_, field); };
+    if (!has(Field::kPid) || !has(Field::kProcessStart)) return nullptr;
+    const Indexed* const found = joins_.process({uint(Field::kPid), uint(Field::kProcessStart)}, index_);
+    return process_ = found == nullptr ? nullptr : &found->record;
+  }
+
+  Joins& joins_;
+  const bool with_leases_;
+  std::vector<ValueIds> values_;
+  std::vector<From> from_;
+  const Columns* columns_ = nullptr;
+  uint32_t row_ = 0;
+  uint64_t index_ = 0;
+  bool owner_known_ = false;
+  bool process_known_ = false;
+  const Record* owner_ = nullptr;
+  const Record* process_ = nullptr;
+  Record own_;
+  Record merged_;
+};
+
+// How often each number came by.
+using Counts = std::vector<uint64_t>;
+void add(Counts& counts, uint32_t id) {
+  if (counts.size() <= id) counts.resize(id + 1);
+  ++counts[id];
+}
+size_t distinct_of(const Counts& counts) {
+  return static_cast<size_t>(std::ranges::count_if(counts, [](uint64_t count) { return count > 0; }));
 }
 
-std::vector<ValueCount> greatest(const Counts& counts, size_t limit) {
-  std::vector<ValueCount> values;
-  for (const auto& [value, count] : counts) values.push_back({value, count});
+std::vector<ValueCount> greatest(std::vector<ValueCount> values, size_t limit) {
   std::ranges::sort(values, {}, [](const ValueCount& one) { return std::pair(~one.count, std::string_view(one.value)); });
   if (values.size() > limit) values.resize(limit);
   return values;
 }
-
-// A program is recognised by the last part of its path.
-std::string facet_value(const Record& record, Field field) {
-  std::string value = to_display(record, field);
-  if (field == Field::kExe) value.erase(0, value.rfind('/') + 1);
-  return value;
+std::vector<ValueCount> values_of(const Counts& counts, const ValueIds& ids) {
+  std::vector<ValueCount> values;
+  for (uint32_t id = 0; id < counts.size(); ++id) {
+    if (counts[id] > 0) values.push_back({ids.value(id), counts[id]});
+  }
+  return values;
 }
+
+using GroupKey = std::array<uint32_t, kGroupFieldsMax>;
+struct GroupKeyHash {
+  size_t operator()(const GroupKey& key) const {
+    uint64_t hash = 0;
+    for (const uint32_t part : key) hash = (hash ^ part) * 0x9e3779b97f4a7c15U;
+    return hash >> 16;
+  }
+};
 
 }  // namespace
 
@@ -95,8 +178,7 @@ Result<Histogram> histogram(const View& view, Filter filter, TimeNs from, TimeNs
   const auto stop_at = Clock_::now() + limits.time;
   while (!search.done()) {
     const auto done = search.scan(std::chrono::milliseconds(20), [&](const Columns& columns, uint32_t row, uint64_t) {
-      const TimeNs start = row_interval(columns, row).start.value_or(columns.uint(row, Field::kTime));
-      const size_t bucket = static_cast<size_t>((start - from) / result.bucket_ns);
+      const size_t bucket = static_cast<size_t>((row_began(columns, row) - from) / result.bucket_ns);
       ++result.counts[bucket];
       ++result.rows;
       if (columns.uint(row, Field::kKind) == static_cast<uint64_t>(Kind::kFailed)) ++result.failed[bucket];
@@ -116,21 +198,26 @@ Result<Facets> facets(const View& view, Filter filter, const CountLimits& limits
   std::array<uint64_t, kFacetFields.size()> present{};
   std::array<bool, kFacetFields.size()> too_wide{};
   Search search(view, std::move(filter), std::nullopt);
-  const auto cut = each_record(search, limits, false, result.rows, [&](const Record& record) {
+  RowValues values(search.joins(), kFacetFields, true, false);
+  const auto cut = each_row(search, limits, result.rows, [&](const Columns& columns, uint32_t row, uint64_t index) {
+    values.set(columns, row, index);
     for (size_t i = 0; i < kFacetFields.size(); ++i) {
-      if (!record.has(kFacetFields[i]) || too_wide[i]) continue;
+      if (too_wide[i]) continue;
+      const auto id = values.id(i, values.values(i).size() <= limits.distinct);
+      if (!id) continue;
       ++present[i];
-      too_wide[i] = !add(counts[i], facet_value(record, kFacetFields[i]), limits.distinct);
+      too_wide[i] = *id == ValueIds::kRefused;
+      if (!too_wide[i]) add(counts[i], *id);
     }
   });
   if (!cut) return std::unexpected(cut.error());
   result.sampled = *cut;
   for (size_t i = 0; i < kFacetFields.size(); ++i) {
-    const size_t distinct = counts[i].size();
+    const size_t distinct = distinct_of(counts[i]);
     const bool constant = distinct < 2 && present[i] == result.rows;
     const bool wide = too_wide[i] || (distinct > kFacetValuesMax && distinct * 2 > result.rows);
     if (distinct == 0 || constant || wide) continue;
-    result.facets.push_back({kFacetFields[i], distinct, greatest(counts[i], kFacetValuesMax)});
+    result.facets.push_back({kFacetFields[i], distinct, greatest(values_of(counts[i], values.values(i)), kFacetValuesMax)});
   }
   return result;
 }
@@ -142,19 +229,28 @@ Result<FieldValues> field_values(const View& view, Filter filter, Field field, s
   uint64_t rows = 0;
   bool too_wide = false;
   Search search(view, std::move(filter), std::nullopt);
-  const auto cut = each_record(search, limits, may_stand_in_a_lease(field), rows, [&](const Record& record) {
-    if (!record.has(field)) return;
-    std::string value = facet_value(record, field);
-    if (value.starts_with(prefix)) too_wide = !add(counts, std::move(value), limits.distinct) || too_wide;
+  RowValues row_values(search.joins(), std::array{field}, true, may_stand_in_a_lease(field), prefix);
+  const ValueIds& ids = row_values.values(0);
+  const auto cut = each_row(search, limits, rows, [&](const Columns& columns, uint32_t row, uint64_t index) {
+    row_values.set(columns, row, index);
+    const auto id = row_values.id(0, ids.size() <= limits.distinct);
+    if (!id || *id == ValueIds::kOther) return;
+    if (*id == ValueIds::kRefused) {
+      too_wide = true;
+    } else {
+      add(counts, *id);
+    }
   });
   if (!cut) return std::unexpected(cut.error());
+  std::vector<ValueCount> values = values_of(counts, ids);
   // Names that no row has yet can still be meant.
   for (const EnumName& name : enum_names(field)) {
-    if (name.name.starts_with(prefix)) counts.try_emplace(std::string(name.name), 0);
+    if (name.name.starts_with(prefix) && std::ranges::find(values, name.name, &ValueCount::value) == values.end())
+      values.push_back({std::string(name.name), 0});
   }
   result.sampled = *cut || too_wide;
-  result.total = counts.size();
-  result.values = greatest(counts, limit);
+  result.total = values.size();
+  result.values = greatest(std::move(values), limit);
   return result;
 }
 
@@ -162,31 +258,40 @@ Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field
                         const CountLimits& limits) {
   PB_CHECK(!fields.empty() && fields.size() <= kGroupFieldsMax);
   Groups result;
-  std::map<std::vector<std::string>, Group> groups;
+  std::unordered_map<GroupKey, Group, GroupKeyHash> groups;
   bool too_wide = false;
   Search search(view, std::move(filter), std::nullopt);
-  const bool with_leases = std::ranges::any_of(fields, may_stand_in_a_lease);
-  const auto cut = each_record(search, limits, with_leases, result.rows, [&](const Record& record) {
-    std::vector<std::string> values;
-    for (const Field field : fields) values.push_back(record.has(field) ? to_display(record, field) : std::string());
-    auto known = groups.find(values);
+  RowValues row_values(search.joins(), fields, false, std::ranges::any_of(fields, may_stand_in_a_lease));
+  const auto cut = each_row(search, limits, result.rows, [&](const Columns& columns, uint32_t row, uint64_t index) {
+    row_values.set(columns, row, index);
+    const bool may_add = groups.size() < limits.distinct;
+    GroupKey key{};
+    bool refused = false;
+    for (size_t i = 0; i < fields.size(); ++i) {
+      key[i] = row_values.id(i, may_add).value_or(ValueIds::kEmpty);
+      refused = refused || key[i] == ValueIds::kRefused;
+    }
+    auto known = refused ? groups.end() : groups.find(key);
     if (known == groups.end()) {
-      if (groups.size() >= limits.distinct) {
+      if (!may_add) {
         too_wide = true;
         return;
       }
-      known = groups.emplace(values, Group{values}).first;
+      known = groups.try_emplace(key).first;
     }
     Group& group = known->second;
     ++group.count;
-    if (record.kind() == Kind::kFailed) ++group.failed;
-    group.bytes_out += record.uint_or(Field::kBytesOut, 0);
-    group.bytes_in += record.uint_or(Field::kBytesIn, 0);
+    if (columns.uint(row, Field::kKind) == static_cast<uint64_t>(Kind::kFailed)) ++group.failed;
+    if (columns.has(row, Field::kBytesOut)) group.bytes_out += columns.uint(row, Field::kBytesOut);
+    if (columns.has(row, Field::kBytesIn)) group.bytes_in += columns.uint(row, Field::kBytesIn);
   });
   if (!cut) return std::unexpected(cut.error());
   result.sampled = *cut || too_wide;
   result.total = groups.size();
-  for (auto& [values, group] : groups) result.groups.push_back(std::move(group));
+  for (auto& [key, group] : groups) {
+    for (size_t i = 0; i < fields.size(); ++i) group.values.push_back(row_values.values(i).value(key[i]));
+    result.groups.push_back(std::move(group));
+  }
   std::ranges::sort(result.groups, {}, [order](const Group& one) {
     const uint64_t first = order == GroupOrder::kFailed     ? one.failed
                            : order == GroupOrder::kBytesOut ? one.bytes_out

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "query/keep_rows.h"
+
 namespace portbook {
 
 namespace {
@@ -109,14 +111,12 @@ bool range_overlaps(const std::vector<NumberRange>& ranges, uint64_t low, uint64
   return std::ranges::any_of(ranges, [&](const NumberRange& range) { return range.low <= high && range.high >= low; });
 }
 
+// Of kOpenAt and kDuration.
 bool time_matches(const Test& test, const ColumnRow& row) {
   if (!row.has(Field::kTime)) return false;
   const RowInterval interval = interval_of(row);
   const TimeNs time = row.uint(Field::kTime);
   switch (test.subject) {
-    case Subject::kStart:
-      if (test.numbers.empty()) return false;  // until the first nanosecond of time
-      return in_any(test.numbers, interval.start.value_or(time));
     case Subject::kOpenAt: return range_overlaps(test.numbers, interval.start.value_or(time), interval.end.value_or(UINT64_MAX));
     default:
       if (!interval.start || !interval.end) return false;
@@ -153,6 +153,10 @@ const Indexed* acceptor_of(Joins& joins, const Record& record) {
   return may_have_acceptor(record) ? joins.acceptor(record.id128(Field::kConn)) : nullptr;
 }
 
+const Indexed* acceptor_of(Joins& joins, const Columns& columns, uint32_t row) {
+  return may_have_acceptor(ColumnRow{columns, row}) ? joins.acceptor(columns.id128(row, Field::kConn)) : nullptr;
+}
+
 RowInterval row_interval(const Record& record) {
   return interval_of(record);
 }
@@ -170,7 +174,12 @@ void Evaluator::keep(const FilterNode& node, std::vector<uint32_t>& rows) {
   if (rows.empty()) return;
   switch (node.op) {
     case FilterNode::Op::kAll:
-      for (const FilterNode& child : node.children) keep(child, rows);
+      // What a column tells comes first: fewer rows are left for those that need other records.
+      for (const bool cheap : {true, false}) {
+        for (const FilterNode& child : node.children) {
+          if (stands_in_columns(child) == cheap) keep(child, rows);
+        }
+      }
       break;
     case FilterNode::Op::kNot: {
       std::vector<uint32_t> matching = rows;
@@ -199,13 +208,10 @@ void Evaluator::keep_test(const Test& test, std::vector<uint32_t>& rows) {
   const Columns& columns = *columns_;
   switch (test.subject) {
     case Subject::kField: {
-      const bool joined = is_process_field(test.field) ||
-                          (reading_ == Reading::kConnections &&
-                           (is_owner_field(test.field) || std::ranges::find(kNatFields, test.field) != kNatFields.end()));
-      if (joined) {
+      if (is_joined(test.field)) {
         std::erase_if(rows, [&](uint32_t row) { return !field_matches(test, row); });
       } else {
-        std::erase_if(rows, [&](uint32_t row) { return !value_matches(test, ColumnRow{columns, row}); });
+        keep_values(columns, test, rows);
       }
       break;
     }
@@ -213,16 +219,31 @@ void Evaluator::keep_test(const Test& test, std::vector<uint32_t>& rows) {
     case Subject::kAnyPort:
     case Subject::kEndpoint: std::erase_if(rows, [&](uint32_t row) { return !any_side_matches(test, row); }); break;
     case Subject::kAnyText: std::erase_if(rows, [&](uint32_t row) { return !any_text_matches(test, row); }); break;
-    case Subject::kStart:
+    case Subject::kStart: keep_started(columns, test, rows); break;
     case Subject::kOpenAt:
     case Subject::kDuration: std::erase_if(rows, [&](uint32_t row) { return !time_matches(test, ColumnRow{columns, row}); }); break;
   }
 }
 
+bool Evaluator::is_joined(Field field) const {
+  return is_process_field(field) ||
+         (reading_ == Reading::kConnections && (is_owner_field(field) || std::ranges::find(kNatFields, field) != kNatFields.end()));
+}
+
+bool Evaluator::stands_in_columns(const FilterNode& node) const {
+  if (node.op != FilterNode::Op::kTest)
+    return std::ranges::all_of(node.children, [&](const FilterNode& c) { return stands_in_columns(c); });
+  switch (node.test.subject) {
+    case Subject::kField: return !is_joined(node.test.field);
+    case Subject::kStart:
+    case Subject::kOpenAt:
+    case Subject::kDuration: return true;
+    default: return false;
+  }
+}
+
 const Indexed* Evaluator::acceptor_of(uint32_t row) {
-  const Columns& columns = *columns_;
-  if (reading_ != Reading::kConnections || !may_have_acceptor(ColumnRow{columns, row})) return nullptr;
-  return joins_.acceptor(columns.id128(row, Field::kConn));
+  return reading_ == Reading::kConnections ? portbook::acceptor_of(joins_, *columns_, row) : nullptr;
 }
 
 std::optional<ProcessId> Evaluator::process_of(uint32_t row) {

@@ -23,6 +23,10 @@ class Evaluator {
  private:
   void keep(const FilterNode& node, std::vector<uint32_t>& rows);
   void keep_test(const Test& test, std::vector<uint32_t>& rows);
+  // True iff other records may say what the row's field is.
+  [[nodiscard]] bool is_joined(Field field) const;
+  // True iff every test of it looks at nothing but the rows' own columns.
+  [[nodiscard]] bool stands_in_columns(const FilterNode& node) const;
   bool field_matches(const Test& test, uint32_t row);
   bool any_side_matches(const Test& test, uint32_t row);
   bool any_text_matches(const Test& test, uint32_t row);
@@ -45,6 +49,7 @@ bool is_process_field(Field field);
 // The used_by record of who accepted the inbound connection, when `record` itself does not name that process; else null. Valid
 // until the next look-up.
 const Indexed* acceptor_of(Joins& joins, const Record& record);
+const Indexed* acceptor_of(Joins& joins, const Columns& columns, uint32_t row);
 // When the row's connection began and ended, as the row says: a close and a failed have both, an open its time and no end.
 struct RowInterval {
   std::optional<TimeNs> start;

@@ -98,6 +98,10 @@ std::string_view to_text(RowState state) {
   return "record";
 }
 
+bool is_joined_field(Field field) {
+  return std::ranges::find(kJoinedFields, field) != kJoinedFields.end();
+}
+
 Record merged_record(Joins& joins, uint64_t index, const Record& main, bool with_leases) {
   Row row;
   row.id = index;

@@ -30,6 +30,8 @@ struct Row {
 Row connection_row(Joins& joins, uint64_t index, const Record& main);
 // The same fields without the list of records, and with a translation from NAT leases only if asked: for counting.
 Record merged_record(Joins& joins, uint64_t index, const Record& main, bool with_leases);
+// True iff merged_record() takes that field from the process record where the record itself lacks it.
+bool is_joined_field(Field field);
 // One record as it stands, with its process's fields joined.
 Row record_row(Joins& joins, uint64_t index, const Record& record);
 

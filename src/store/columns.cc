@@ -35,27 +35,6 @@ void Columns::append(const Record& record) {
   ++appended_;
 }
 
-uint64_t Columns::uint(uint32_t row, Field field) const {
-  return column_width(info(field).type) == 2 ? storage_->array<uint16_t>(field)[row] : storage_->array<uint64_t>(field)[row];
-}
-
-int64_t Columns::signed_value(uint32_t row, Field field) const {
-  return storage_->array<int64_t>(field)[row];
-}
-
-Ip Columns::ip(uint32_t row, Field field) const {
-  return Ip{storage_->array<Wide>(field)[row]};
-}
-
-Id128 Columns::id128(uint32_t row, Field field) const {
-  return storage_->array<Wide>(field)[row];
-}
-
-std::string_view Columns::text(uint32_t row, Field field) const {
-  const TextRef ref = storage_->array<TextRef>(field)[row];
-  return ref.length == 0 ? std::string_view{} : storage_->text(ref);
-}
-
 void Columns::read(uint32_t row, Record& record) const {
   record.clear();
   fields(row).for_each([&](Field field) {

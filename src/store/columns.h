@@ -36,11 +36,16 @@ class Columns {
   // Each needs row < rows() (or, on the appending thread, an appended row), and has(row, field) unless said otherwise.
   [[nodiscard]] const FieldSet& fields(uint32_t row) const { return storage_->shapes()[storage_->shape_ids()[row]]; }
   [[nodiscard]] bool has(uint32_t row, Field field) const { return fields(row).has(field); }
-  [[nodiscard]] uint64_t uint(uint32_t row, Field field) const;
-  [[nodiscard]] int64_t signed_value(uint32_t row, Field field) const;
-  [[nodiscard]] Ip ip(uint32_t row, Field field) const;
-  [[nodiscard]] Id128 id128(uint32_t row, Field field) const;
-  [[nodiscard]] std::string_view text(uint32_t row, Field field) const;  // valid as long as this object
+  [[nodiscard]] uint64_t uint(uint32_t row, Field field) const {
+    return column_width(info(field).type) == 2 ? storage_->array<uint16_t>(field)[row] : storage_->array<uint64_t>(field)[row];
+  }
+  [[nodiscard]] int64_t signed_value(uint32_t row, Field field) const { return storage_->array<int64_t>(field)[row]; }
+  [[nodiscard]] Ip ip(uint32_t row, Field field) const { return Ip{storage_->array<Wide>(field)[row]}; }
+  [[nodiscard]] Id128 id128(uint32_t row, Field field) const { return storage_->array<Wide>(field)[row]; }
+  [[nodiscard]] std::string_view text(uint32_t row, Field field) const {  // valid as long as this object
+    const TextRef ref = storage_->array<TextRef>(field)[row];
+    return ref.length == 0 ? std::string_view{} : storage_->text(ref);
+  }
 
   // Copies the whole row. encode() of it gives the very bytes that were hashed.
   void read(uint32_t row, Record& record) const;

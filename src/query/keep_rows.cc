@@ -1,0 +1,94 @@
+#include "query/keep_rows.h"
+
+#include <algorithm>
+#include <array>
+
+namespace portbook {
+
+namespace {
+
+// Rows that have the field and whose value fits.
+template <typename Value, typename Fits>
+void keep_if(const Columns& columns, Field field, std::vector<uint32_t>& rows, Fits fits) {
+  const Value* const values = columns.storage().array<Value>(field);
+  size_t kept = 0;
+  for (const uint32_t row : rows) {
+    rows[kept] = row;
+    kept += columns.has(row, field) && fits(values[row]) ? 1 : 0;
+  }
+  rows.resize(kept);
+}
+
+template <typename Value>
+void keep_numbers(const Columns& columns, const Test& test, std::vector<uint32_t>& rows, uint64_t flipped = 0) {
+  if (test.numbers.size() == 1) {
+    const NumberRange range = test.numbers.front();
+    keep_if<Value>(columns, test.field, rows, [=](Value value) { return range.contains(value ^ flipped); });
+    return;
+  }
+  keep_if<Value>(columns, test.field, rows, [&](Value value) {
+    return std::ranges::any_of(test.numbers, [&](const NumberRange& range) { return range.contains(value ^ flipped); });
+  });
+}
+
+// Rows of a block mostly share their texts: an answer is remembered by where the text stands.
+void keep_texts(const Columns& columns, const Test& test, std::vector<uint32_t>& rows) {
+  struct Known {
+    TextRef ref{UINT32_MAX, UINT32_MAX};
+    bool fits = false;
+  };
+  std::array<Known, 256> known;
+  const ColumnStorage& storage = columns.storage();
+  keep_if<TextRef>(columns, test.field, rows, [&](TextRef ref) {
+    Known& one = known[(ref.offset * 0x9e3779b1U) >> 24];
+    if (one.ref != ref) {
+      const std::string_view text = ref.length == 0 ? std::string_view{} : storage.text(ref);
+      one = {ref, std::ranges::any_of(test.texts, [&](const TextPattern& pattern) { return pattern.matches(text); })};
+    }
+    return one.fits;
+  });
+}
+
+}  // namespace
+
+void keep_values(const Columns& columns, const Test& test, std::vector<uint32_t>& rows) {
+  if (test.any_value) {
+    std::erase_if(rows, [&](uint32_t row) { return !columns.has(row, test.field); });
+    return;
+  }
+  switch (info(test.field).type) {
+    case FieldType::kPort:
+    case FieldType::kEnum: keep_numbers<uint16_t>(columns, test, rows); break;
+    case FieldType::kUint:
+    case FieldType::kTime:
+    case FieldType::kDuration: keep_numbers<uint64_t>(columns, test, rows); break;
+    case FieldType::kSigned: keep_numbers<uint64_t>(columns, test, rows, biased(0)); break;
+    case FieldType::kIp:
+      keep_if<Wide>(columns, test.field, rows, [&](const Wide& value) {
+        return std::ranges::any_of(test.addresses, [&](const IpRange& range) { return range.contains(Ip{value}); });
+      });
+      break;
+    case FieldType::kId128:
+      keep_if<Wide>(columns, test.field, rows,
+                    [&](const Wide& value) { return std::ranges::find(test.ids, value) != test.ids.end(); });
+      break;
+    case FieldType::kText:
+    case FieldType::kCbor: keep_texts(columns, test, rows); break;
+  }
+}
+
+TimeNs row_began(const Columns& columns, uint32_t row) {
+  if (columns.has(row, Field::kStart)) return columns.uint(row, Field::kStart);
+  const bool failed = columns.uint(row, Field::kKind) == static_cast<uint64_t>(Kind::kFailed);
+  return columns.uint(row, failed && columns.has(row, Field::kEnd) ? Field::kEnd : Field::kTime);
+}
+
+void keep_started(const Columns& columns, const Test& test, std::vector<uint32_t>& rows) {
+  std::erase_if(rows, [&](uint32_t row) {
+    if (!columns.has(row, Field::kTime)) return true;
+    const TimeNs began = row_began(columns, row);
+    return std::ranges::none_of(test.numbers, [&](const NumberRange& range) { return range.contains(began); });
+  });
+}
+
+}  // namespace portbook

@@ -1,0 +1,22 @@
+// Tests of one column at once: the type is settled before the rows are walked, and a text is matched once for the rows that share
+// it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "query/filter.h"
+#include "store/columns.h"
+
+namespace portbook {
+
+// Keeps the rows whose own field `test.field` matches. `test` has subject kField; `rows` is ascending and stays so.
+void keep_values(const Columns& columns, const Test& test, std::vector<uint32_t>& rows);
+
+// The same for subject kStart: when the row began, by its record alone.
+void keep_started(const Columns& columns, const Test& test, std::vector<uint32_t>& rows);
+
+// When the row began: `start`, else its `time` (the end of a failed one that says only that). Needs has(row, kTime).
+TimeNs row_began(const Columns& columns, uint32_t row);
+
+}  // namespace portbook
