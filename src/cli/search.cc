@@ -79,7 +79,7 @@ int search(const Options& options) {
     sentence = page->sentence;
     note = page->note;
   } while (!cursor.empty() && rows < options.limit);
-  printer->flush();
+  printer->finish();
   if (!sentence.empty()) fmt::print(stderr, "{}\n", sentence);
   if (!note.empty()) fmt::print(stderr, "{}\n", note);
   if (rows == 0 && !options.output.json && !options.output.csv) fmt::print(stderr, "Nothing matches.\n");

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "query/filter.h"
 #include "record/fields.h"
@@ -184,6 +185,15 @@ void Table::print_line(const std::vector<std::string>& cells, InkOf ink, bool is
   fmt::print("{}\n", out);
 }
 
+void Table::leave_out_empty() {
+  PB_CHECK(!header_printed_);
+  for (size_t i = header_.size(); i-- > 0;) {
+    if (std::ranges::any_of(rows_, [i](const auto& row) { return !row[i].empty(); })) continue;
+    header_.erase(header_.begin() + static_cast<std::ptrdiff_t>(i));
+    for (auto& row : rows_) row.erase(row.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
 void Table::print(InkOf ink) {
   widths_.resize(header_.size());
   for (size_t i = 0; i < widths_.size(); ++i) {
@@ -224,11 +234,14 @@ Result<RowPrinter> RowPrinter::make(OutputOptions options) {
                 fmt::format("there is no column \"{}\"{}", column,
                             near.empty() ? "; `portbook fields` lists them" : "; did you mean " + near + "?"));
   }
-  if (options.columns.empty()) {
+  const bool usual = options.columns.empty();
+  if (usual) {
     options.columns.assign(kUsualColumns.begin(), kUsualColumns.end());
     if (!options.csv) options.columns.emplace_back(kWhat);
   }
-  return RowPrinter(std::move(options));
+  RowPrinter printer(std::move(options));
+  printer.usual_columns_ = usual;
+  return printer;
 }
 
 void RowPrinter::print(std::string_view row) {
@@ -249,12 +262,22 @@ void RowPrinter::print(std::string_view row) {
     return;
   }
   table_.add(std::move(cells));
-  if (table_.waiting() >= kAligned) table_.print(ink_of);
+  if (table_.waiting() >= kAligned) print_table();
+}
+
+void RowPrinter::print_table() {
+  table_.print(ink_of);
+  header_printed_ = true;
 }
 
 void RowPrinter::flush() {
-  if (table_.waiting() > 0) table_.print(ink_of);
+  if (table_.waiting() > 0) print_table();
   std::fflush(stdout);
+}
+
+void RowPrinter::finish() {
+  if (usual_columns_ && !header_printed_ && table_.waiting() > 0) table_.leave_out_empty();
+  flush();
 }
 
 }  // namespace portbook

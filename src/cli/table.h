@@ -35,6 +35,8 @@ class Table {
   using InkOf = Ink (*)(std::string_view column, std::string_view cell);
   void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   [[nodiscard]] size_t waiting() const { return rows_.size(); }
+  // Leaves out the columns in which no row has anything. Nothing may have been printed yet, and no row may come after.
+  void leave_out_empty();
   // Prints what was added since; widths only grow.
   void print(InkOf ink);
 
@@ -58,14 +60,18 @@ class RowPrinter {
   // `row` is one Row object as JSON text. Table rows wait until kAligned of them are there, or flush() is called.
   void print(std::string_view row);
   void flush();
+  // As flush(), after the last row: usual columns in which no row has anything are left out.
+  void finish();
 
  private:
   explicit RowPrinter(OutputOptions options) : options_(std::move(options)), table_(options_.columns) {}
+  void print_table();
 
   static constexpr size_t kAligned = 500;
   OutputOptions options_;
   Table table_;
-  bool header_printed_ = false;
+  bool usual_columns_ = false;   // nobody asked for these by name
+  bool header_printed_ = false;  // of CSV or of the table
 };
 
 // "2026-11-22T12:03:01.990123456Z" as "2026-11-22 12:03:01.990".

@@ -111,8 +111,9 @@ class Tree {
     element process;
     const bool known = node["process"].get(process) == simdjson::SUCCESS && process.is_object();
     const std::string host = member(node, "host");
-    fmt::print("{}{}{}  {}\n", first, inked(Ink::kBold, known ? process_text(process) : "process unknown"),
-               host.empty() ? "" : " on " + host, known ? lineage_text(node) : "");
+    const std::string lineage = known ? lineage_text(node) : "";
+    fmt::print("{}{}{}{}{}\n", first, inked(Ink::kBold, known ? process_text(process) : "process unknown"),
+               host.empty() ? "" : " on " + host, lineage.empty() ? "" : "  ", lineage);
     const std::string external = member(node, "external");
     fmt::print("{}{} {} {} {}  {} {}  {}\n", rest, inbound ? "accepted" : "opened",
                inked(Ink::kInternal, member(node, "src")) + (external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external)), "→",

@@ -71,6 +71,14 @@ std::string distance_of(element candidate) {
   return fmt::format(", {} {}", distance_text(ns), position == "before" ? "before the moment" : "after the moment");
 }
 
+// "closed at 2026-11-22 12:03:01.990": nine digits are for programs.
+std::string state_text(element candidate) {
+  constexpr std::string_view kClosed = "closed at ";
+  const std::string state = member(candidate, "state");
+  if (!state.starts_with(kClosed)) return state;
+  return std::string(kClosed) + short_time(std::string_view(state).substr(kClosed.size()));
+}
+
 void print_candidate(element candidate) {
   const std::string external = member(candidate, "external");
   const std::string peer = member(candidate, "peer");
@@ -80,7 +88,7 @@ void print_candidate(element candidate) {
   fmt::print("  {:<12}  {}{}  {}, {}{}  {}{}{}\n", verdict, inked(Ink::kInternal, member(candidate, "internal")),
              external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external), process_text(candidate), member(candidate, "host"),
              peer.empty() ? "" : fmt::format(", {} {}", member(candidate, "relation") == "seen_by" ? "seen by" : "towards", peer),
-             inked(Ink::kDim, member(candidate, "state")), distance_of(candidate), reason.empty() ? "" : ". " + reason);
+             inked(Ink::kDim, state_text(candidate)), distance_of(candidate), reason.empty() ? "" : ". " + reason);
 }
 
 void print_candidates(simdjson::dom::array candidates) {

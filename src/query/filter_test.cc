@@ -114,6 +114,9 @@ TEST(Filter, NarrowsTimeByItsConjunctsOnly) {
   EXPECT_EQ(start_range(*both).high, kNow - 5400 * kNsPerSecond - 1);
   EXPECT_EQ(start_range(*parse_filter("since:12:00 or user:a", kNow)).low, 0u);
   EXPECT_EQ(start_range(*parse_filter("-since:12:00", kNow)).low, 0u);
+  const auto open_at = parse_filter("user:a at:12:30:00", kNow);
+  EXPECT_EQ(start_range(*open_at).low, 0u);
+  EXPECT_EQ(start_range(*open_at).high, kNow - 5399 * kNsPerSecond - 1);
 }
 
 TEST(TextPattern, MatchesInEachWay) {

@@ -444,8 +444,10 @@ void narrow(const FilterNode& node, NumberRange& range) {
   if (node.op == FilterNode::Op::kAll) {
     for (const FilterNode& child : node.children) narrow(child, range);
   }
-  if (node.op != FilterNode::Op::kTest || node.test.subject != Subject::kStart || node.test.numbers.size() != 1) return;
-  range.low = std::max(range.low, node.test.numbers.front().low);
+  if (node.op != FilterNode::Op::kTest || node.test.numbers.size() != 1) return;
+  const bool open_at = node.test.subject == Subject::kOpenAt;  // it may have begun at any time before
+  if (!open_at && node.test.subject != Subject::kStart) return;
+  if (!open_at) range.low = std::max(range.low, node.test.numbers.front().low);
   range.high = std::min(range.high, node.test.numbers.front().high);
 }
 
