@@ -113,6 +113,7 @@ void Reader::start() {
   next_second_ = now;
   next_sweep_ = now + kSweepEveryNs;
   next_comparison_ = now + kCompareEveryNs;
+  next_glance_ = now;
   attached_until_ = now;
   thread_ = std::thread([this] { run(); });
 }
@@ -129,6 +130,7 @@ void Reader::run() {
   while (true) {
     const bool last = stopping_.load();
     const uint64_t before = events_.load(std::memory_order_relaxed);
+    passes_.fetch_add(1, std::memory_order_relaxed);
     watch_clocks();
     if (!stream_.crowded() || last) {
       for (int passes = 0; !pass() && passes < kPassesInARow && !stream_.crowded(); ++passes) stream_.flush();
@@ -190,7 +192,6 @@ void Reader::write_losses(bool any) {
 }
 
 bool Reader::pass() {
-  passes_.fetch_add(1, std::memory_order_relaxed);
   if (programs_ == nullptr) return true;
   look_for_losses();
   // Sockets are taken before processes: what a process did before it used a socket is then in the other ring for sure.
@@ -372,6 +373,7 @@ void Reader::second() {
   // What a sweep finds must have somewhere to go.
   if (!stream_.crowded()) sweep_what_is_due(now);
   check_programs(now);
+  if (now >= next_glance_ && !stream_.crowded()) glance(now);
   if (now >= next_comparison_ && !stream_.crowded()) compare(now);
 }
 

@@ -96,6 +96,8 @@ class Reader {
   void check_programs(uint64_t now);
   void compare(uint64_t now);
   std::optional<std::vector<uint64_t>> find_unknown(const std::vector<uint64_t>& alive);
+  std::optional<std::vector<uint64_t>> find_gone(const std::vector<uint64_t>& alive, uint64_t now);
+  void glance(uint64_t now);
   void write_comparison(const Comparison& comparison);
   void watch_clocks();
   void sample_clock();
@@ -129,6 +131,7 @@ class Reader {
   std::string detached_cause_;
   size_t found_unseen_ = 0;  // TCP sockets in the last listing
   uint64_t next_comparison_ = 0;
+  uint64_t next_glance_ = 0;
   uint64_t compared_until_ = 0;  // when the last one without a difference began, or the snapshot
   uint64_t next_told_ = 0;       // the comparison's record
   mutable std::mutex comparison_mutex_;

@@ -13,6 +13,9 @@ namespace {
 
 constexpr uint64_t kCompareAgainNs = 10 * kNsPerSecond;
 constexpr uint64_t kTellEveryNs = 3600 * kNsPerSecond;
+constexpr uint64_t kGlanceEveryNs = 5 * kNsPerSecond;
+// Of the reader's time at most one part in so many goes into glances.
+constexpr uint64_t kGlanceCostShare = 500;
 // Less is how far apart two readings of clocks may be.
 constexpr int64_t kAsleepNs = 50 * static_cast<int64_t>(kNsPerMs);
 
@@ -107,6 +110,32 @@ std::optional<std::vector<uint64_t>> Reader::find_unknown(const std::vector<uint
   return unknown;
 }
 
+// Connections that began before `now`, are open as far as was told, and are not among `alive`, what the kernel had; nothing when it
+// could not be asked. Its list shifts while sockets come and go, so that it may lack one that is alive: it is asked again.
+std::optional<std::vector<uint64_t>> Reader::find_gone(const std::vector<uint64_t>& alive, uint64_t now) {
+  std::vector<uint64_t> gone = sockets_.missing_from(alive, now);
+  for (int times = 0; times < kConfirmations && !gone.empty(); ++times) {
+    std::vector<uint64_t> again;
+    if (!programs_->list_cookies([&](uint64_t cookie) { again.push_back(cookie); }).has_value() || !catch_up()) return std::nullopt;
+    std::ranges::sort(again);
+    std::erase_if(gone, [&](uint64_t cookie) { return std::ranges::binary_search(again, cookie) || !sockets_.is_open(cookie); });
+  }
+  return gone;
+}
+
+// What no program was told of is soon found gone: then all is compared.
+void Reader::glance(uint64_t now) {
+  std::vector<uint64_t> alive;
+  const bool listed = programs_->list_cookies([&](uint64_t cookie) { alive.push_back(cookie); }).has_value() && catch_up();
+  if (listed) {
+    std::ranges::sort(alive);
+    const auto gone = find_gone(alive, now);
+    if (gone && !gone->empty()) next_comparison_ = now;
+  }
+  const uint64_t end = clock_.boot_ns();
+  next_glance_ = end + std::max(kGlanceEveryNs, (end - now) * kGlanceCostShare);
+}
+
 void Reader::compare(uint64_t now) {
   if (watch(EventKind::kSocket).sweep_wanted() || detached_) return;
   next_comparison_ = now + kCompareAgainNs;  // unless the kernel answers everything
@@ -115,17 +144,11 @@ void Reader::compare(uint64_t now) {
   std::ranges::sort(alive);
   const auto unknown = find_unknown(alive);
   if (!unknown) return;
-  std::vector<uint64_t> gone = sockets_.missing_from(alive, now);
-  // The list shifts while sockets come and go, so that it may lack one that is alive.
-  for (int times = 0; times < kConfirmations && !gone.empty(); ++times) {
-    std::vector<uint64_t> again;
-    if (!programs_->list_cookies([&](uint64_t cookie) { again.push_back(cookie); }).has_value() || !catch_up()) return;
-    std::ranges::sort(again);
-    std::erase_if(gone, [&](uint64_t cookie) { return std::ranges::binary_search(again, cookie) || !sockets_.is_open(cookie); });
-  }
+  const auto gone = find_gone(alive, now);
+  if (!gone) return;
   if (!list_what_is_there().empty()) return;
   next_comparison_ = now + kCompareEveryNs;
-  const uint64_t differences = unknown->size() + gone.size() + found_unseen_;
+  const uint64_t differences = unknown->size() + gone->size() + found_unseen_;
   Comparison result;
   result.open = alive.size() + found_unseen_;
   result.known = alive.size() - unknown->size();

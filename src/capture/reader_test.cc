@@ -428,6 +428,26 @@ TEST(Reader, what_the_comparison_finds_is_mended_and_a_gap) {
   world.reader.stop();
 }
 
+TEST(Reader, an_end_that_nobody_told_is_found_within_seconds) {
+  ReaderWorld world;
+  world.start();
+  {
+    const std::lock_guard lock(world.programs.mutex);
+    world.programs.ring = {make_event(PB_OPEN, 1, 5, 1), make_event(PB_OPEN, 2, 6, 2)};
+    world.programs.given[0] = 2;
+    world.programs.alive = {1};
+  }
+  ASSERT_EQ(world.wait_for(Kind::kOpen, 2).size(), 2u);
+  const uint64_t before = world.clock.boot.load();
+  ASSERT_TRUE(world.pass_until([&] { return world.count(Kind::kClose) > 0; }));
+  EXPECT_LT(world.clock.boot.load(), before + kCompareEveryNs / 2);
+  const auto closes = world.wait_for(Kind::kClose, 1);
+  EXPECT_EQ(load_big<uint64_t>(closes[0].id128(Field::kConn).data() + 8), 2u);
+  EXPECT_FALSE(closes[0].has(Field::kEnd));
+  EXPECT_EQ(world.count(Kind::kGap), 1u);
+  world.reader.stop();
+}
+
 TEST(Reader, a_udp_peer_that_one_list_lacks_is_asked_for_again) {
   ReaderWorld world;
   world.start();
@@ -514,6 +534,7 @@ TEST(Reader, what_waits_for_its_translation_is_not_told) {
   world.nat.set_coverage(kNetns, NatTable::Coverage::kWatched);
   world.start();
   const uint64_t opened = world.clock.boot;
+  world.programs.alive = {7};
   world.put(make_event(PB_OPEN, 7, opened, 1));
   EXPECT_GT(world.told_now(), opened) << "an open waits 20 ms";
   EXPECT_EQ(world.wait_for(Kind::kOpen, 1).size(), 1u);

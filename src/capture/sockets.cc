@@ -19,11 +19,17 @@ constexpr uint64_t kOpenWaitNs = 20 * kNsPerMs;
 constexpr uint64_t kCloseWaitNs = 200 * kNsPerMs;
 // So is a failure; but it is also all that is told of its connection, and a moment is called complete 100 ms later.
 constexpr uint64_t kFailureWaitNs = 60 * kNsPerMs;
+constexpr std::string_view kEndUntold = "the kernel did not tell of its end when it came; found gone when the socket was freed";
 // A connection's own start is written on its open record only if the handshake took longer.
 constexpr uint64_t kHandshakeWorthTellingNs = kNsPerMs;
 
 Ip ip_of(const pb_socket_event& event, const __u8* bytes) {
   return event.family == AF_INET ? Ip::v4(bytes) : Ip::v6(bytes);
+}
+
+// Told by what frees the socket, the last net: when it ended, and how unless there is an error, was told by nothing.
+bool is_untold(const pb_socket_event& event) {
+  return event.old_state == 0;
 }
 
 uint64_t port_key(uint32_t netns, uint16_t port) {
@@ -319,14 +325,15 @@ void Sockets::write_close(uint64_t cookie, Connection& connection, const pb_sock
       role = Role::kAcceptor;
     }
   }
+  const bool untold = is_untold(event);
   start_record(Kind::kClose, event.time);
-  record_.set(Field::kOutcome, outcome_of_close(event));
+  if (!untold || event.error != 0) record_.set(Field::kOutcome, outcome_of_close(event));
   put_connection(cookie, connection);
   put_who(record_, who);
   if (who.pid != 0) record_.set(Field::kRole, role);
   put_nat(connection);
   if (connection.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(connection.start_boot_ns));
-  record_.set(Field::kEnd, clock_.utc(event.time));
+  if (!untold) record_.set(Field::kEnd, clock_.utc(event.time));
   record_.set(Field::kBytesOut, payload_sent(event));
   record_.set(Field::kBytesIn, payload_received(event));
   record_.set(Field::kPacketsOut, uint64_t{event.packets_out});
@@ -334,6 +341,7 @@ void Sockets::write_close(uint64_t cookie, Connection& connection, const pb_sock
   if (event.srtt_us != 0) record_.set(Field::kRtt, uint64_t{event.srtt_us} * 1000 / 8);
   record_.set(Field::kRetransmits, uint64_t{event.retransmits});
   if (event.error != 0) record_.set(Field::kErrno, uint64_t{event.error});
+  if (untold) record_.set(Field::kCause, kEndUntold);
   emit_(record_);
 }
 
@@ -349,17 +357,19 @@ void Sockets::fail(const pb_socket_event& event) {
 void Sockets::write_failed(uint64_t cookie, const Connection& connection, const pb_socket_event& event) {
   bool given_up = false;
   const Outcome outcome = outcome_of_failure(event, given_up);
+  const bool untold = is_untold(event) && (event.flags & PB_NO_PACKET) == 0;
   start_record(Kind::kFailed, event.time);
-  record_.set(Field::kOutcome, outcome);
+  if (!untold || event.error != 0) record_.set(Field::kOutcome, outcome);
   put_connection(cookie, connection);
   put_who(record_, connection.who);
   if (connection.who.pid != 0) record_.set(Field::kRole, connection.role);
   put_nat(connection);
   if (event.start != 0) record_.set(Field::kStart, clock_.utc(event.start));
-  record_.set(Field::kEnd, clock_.utc(event.time));
+  if (!untold) record_.set(Field::kEnd, clock_.utc(event.time));
   record_.set(Field::kRetransmits, uint64_t{event.retransmits});
   if (event.error != 0) record_.set(Field::kErrno, uint64_t{event.error});
-  if (given_up) record_.set(Field::kCause, "given up by the process before an answer came");
+  if (untold) record_.set(Field::kCause, kEndUntold);
+  if (given_up && !untold) record_.set(Field::kCause, "given up by the process before an answer came");
   if ((event.flags & PB_NO_PACKET) != 0) record_.set(Field::kCause, "failed before a packet left: mostly for want of a free port");
   emit_(record_);
 }
@@ -507,6 +517,7 @@ uint64_t Sockets::end_sweep(uint64_t now_boot_ns, std::string_view cause) {
     start_record(Kind::kClose, now_boot_ns);
     put_connection(at->first, connection);
     put_who(record_, connection.who);
+    if (connection.who.pid != 0) record_.set(Field::kRole, connection.role);
     put_nat(connection);
     if (connection.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(connection.start_boot_ns));
     record_.set(Field::kCause, cause);

@@ -30,6 +30,7 @@ pb_socket_event make_event(__u8 type, uint64_t cookie, uint64_t time, uint32_t f
   event.local_port = 51420;
   event.remote_port = 443;
   event.owner = kClient;
+  event.old_state = type == PB_FAILED ? TCP_SYN_SENT : TCP_LAST_ACK;
   return event;
 }
 
@@ -218,6 +219,22 @@ TEST(Sockets, a_failed_connect_keeps_its_ports_and_says_why) {
     EXPECT_EQ(failed.has(Field::kErrno), one.error != 0);
     EXPECT_EQ(failed.has(Field::kCause), one.error == 0);
     EXPECT_EQ(world.sockets.open_connections(), 0u);
+  }
+}
+
+TEST(Sockets, an_end_that_was_told_only_when_its_socket_was_freed_has_neither_outcome_nor_end) {
+  SocketWorld world;
+  for (const uint8_t type : {PB_FAILED, PB_CLOSE}) {
+    pb_socket_event event = make_event(type, type, 10'000);
+    event.old_state = 0;
+    world.sockets.apply(event);
+  }
+  for (const Kind kind : {Kind::kFailed, Kind::kClose}) {
+    ASSERT_EQ(world.of(kind).size(), 1u);
+    const Record& record = *world.of(kind)[0];
+    EXPECT_FALSE(record.has(Field::kOutcome));
+    EXPECT_FALSE(record.has(Field::kEnd));
+    EXPECT_NE(record.text(Field::kCause).find("did not tell"), std::string_view::npos);
   }
 }
 
