@@ -30,6 +30,13 @@ struct CheckedBatch {
   std::vector<Hash> leaves;       // leaf hash of each record
 };
 
+// Besides its records: what is allocated for a batch that waits, and for its answer.
+inline constexpr size_t kBatchHeldBytes = 512;
+// Memory that a checked batch takes while it waits: many small ones take more than their records.
+constexpr size_t held_bytes(size_t record_bytes, uint32_t count) {
+  return record_bytes + count * (sizeof(uint32_t) + sizeof(Hash)) + kBatchHeldBytes;
+}
+
 // Decodes every record: canonical bytes, the batch's source, its sequence without a gap, nothing behind the last one.
 // With an allowance also that each record is within it.
 // Errors: kBadInput, naming the record; kNewer (a field that this portbook does not know); kLimit (batch too large); kDenied.

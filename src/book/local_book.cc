@@ -74,7 +74,7 @@ void LocalBook::submit(Batch batch, Done done) {
 }
 
 void LocalBook::submit_checked(CheckedBatch checked, Done done) {
-  const size_t bytes = checked.batch.bytes.size();
+  const size_t bytes = held_bytes(checked.batch.bytes.size(), checked.batch.count);
   {
     const std::lock_guard lock(stall_mutex_);
     if (!unaccepted_since_) unaccepted_since_ = clock_.now();
@@ -97,11 +97,12 @@ void LocalBook::write_until_stopped() {
       poked_ = false;
       size_t bytes = 0;
       while (!queue_.empty() && bytes < kCommitBytesMax) {
-        bytes += queue_.front().batch.batch.bytes.size();
+        const Batch& batch = queue_.front().batch.batch;
+        bytes += batch.bytes.size();
+        queue_bytes_ -= held_bytes(batch.bytes.size(), batch.count);
         taken.push_back(std::move(queue_.front()));
         queue_.pop_front();
       }
-      queue_bytes_ -= bytes;
     }
     queue_drained_.notify_all();
     wait_for_sealer();

@@ -155,10 +155,14 @@ class RunningBook {
     options.user = *user;
     std::error_code error;
     std::filesystem::create_directories(role.data, error);
-    std::filesystem::create_directories(socket_.parent_path(), error);
+    // Root's has its mode by now.
+    if (std::filesystem::create_directories(socket_.parent_path(), error))
+      std::filesystem::permissions(socket_.parent_path(), std::filesystem::perms::owner_all, error);
     if (!role.ingest.empty()) {
       // Its folder is somebody else's, whom the book may not be.
       std::filesystem::create_directories(role.ingest.parent_path(), error);
+      if (somebody_listens(role.ingest))
+        return fail(ErrorCode::kUnavailable, fmt::format("another process listens on {}", role.ingest.string()));
       auto listener = listen_unix(role.ingest, kForEverybody);
       if (!listener) return std::unexpected(listener.error());
       for_others_ = std::move(*listener);

@@ -31,16 +31,17 @@ struct Options {
 constexpr int kAnswerPatienceMs = 10'000;
 constexpr size_t kAnswerBytes = 64 * 1024;
 
+// Errors of kIo: nobody knows whether it was done.
 Result<std::string> ask(const std::filesystem::path& socket, const EnrolmentRequest& request) {
   const auto fd = connect_unix(socket);
   if (!fd && fd.error().code == ErrorCode::kUnavailable)
     return fail(ErrorCode::kUnavailable,
                 fmt::format("no book takes agents at {}; start it with: portbook up, or portbook serve", socket.string()));
-  if (!fd) return std::unexpected(fd.error());
+  if (!fd) return fail(fd.error().code == ErrorCode::kDenied ? ErrorCode::kDenied : ErrorCode::kUnavailable, fd.error().message);
   Bytes out;
   size_t at = 0;
   append_message(out, request);
-  if (write_some(*fd, out, at) != Moved::kSome) return fail(ErrorCode::kIo, "the book does not listen");
+  if (write_some(*fd, out, at) != Moved::kSome) return fail(ErrorCode::kUnavailable, "the book does not listen");
   Bytes in;
   while (true) {
     const DecodedMessage decoded = decode_message(in);
@@ -54,7 +55,7 @@ Result<std::string> ask(const std::filesystem::path& socket, const EnrolmentRequ
       return fail(ErrorCode::kUnavailable, bye != nullptr ? std::string(bye->reason) : "the book answered something else");
     }
     pollfd readable{fd->get(), POLLIN, 0};
-    if (poll(&readable, 1, kAnswerPatienceMs) <= 0) return fail(ErrorCode::kUnavailable, "the book does not answer");
+    if (poll(&readable, 1, kAnswerPatienceMs) <= 0) return fail(ErrorCode::kIo, "the book does not answer");
     if (std::holds_alternative<Malformed>(decoded) || read_some(*fd, in, kAnswerBytes) == Moved::kClosed)
       return fail(ErrorCode::kIo, "the book's answer broke off");
   }
@@ -64,10 +65,12 @@ Result<std::string> ask(const std::filesystem::path& socket, const EnrolmentRequ
 Status write_token(const std::string& path, const std::string& token) {
   const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   const std::string line = token + "\n";
-  if (!file.valid() || write(file.get(), line.data(), line.size()) != static_cast<ssize_t>(line.size()) || fsync(file.get()) != 0)
-    return fail(errno == EACCES ? ErrorCode::kDenied : ErrorCode::kIo,
-                fmt::format("cannot make {}: {}", path, std::strerror(errno)));
-  return {};
+  const bool written =
+      file.valid() && write(file.get(), line.data(), line.size()) == static_cast<ssize_t>(line.size()) && fsync(file.get()) == 0;
+  if (written) return {};
+  const int error = errno;
+  if (file.valid()) unlink(path.c_str());  // the next try would find it there
+  return fail(error == EACCES ? ErrorCode::kDenied : ErrorCode::kIo, fmt::format("cannot make {}: {}", path, std::strerror(error)));
 }
 
 int list(const std::filesystem::path& socket) {
@@ -103,6 +106,12 @@ int enroll(const Options& options) {
   request.vantages = *vantages;
   request.token_hash = token_hash(token);
   const auto done = ask(socket, request);
+  if (!done && done.error().code == ErrorCode::kIo) {
+    return report(
+        {ErrorCode::kIo, fmt::format("{}: whether {} is enrolled is not known, portbook enroll --list shows it; the token is "
+                                     "kept in {}",
+                                     done.error().message, options.host, path)});
+  }
   if (!done) {
     unlink(path.c_str());
     return report(done.error());

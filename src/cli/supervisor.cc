@@ -40,7 +40,10 @@ class Charge {
  public:
   explicit Charge(Child child) : child_(std::move(child)) {}
 
+  // A start that fails is tried again later, like one whose child died.
   Status start(const std::string& token) {
+    const milliseconds waited = delay_;
+    note_wait();
     std::array<int, 2> ends{-1, -1};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
       return fail(ErrorCode::kIo, fmt::format("cannot make a socket pair: {}", std::strerror(errno)));
@@ -53,6 +56,7 @@ class Charge {
     pid_ = pid;
     started_at_ = SteadyClock::now();
     restart_at_.reset();
+    delay_ = waited;
     ++starts_;
     if (send(control_.get(), token.data(), token.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(token.size()))
       return fail(ErrorCode::kIo, fmt::format("the {} ended at once", child_.name));
@@ -61,10 +65,9 @@ class Charge {
 
   // After its death; says when it begins again.
   void note_end(int status) {
-    const bool good_run = SteadyClock::now() - started_at_ >= kGoodRun;
-    delay_ = good_run ? kRestartMin : std::min(delay_ * 2, kRestartMax);
+    if (SteadyClock::now() - started_at_ >= kGoodRun) delay_ = kRestartMin / 2;
     pid_ = 0;
-    restart_at_ = SteadyClock::now() + delay_;
+    note_wait();
     fmt::print(stderr, "portbook: {}; it is started again{}.\n", describe_end("the " + child_.name, status),
                delay_ < milliseconds(1000) ? "" : fmt::format(" in {} s", delay_.count() / 1000));
   }
@@ -83,6 +86,11 @@ class Charge {
   [[nodiscard]] std::optional<SteadyClock::time_point> restart_at() const { return restart_at_; }
 
  private:
+  void note_wait() {
+    delay_ = std::min(delay_ * 2, kRestartMax);
+    restart_at_ = SteadyClock::now() + delay_;
+  }
+
   // In the child: everything of the supervisor's but the three standard descriptors and its end of the pair is closed on exec.
   [[noreturn]] void become(int control, pid_t parent) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -95,7 +95,7 @@ class DirectOperations final : public Operations {
 
   Result<ProcessFiles> read_process(uint32_t pid, uint32_t wanted) override { return read_process_files(pid, wanted); }
   Result<SocketHolders> find_socket_holders(std::span<const uint32_t> inodes) override {
-    const std::lock_guard lock(holders_mutex_);  // may take long, and the rest need not wait
+    const std::lock_guard lock(holders_mutex_);  // may take long, and within this process the rest need not wait
     return holders_.find(inodes);
   }
   Result<FileDescriptor> open_runtime_file(std::string_view path) override { return open_listed_runtime_file(path); }

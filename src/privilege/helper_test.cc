@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -172,6 +173,32 @@ TEST(RemoteOperations, fail_at_once_when_the_helper_is_gone) {
   EXPECT_TRUE(client->lost());
   EXPECT_EQ(client->find_network_namespaces().error().code, ErrorCode::kUnavailable);
   EXPECT_EQ(client->read_process(1, kProcessStat).error().code, ErrorCode::kUnavailable);
+}
+
+TEST(RemoteOperations, without_a_free_descriptor_one_request_fails_and_the_helper_is_kept) {
+  auto ends = make_message_sockets();
+  const auto client = make_remote_operations(std::move(ends->first));
+  const auto answer_once = [&] {
+    Bytes bytes;
+    std::vector<FileDescriptor> descriptors;
+    std::vector<FileDescriptor> passed;
+    passed.push_back(open_null());
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    ASSERT_TRUE(receive_message(ends->second.get(), kRequestBytesMax, 0, bytes, descriptors).has_value());
+    const rlimit none{1, before.rlim_max};  // standard input is there, and poll() wants as many as it is asked about
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+    ASSERT_TRUE(send_message(ends->second.get(), encode_answer({}), passed).has_value());
+    // The client's next request comes when it has this answer.
+    ASSERT_TRUE(receive_message(ends->second.get(), kRequestBytesMax, 0, bytes, descriptors).has_value());
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ASSERT_TRUE(send_message(ends->second.get(), encode_answer({}), passed).has_value());
+  };
+  std::thread helper(answer_once);
+  EXPECT_EQ(client->open_iterator("list_processes", 0).error().code, ErrorCode::kLimit);
+  EXPECT_FALSE(client->lost());
+  EXPECT_TRUE(client->open_iterator("list_processes", 0).has_value());
+  helper.join();
 }
 
 TEST(RemoteOperations, trust_no_answer_after_one_that_cannot_be_read) {

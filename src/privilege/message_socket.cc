@@ -81,6 +81,11 @@ Status receive_message(int socket, size_t bytes_max, size_t descriptors_max, Byt
   }
   if (got == 0) return fail(ErrorCode::kUnavailable, "the other end is closed");
   bytes.resize(static_cast<size_t>(got));
+  // The kernel gives fewer where this process has no number free; the message itself is whole.
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == MSG_CTRUNC && descriptors.size() < descriptors_max) {
+    descriptors.clear();
+    return fail(ErrorCode::kLimit, "no descriptor is free for what was passed");
+  }
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || descriptors.size() > descriptors_max) {
     descriptors.clear();
     return fail(ErrorCode::kBadInput, "a message that is too long");

@@ -17,7 +17,8 @@ Result<std::pair<FileDescriptor, FileDescriptor>> make_message_sockets();
 Status send_message(int socket, ByteView bytes, const std::vector<FileDescriptor>& descriptors);
 
 // Waits for one message. `bytes` is resized to it; longer than `bytes_max`: kBadInput. Descriptors beyond `descriptors_max` are
-// closed and the message is kBadInput. Errors: also kUnavailable (the other end is closed), kIo.
+// closed and the message is kBadInput. Errors: also kLimit (this process has no number free for a descriptor), kUnavailable (the
+// other end is closed), kIo.
 Status receive_message(int socket, size_t bytes_max, size_t descriptors_max, Bytes& bytes,
                        std::vector<FileDescriptor>& descriptors);
 

@@ -151,6 +151,7 @@ class RemoteOperations final : public Operations {
     if (ready <= 0) return lose("does not answer");
     Reply reply;
     const Status received = receive_message(socket_.get(), kAnswerBytesMax, kAnswerDescriptorsMax, bytes_, reply.descriptors);
+    if (!received.has_value() && received.error().code == ErrorCode::kLimit) return std::unexpected(received.error());
     if (!received.has_value()) return lose(received.error().code == ErrorCode::kUnavailable ? "is gone" : "answered too much");
     auto answer = decode_answer(bytes_);
     if (!answer.has_value()) return lose("answered something that cannot be read");

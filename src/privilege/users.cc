@@ -19,8 +19,9 @@ bool is_free(uint32_t number, std::vector<char>& buffer) {
   passwd* found_user = nullptr;
   group owners{};
   group* found_group = nullptr;
-  getpwuid_r(number, &user, buffer.data(), buffer.size(), &found_user);
-  getgrgid_r(number, &owners, buffer.data(), buffer.size(), &found_group);
+  // A name service that fails does not say that nobody has the number.
+  if (getpwuid_r(number, &user, buffer.data(), buffer.size(), &found_user) != 0) return false;
+  if (getgrgid_r(number, &owners, buffer.data(), buffer.size(), &found_group) != 0) return false;
   return found_user == nullptr && found_group == nullptr;
 }
 

@@ -151,17 +151,23 @@ Status Credentials::store(std::vector<Credential> credentials) {
   return {};
 }
 
-Status Credentials::enrol(Credential credential) {
-  if (!is_host_name(credential.host)) {
-    return fail(ErrorCode::kBadInput,
-                fmt::format("\"{}\" is no host's name: up to {} letters, digits, dots, dashes and underscores", credential.host,
-                            kHostBytesMax));
+Status Credentials::check(std::string_view host) const {
+  if (!is_host_name(host)) {
+    return fail(
+        ErrorCode::kBadInput,
+        fmt::format("\"{}\" is no host's name: up to {} letters, digits, dots, dashes and underscores", host, kHostBytesMax));
   }
+  const std::lock_guard lock(mutex_);
+  if (credentials_.size() >= kCredentialsMax && std::ranges::find(credentials_, host, &Credential::host) == credentials_.end())
+    return fail(ErrorCode::kLimit, fmt::format("a book knows at most {} agents", kCredentialsMax));
+  return {};
+}
+
+Status Credentials::enrol(Credential credential) {
+  if (Status good = check(credential.host); !good) return good;
   const std::lock_guard lock(mutex_);
   std::vector<Credential> changed = credentials_;
   std::erase_if(changed, [&](const Credential& one) { return one.host == credential.host; });
-  if (changed.size() >= kCredentialsMax)
-    return fail(ErrorCode::kLimit, fmt::format("a book knows at most {} agents", kCredentialsMax));
   changed.push_back(std::move(credential));
   return store(std::move(changed));
 }

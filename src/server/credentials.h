@@ -56,6 +56,8 @@ class Credentials {
 
   // Compares in constant time.
   [[nodiscard]] std::optional<Credential> find(std::string_view token) const;
+  // Whether enrol() would take it, as far as the disk lets it. Errors: kBadInput (not a host's name), kLimit.
+  [[nodiscard]] Status check(std::string_view host) const;
   // Durable on return; replaces the host's earlier credential. Errors: kBadInput (not a host's name), kLimit, kIo.
   Status enrol(Credential credential);
   // Errors: kNotFound, kIo.

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "book/test_batches.h"
+#include "ship/wire.h"
 
 namespace portbook {
 namespace {
@@ -63,6 +64,19 @@ TEST(Credentials, names_that_would_confuse_a_file_or_a_source_are_refused) {
     credential.host = host;
     EXPECT_EQ((*credentials)->enrol(credential).error().code, ErrorCode::kBadInput) << host;
   }
+}
+
+TEST(Credentials, the_list_of_as_many_as_there_may_be_fits_into_one_answer) {
+  Credential longest = web8();
+  longest.host = std::string(200, 'h');
+  const std::string text = credentials_text(std::vector(kCredentialsMax, longest));
+  EXPECT_GT(text.size(), kShipControlBytesMax) << "it would fit anyhow";
+  Bytes out;
+  append_message(out, EnrolmentAnswer{ShipCode::kTaken, text});
+  const DecodedMessage decoded = decode_message(out);
+  const auto* whole = std::get_if<WholeMessage>(&decoded);
+  ASSERT_NE(whole, nullptr);
+  EXPECT_EQ(std::get<EnrolmentAnswer>(whole->message).text, text);
 }
 
 TEST(Credentials, a_damaged_file_is_named_by_its_line) {

@@ -220,19 +220,26 @@ Result<std::string> Ingest::enrolment(const EnrolmentRequest& request, uint32_t 
     if (Status revoked = credentials_.revoke(host); !revoked) return std::unexpected(revoked.error());
     ++revocations_;
     const std::string message = fmt::format("The agent of {} may not write to this book any more.", host);
-    if (Status written = write_admin("agent revoked", message, uid); !written) return std::unexpected(written.error());
+    // Taken back at once: that must not wait for a full disk.
+    if (Status written = write_admin("agent revoked", message, uid); !written)
+      return fail(written.error().code, fmt::format("{} The book could not record it: {}", message, written.error().message));
     return message;
   }
   if ((request.vantages & ~kAgentVantages) != 0 || request.vantages == 0)
     return fail(ErrorCode::kBadInput, fmt::format("an agent may write {}", vantages_text(kAgentVantages)));
   if (host == options_.host)
     return fail(ErrorCode::kBadInput, fmt::format("{} is this book's own host; its agent needs no token", host));
-  if (Status enrolled = credentials_.enrol({host, request.token_hash, request.vantages, clock_.now()}); !enrolled)
-    return std::unexpected(enrolled.error());
-  ++revocations_;
+  if (Status good = credentials_.check(host); !good) return std::unexpected(good.error());
   const std::string message = fmt::format("An agent of {} may write {} to this book; the SHA-256 of its token begins with {}.",
                                           host, vantages_text(request.vantages), hex(request.token_hash).substr(0, 16));
+  // Nobody is let in of whom the book could not say so.
   if (Status written = write_admin("agent enrolled", message, uid); !written) return std::unexpected(written.error());
+  if (Status enrolled = credentials_.enrol({host, request.token_hash, request.vantages, clock_.now()}); !enrolled) {
+    (void)write_admin("agent not enrolled", fmt::format("The agent of {} was not enrolled: {}.", host, enrolled.error().message),
+                      uid);
+    return std::unexpected(enrolled.error());
+  }
+  ++revocations_;
   return message;
 }
 

@@ -24,7 +24,7 @@
 
 namespace portbook {
 
-inline constexpr size_t kAgentsMax = 64;            // connections at once; each holds at most 3 × kShipBatchBytesMax of memory
+inline constexpr size_t kAgentsMax = 64;            // connections at once; each holds at most 16 MiB of memory
 inline constexpr size_t kAgentsOfStrangersMax = 8;  // of them without a credential yet, from users other than root and the book's
 inline constexpr size_t kAgentsRemembered = 256;    // whose last word is shown after they have gone
 inline constexpr uint64_t kHeldBackByAgentNs = kNsPerSecond;  // what an agent that went away may not have sent yet

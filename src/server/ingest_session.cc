@@ -75,7 +75,7 @@ void Ingest::Session::talk() {
   while (!ingest_.stopping_) {
     collect_answers();
     // Who takes no answers, or has enough under way, is not read from: its own queue fills, nobody else's.
-    const bool reads = pending_bytes_ < kShipWindowBytes && out_.size() - out_at_ < kOutBytesMax;
+    const bool reads = pending_held_bytes_ < kShipWindowBytes && out_.size() - out_at_ < kOutBytesMax;
     std::array<pollfd, 2> fds{pollfd{fd_.get(), static_cast<short>((reads ? POLLIN : 0) | (out_.empty() ? 0 : POLLOUT)), 0},
                               pollfd{answers_->wake.get(), POLLIN, 0}};
     poll(fds.data(), fds.size(), 1000);
@@ -291,7 +291,7 @@ bool Ingest::Session::batch(const ShippedBatch& message) {
   if (!stream.open) return end(ByeCode::kMalformed, "the agent sent a batch of a source that it did not open");
   const uint64_t number = next_number_++;
   pending_.push_back({number, message.stream, message.seq_first, message.count, message.bytes.size(), std::nullopt});
-  pending_bytes_ += message.bytes.size();
+  pending_held_bytes_ += held_bytes(message.bytes.size(), message.count);
   auto checked = check_batch({stream.source, message.seq_first, message.count, Bytes(message.bytes.begin(), message.bytes.end())},
                              &allowance_);
   if (!checked) {
@@ -317,12 +317,11 @@ void Ingest::Session::collect_answers() {
     come.swap(answers_->come);
   }
   for (auto& [number, outcome] : come) {
-    const auto pending = std::ranges::find(pending_, number, &Pending::number);
-    if (pending != pending_.end()) pending->outcome = std::move(outcome);
+    pending_[number - pending_.front().number].outcome = std::move(outcome);  // each is answered once
   }
   while (!pending_.empty() && pending_.front().outcome) {
     answer(pending_.front());
-    pending_bytes_ -= pending_.front().bytes;
+    pending_held_bytes_ -= held_bytes(pending_.front().bytes, pending_.front().count);
     pending_.pop_front();
   }
 }

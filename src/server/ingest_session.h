@@ -82,7 +82,7 @@ class Ingest::Session {
   uint64_t revocations_seen_ = 0;
   std::vector<Stream> streams_{kShipSourcesMax};
   std::deque<Pending> pending_;
-  size_t pending_bytes_ = 0;
+  size_t pending_held_bytes_ = 0;  // see held_bytes()
   uint64_t next_number_ = 1;
   Bytes in_;
   size_t in_needed_ = kShipHeaderBytes;

@@ -151,6 +151,8 @@ class Sender::Session {
     const std::lock_guard lock(sender_.mutex_);
     Status status;
     if (const auto* welcome = std::get_if<BookWelcome>(&message); welcome != nullptr && !welcomed_) {
+      if (welcome->batch_bytes_max < kShipBatchBytesMax || welcome->batch_records_max < kBatchRecordsMax)
+        return fail(ErrorCode::kNewer, "the book takes smaller batches than this agent makes; use the same portbook for both");
       welcomed_ = true;
       sender_.state_->connected(*welcome);
     } else if (!welcomed_) {

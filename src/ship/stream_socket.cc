@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 namespace portbook {
 
@@ -33,6 +35,10 @@ std::unexpected<Error> system_failure(std::string_view what, const std::filesyst
   return fail(code, fmt::format("{} {}: {}", what, path.string(), std::strerror(error)));
 }
 
+// A process that was killed may hold its socket for a moment longer.
+constexpr int kTakeOverTries = 100;
+constexpr std::chrono::milliseconds kTakeOverPause(20);
+
 }  // namespace
 
 Result<FileDescriptor> connect_unix(const std::filesystem::path& path) {
@@ -43,6 +49,15 @@ Result<FileDescriptor> connect_unix(const std::filesystem::path& path) {
   if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0)
     return system_failure("cannot reach the book at", path, errno);
   return fd;
+}
+
+bool somebody_listens(const std::filesystem::path& path) {
+  for (int tries = 0; tries < kTakeOverTries; ++tries) {
+    const auto connected = connect_unix(path);
+    if (!connected) return false;
+    std::this_thread::sleep_for(kTakeOverPause);
+  }
+  return true;
 }
 
 Result<FileDescriptor> listen_unix(const std::filesystem::path& path, mode_t mode) {

@@ -14,6 +14,8 @@ namespace portbook {
 // All are close-on-exec and non-blocking. Errors: kBadInput (the path does not fit a unix socket), kUnavailable (nobody listens
 // there), kDenied, kIo.
 Result<FileDescriptor> connect_unix(const std::filesystem::path& path);
+// Whether a process listens there, and goes on for two seconds: one that was killed is gone by then.
+bool somebody_listens(const std::filesystem::path& path);
 // Takes the place of a socket that lies there. `mode` is the socket file's.
 Result<FileDescriptor> listen_unix(const std::filesystem::path& path, mode_t mode);
 // An eventfd, with which other threads wake one that polls.

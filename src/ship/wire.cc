@@ -28,6 +28,7 @@ enum class Type : uint8_t {
 };
 
 constexpr size_t payload_max(Type type) {
+  if (type == Type::kEnrolmentAnswer) return kShipListBytesMax;
   return type == Type::kBatch ? kShipBatchHeaderBytes + kShipBatchBytesMax : kShipControlBytesMax;
 }
 
@@ -337,7 +338,7 @@ void put(Bytes& out, const EnrolmentRequest& of) {
 }
 void put(Bytes& out, const EnrolmentAnswer& of) {
   out.push_back(static_cast<Byte>(of.code));
-  append(out, as_bytes(of.text.substr(0, kShipControlBytesMax - 1)));
+  append(out, as_bytes(of.text.substr(0, kShipListBytesMax - 1)));
 }
 void put(Bytes& out, const ToldMessage& of) {
   append_little(out, of.stream);
