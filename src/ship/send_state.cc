@@ -275,7 +275,8 @@ void SendState::told(std::string_view name, TimeNs until) {
 // The clock was set by the difference of the offsets, or the machine began anew, which looks as if it was set forward: then the
 // moment itself is the earlier one.
 std::optional<std::pair<TimeNs, TimeNs>> SendState::untold(std::string_view name) const {
-  const auto before = told_file_.before(name);
+  // What was torn off the spool may be what had been told by then.
+  const auto before = spool_->torn_bytes() > 0 ? std::nullopt : told_file_.before(name);
   if (!before) return std::nullopt;
   const TimeNs now = clock_.now();
   const auto set = static_cast<int64_t>(now - clock_.boot_ns() - before->offset_ns);

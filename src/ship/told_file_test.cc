@@ -137,6 +137,18 @@ TEST(SendStateTold, what_is_untold_reaches_to_the_present_on_whichever_clock) {
   }
 }
 
+TEST(SendStateTold, what_was_torn_off_the_spool_may_be_what_had_been_told) {
+  World world;
+  {
+    const auto before = world.run();
+    before->assume("web-8/socket");
+    before->told("web-8/socket", kNow);
+  }
+  EXPECT_TRUE(world.run()->untold("web-8/socket"));
+  std::ofstream(world.folder / "spool-000000000001") << "no header of a spool, and no frame";
+  EXPECT_FALSE(world.run()->untold("web-8/socket"));
+}
+
 TEST(SendStateTold, the_book_is_told_once_nothing_waits_in_the_spool) {
   World world;
   const auto state = world.run();
