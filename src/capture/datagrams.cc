@@ -201,6 +201,8 @@ void Datagrams::end_in_map(uint64_t flow, pb_datagram_event event) {
     event.packets_out = last.packets_out;
     event.packets_in = last.packets_in;
     event.error = last.error;
+  } else if (const auto at = flows_.find(flow); at != flows_.end()) {
+    at->second.uncounted = true;
   }
   event.flow = flow;
   close(event);
@@ -392,20 +394,23 @@ void Datagrams::write_use(uint64_t number, const Flow& flow, const Use& use) {
 void Datagrams::write_close(uint64_t number, const Flow& flow, const pb_datagram_event& event) {
   const bool silent = event.type == PB_PEER_IDLE;
   start_record(Kind::kClose, event.time);
-  record_.set(Field::kOutcome, outcome_of_error(event.error));
+  if (!flow.uncounted) record_.set(Field::kOutcome, outcome_of_error(event.error));
   put_flow(number, flow);
   put_who(record_, flow.who);
   if (flow.who.pid != 0) record_.set(Field::kRole, flow.role);
   put_nat(record_, flow.direction, *flow.nat);
   if (flow.start_boot_ns != 0) record_.set(Field::kStart, clock_.utc(flow.start_boot_ns));
   record_.set(Field::kEnd, clock_.utc(silent ? std::min(event.last, event.time) : event.time));
-  record_.set(Field::kBytesOut, uint64_t{event.bytes_out});
-  record_.set(Field::kBytesIn, uint64_t{event.bytes_in});
-  record_.set(Field::kPacketsOut, uint64_t{event.packets_out});
-  record_.set(Field::kPacketsIn, uint64_t{event.packets_in});
+  if (!flow.uncounted) {
+    record_.set(Field::kBytesOut, uint64_t{event.bytes_out});
+    record_.set(Field::kBytesIn, uint64_t{event.bytes_in});
+    record_.set(Field::kPacketsOut, uint64_t{event.packets_out});
+    record_.set(Field::kPacketsIn, uint64_t{event.packets_in});
+  }
   if (event.error != 0) record_.set(Field::kErrno, uint64_t{event.error});
   // A packet may have come between the look for it and its end.
   const uint64_t silent_ns = event.time - std::min(event.last, event.time);
+  if (flow.uncounted) record_.set(Field::kCause, "the kernel had lost count of this peer: how much passed is not known");
   if (silent) record_.set(Field::kCause, fmt::format("no packet for {} s", silent_ns / kNsPerSecond));
   emit_(record_);
 }

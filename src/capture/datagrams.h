@@ -77,6 +77,7 @@ class Datagrams {
     bool in_map = false;
     bool waits = false;  // its open record is not written yet
     bool swept = true;
+    bool uncounted = false;  // the kernel's counters of it were gone at its end
     uint32_t netns = 0;
     std::vector<uint32_t> named;  // processes that were told of
     uint64_t start_boot_ns = 0;   // 0: not known

@@ -192,6 +192,20 @@ TEST(Datagrams, a_closed_socket_ends_all_its_peers_and_its_listen) {
   EXPECT_EQ(hex(listens[0]->id128(Field::kConn)), "11223344556677880000000000000005");
 }
 
+TEST(Datagrams, a_peer_whose_counters_are_gone_claims_none) {
+  DatagramWorld world;
+  pb_datagram_event open = make_event(PB_PEER_OPEN, 1000, 10'000, PB_PEER_IN | PB_PEER_IN_MAP | PB_SOCKET_BOUND);
+  open.key.remote_port = 1000;
+  world.datagrams.apply(open);
+  world.datagrams.apply(make_event(PB_SOCKET_CLOSED, 0, 20'000));
+  const auto closes = world.of(Kind::kClose);
+  ASSERT_EQ(closes.size(), 1u);
+  for (const Field field : {Field::kBytesOut, Field::kBytesIn, Field::kPacketsOut, Field::kPacketsIn, Field::kOutcome}) {
+    EXPECT_FALSE(closes[0]->has(field));
+  }
+  EXPECT_TRUE(closes[0]->has(Field::kCause));
+}
+
 TEST(Datagrams, peers_beyond_the_maximum_are_a_gap_with_their_packets) {
   DatagramWorld world;
   pb_datagram_event over = make_event(PB_UNRECORDED, 0, 20'000);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "capture/bpf/events.h"
 #include "capture/socket_record.h"
 
 namespace portbook {
@@ -16,7 +17,6 @@ namespace {
 constexpr uint8_t kUnseenMax = 2;
 // How many lists an ended connection's ends are remembered for, so that its TIME_WAIT entry is not taken for another's.
 constexpr uint64_t kEndedLists = 3;
-constexpr unsigned kAttemptShift = 56;
 
 uint64_t listener_key(uint32_t netns, Proto proto, uint16_t port) {
   return uint64_t{netns} << 24 | static_cast<uint64_t>(proto == Proto::kUdp) << 16 | port;
@@ -131,7 +131,7 @@ const PolledSockets::Socket* PolledSockets::listener_of(uint32_t netns, const So
   return any;
 }
 
-void PolledSockets::begin(uint32_t netns, const Namespace& space, const SocketMessage& message, uint8_t attempt, When when,
+void PolledSockets::begin(uint32_t netns, const Namespace& space, const SocketMessage& message, uint32_t attempt, When when,
                           const Holders& holders) {
   Socket& socket = sockets_[message.cookie];
   socket = {};
@@ -165,7 +165,7 @@ void PolledSockets::go_on(uint64_t cookie, Socket& known, const SocketMessage& m
     if (!known.connecting) end(known, {known.last_listed, when.seen}, {});
     if (known.listens) listeners_[listener_key(known.netns, known.last.proto, known.last.local.port)].erase(cookie);
     const uint32_t netns = known.netns;
-    const auto attempt = static_cast<uint8_t>(known.attempt + 1);
+    const uint32_t attempt = (known.attempt + 1) & PB_ATTEMPT_MASK;
     begin(netns, namespaces_[netns], message, attempt, when, holders);
     return;
   }
@@ -313,7 +313,7 @@ void PolledSockets::start_record(Kind kind, const Socket& socket, When when) {
   } else if (socket.last.remote.port == 0) {
     record_.remove(socket.direction == Direction::kOut ? Field::kDstPort : Field::kSrcPort);
   }
-  put_conn(record_, host_boot_, socket.last.cookie | uint64_t{socket.attempt} << kAttemptShift);
+  put_conn(record_, host_boot_, socket.last.cookie | uint64_t{socket.attempt} << PB_ATTEMPT_SHIFT);
   record_.set(Field::kNetns, uint64_t{socket.netns});
   if (socket.last.mapped) record_.set(Field::kFamily, Family::kInet6);
 }
@@ -378,7 +378,7 @@ void PolledSockets::end(const Socket& ended, When when, const std::optional<Sock
   if (socket.began_after != 0) record_.set(Field::kStart, clock_.utc(socket.began_after));
   record_.set(Field::kEnd, clock_.utc(when.seen));
   if (totals) {
-    if (!failed) record_.set(Field::kBytesOut, totals->bytes_sent);
+    if (!failed && totals->bytes_sent) record_.set(Field::kBytesOut, *totals->bytes_sent);
     record_.set(Field::kPacketsOut, uint64_t{totals->packets_out});
     record_.set(Field::kPacketsIn, uint64_t{totals->packets_in});
     if (totals->rtt_us != 0 && !failed) record_.set(Field::kRtt, uint64_t{totals->rtt_us} * 1000);

@@ -67,7 +67,7 @@ class PolledSockets {
     bool connecting = false;  // no record yet
     bool existing = false;
     bool accepted = false;  // some process holds it
-    uint8_t attempt = 0;    // how many connections this socket had before
+    uint32_t attempt = 0;   // how many connections this socket had before
     uint8_t unseen = 0;     // lists in a row without it
     uint64_t began_after = 0;
     uint64_t last_listed = 0;
@@ -96,7 +96,7 @@ class PolledSockets {
   };
 
   using Holders = std::unordered_map<uint32_t, uint32_t>;
-  void begin(uint32_t netns, const Namespace& space, const SocketMessage& socket, uint8_t attempt, When when,
+  void begin(uint32_t netns, const Namespace& space, const SocketMessage& socket, uint32_t attempt, When when,
              const Holders& holders);
   void go_on(uint64_t cookie, Socket& known, const SocketMessage& socket, When when, const Holders& holders);
   void find_owner(Socket& socket, const Holders& holders, uint64_t at);

@@ -19,12 +19,13 @@ namespace {
 static_assert(sizeof(inet_diag_req_v2) == 56 && kSocketRequest == SOCK_DIAG_BY_FAMILY);
 
 SocketTotals totals_of(ByteView payload) {
-  // An older kernel's is shorter; what it lacks is zero, as in a socket that did nothing.
+  // An older kernel's is shorter: what it lacks is zero here, and must not be told as such.
   tcp_info info{};
   std::memcpy(&info, payload.data(), std::min(payload.size(), sizeof info));
   SocketTotals totals;
   totals.established = info.tcpi_bytes_acked > 0 || info.tcpi_bytes_received > 0 || info.tcpi_data_segs_in > 0;
-  totals.bytes_sent = info.tcpi_bytes_sent - std::min(info.tcpi_bytes_sent, info.tcpi_bytes_retrans);
+  if (payload.size() >= offsetof(tcp_info, tcpi_bytes_retrans) + sizeof info.tcpi_bytes_retrans)
+    totals.bytes_sent = info.tcpi_bytes_sent - std::min(info.tcpi_bytes_sent, info.tcpi_bytes_retrans);
   totals.packets_out = info.tcpi_segs_out;
   totals.packets_in = info.tcpi_segs_in;
   totals.retransmits = info.tcpi_total_retrans;

@@ -14,8 +14,8 @@ namespace portbook {
 
 // Totals of a TCP socket's life, as the kernel sends them when it destroys the socket (struct tcp_info).
 struct SocketTotals {
-  bool established = false;  // something was acknowledged or received: the handshake had been completed
-  uint64_t bytes_sent = 0;   // payload, once each
+  bool established = false;            // something was acknowledged or received: the handshake had been completed
+  std::optional<uint64_t> bytes_sent;  // payload, once each; not before Linux 4.19
   uint32_t packets_out = 0;
   uint32_t packets_in = 0;
   uint32_t retransmits = 0;
