@@ -1,6 +1,7 @@
 #include "query/joins.h"
 
 #include <algorithm>
+#include <ranges>
 
 namespace portbook {
 
@@ -175,8 +176,42 @@ std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, std::string_view 
   };
   for (const Id128& conn : conns) keep(records_of(conn));
   for (const Indexed& one : loose) keep({one});
+  std::erase_if(found, [&](const Lease& one) { return one.host != host && has_address(tuple.src.ip, one.host, from, to); });
   std::ranges::sort(found, {}, [&](const Lease& one) { return std::pair(one.host != host, one.seen); });
   return found;
+}
+
+// Whether that host had the address itself at some moment of [from, to].
+bool Joins::has_address(const Ip& ip, std::string_view host, TimeNs from, TimeNs to) {
+  auto known = claims_.find(ip);
+  if (known == claims_.end()) {
+    if (claims_.size() >= kRemembered) claims_.clear();
+    known = claims_.emplace(ip, read_claims(ip)).first;
+  }
+  return std::ranges::any_of(known->second, [&](const Claim& one) { return one.host == host && one.from <= to && one.to >= from; });
+}
+
+std::vector<Joins::Claim> Joins::read_claims(const Ip& ip) {
+  std::vector<Indexed> told;
+  note(view_.for_each_with(address_key(ip), [&](uint64_t index, const Columns& columns, uint32_t row) {
+    Indexed one{index, {}};
+    columns.read(row, one.record);
+    if (one.record.kind() == Kind::kAddress && one.record.has(Field::kAddress) && one.record.ip(Field::kAddress) == ip)
+      told.push_back(std::move(one));
+    return told.size() < kAddressRecordsMax;
+  }));
+  std::vector<Claim> claims;
+  // Newest first as they are read.
+  for (const Indexed& one : std::views::reverse(told)) {
+    const std::string host(one.record.text_or(Field::kHost, ""));
+    const auto netns = one.record.has(Field::kNetns) ? std::optional(one.record.uint(Field::kNetns)) : std::nullopt;
+    const auto open = std::ranges::find_if(
+        claims, [&](const Claim& claim) { return claim.to == UINT64_MAX && claim.host == host && claim.netns == netns; });
+    const bool up = one.record.uint_or(Field::kState, 0) == static_cast<uint64_t>(AddressState::kUp);
+    if (up && open == claims.end()) claims.push_back({host, netns, one.record.time(), UINT64_MAX});
+    if (!up && open != claims.end()) open->to = one.record.time();
+  }
+  return claims;
 }
 
 bool Joins::superseded(const Id128& conn, Kind kind, uint64_t index) {

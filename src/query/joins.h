@@ -1,6 +1,7 @@
 // What other records say about a row: its process, who really accepted it, its address translation.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -50,9 +51,10 @@ struct Lease {
 // readable block keep the first error in status() and find nothing.
 class Joins {
  public:
-  static constexpr size_t kRemembered = 4096;     // processes, acceptors and leases each
-  static constexpr size_t kConnRecordsMax = 256;  // records read for one connection
-  static constexpr size_t kVersionsKept = 16;     // of a process, one for each exec; older ones are looked up each time
+  static constexpr size_t kRemembered = 4096;         // processes, acceptors and leases each
+  static constexpr size_t kConnRecordsMax = 256;      // records read for one connection
+  static constexpr size_t kAddressRecordsMax = 4096;  // of one address, newest first
+  static constexpr size_t kVersionsKept = 16;         // of a process, one for each exec; older ones are looked up each time
 
   explicit Joins(View view) : view_(std::move(view)) {}
 
@@ -66,13 +68,21 @@ class Joins {
   // Every record of the connection, newest first, at most kConnRecordsMax.
   std::vector<Indexed> records_of(const Id128& conn);
   // Leases of that tuple which overlap [from, to], oldest first; those of `host`, where the tuple's source is, before all others.
-  // Other hosts may have the same private addresses.
+  // Not those of other hosts that had that address themselves: many have the same private ones.
   std::vector<Lease> leases(const ConnectionTuple& tuple, std::string_view host, TimeNs from, TimeNs to);
   // True iff a record of the connection makes another one the row that people see (see search.h).
   bool superseded(const Id128& conn, Kind kind, uint64_t index);
 
  private:
+  struct Claim {
+    std::string host;
+    std::optional<uint64_t> netns;
+    TimeNs from = 0;
+    TimeNs to = UINT64_MAX;
+  };
   void note(const Status& status);
+  bool has_address(const Ip& ip, std::string_view host, TimeNs from, TimeNs to);
+  std::vector<Claim> read_claims(const Ip& ip);
   std::vector<Indexed> read_process(const ProcessId& id, uint64_t before, size_t maximum);
 
   View view_;
@@ -80,6 +90,7 @@ class Joins {
   std::unordered_map<RowKey, std::vector<Indexed>> processes_;  // newest first, at most kVersionsKept
   std::optional<Indexed> older_version_;
   std::unordered_map<RowKey, std::optional<Indexed>> acceptors_;
+  std::map<Ip, std::vector<Claim>> claims_;
 };
 
 // Builds a lease from the records of one lease's conn; nothing when they name no internal endpoint.
