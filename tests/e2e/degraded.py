@@ -3,7 +3,6 @@
 
 Each lack is made in a mount or network namespace of the test's own.
 """
-import json
 import subprocess
 import sys
 
@@ -30,8 +29,9 @@ def main():
             try:
                 harness.wait_for(lambda: (data / "portbook.sock").exists() or process.poll() is not None, f"up with {name}")
                 assert process.poll() is None, f"{name}: it ended with {process.returncode}: {open(log.name).read()}"
-                status = json.loads(harness.wait_for(lambda: (lambda d: d.stdout if d.returncode == 0 or d.stdout else None)(
-                    harness.run("doctor", "--json", data=data, check=False)), "doctor").replace("}\n{", "},{").join("[]"))
+                # The book is there before its agent has said what it can do.
+                status = harness.wait_for(lambda: (lambda lines: lines if any(line["what"].startswith(what) for line in lines) else None)(
+                    harness.rows(harness.run("doctor", "--json", data=data, check=False).stdout)), f"doctor to speak of {what}")
                 said = [line for line in status if line["what"].startswith(what)]
                 if name == "no conntrack":
                     # Other namespaces of this machine may track connections; this one says that it does not.
