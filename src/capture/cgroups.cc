@@ -11,7 +11,7 @@ namespace portbook {
 
 namespace {
 
-// Groups remembered; a host that makes more forgets them all and asks the file system again.
+// Groups remembered until the file system is asked which are still there.
 constexpr size_t kPathsMax = 200'000;
 constexpr size_t kContainerDigits = 64;
 
@@ -49,32 +49,36 @@ std::string pod_of(std::string_view path) {
 }
 
 void Cgroups::scan(const CgroupMounts& mounts) {
+  mounts_ = mounts;
   places_.clear();
   for (const int version1 : {0, 1}) {
+    auto& paths = paths_[version1];
+    paths.clear();
     const std::string& root = version1 != 0 ? mounts.version1 : mounts.version2;
     if (root.empty()) continue;
-    auto take = [&](const std::filesystem::path& folder) {
+    std::vector<std::filesystem::path> folders{root};
+    while (!folders.empty()) {
+      const std::filesystem::path folder = std::move(folders.back());
+      folders.pop_back();
       struct stat about{};
+      if (stat(folder.c_str(), &about) != 0) continue;
       // A group's id is its directory's inode number on 64-bit kernels.
-      if (stat(folder.c_str(), &about) == 0) {
-        std::string path = folder.string().substr(root.size());
-        paths_[version1].insert_or_assign(about.st_ino, path.empty() ? "/" : std::move(path));
+      std::string path = folder.string().substr(root.size());
+      paths.insert_or_assign(about.st_ino, path.empty() ? "/" : std::move(path));
+      // One that vanishes meanwhile ends its own list only.
+      std::error_code error;
+      for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+        std::error_code ignored;
+        if (at->is_directory(ignored) && !at->is_symlink(ignored)) folders.push_back(at->path());
       }
-    };
-    take(root);
-    std::error_code error;
-    for (auto at =
-             std::filesystem::recursive_directory_iterator(root, std::filesystem::directory_options::skip_permission_denied, error);
-         !error && at != std::filesystem::recursive_directory_iterator(); at.increment(error)) {
-      std::error_code ignored;
-      if (at->is_directory(ignored)) take(at->path());
     }
   }
+  paths_max_ = std::max(kPathsMax, 2 * std::max(paths_[0].size(), paths_[1].size()));
 }
 
 void Cgroups::add(uint64_t id, bool version1, std::string path) {
   auto& paths = paths_[version1 ? 1 : 0];
-  if (paths.size() >= kPathsMax) paths.clear();
+  if (paths.size() >= paths_max_) scan(CgroupMounts(mounts_));
   paths.insert_or_assign(id, std::move(path));
   std::erase_if(places_, [&](const auto& entry) { return (version1 ? entry.first.version1 : entry.first.version2) == id; });
 }

@@ -28,7 +28,8 @@ struct CgroupPlace {
 // Owned by one thread.
 class Cgroups {
  public:
-  // Reads the ids of all groups that there are. Groups made later come through add().
+  // Reads the ids of all groups that there are. Groups made later come through add(), which asks the file system again, and so
+  // forgets those that are gone, after 200,000 or twice as many as there were.
   void scan(const CgroupMounts& mounts);
   void add(uint64_t id, bool version1, std::string path);
   [[nodiscard]] bool knows(uint64_t id, bool version1) const { return paths_[version1 ? 1 : 0].contains(id); }
@@ -37,6 +38,8 @@ class Cgroups {
   std::shared_ptr<const CgroupPlace> place(uint64_t version2, uint64_t version1);
 
  private:
+  CgroupMounts mounts_;
+  size_t paths_max_ = SIZE_MAX;                         // until the first scan()
   std::unordered_map<uint64_t, std::string> paths_[2];  // by id, per version
   struct Ids {
     uint64_t version2;

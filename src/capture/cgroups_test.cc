@@ -1,6 +1,11 @@
 #include "capture/cgroups.h"
 
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <string>
 
 namespace portbook {
 namespace {
@@ -65,6 +70,25 @@ TEST(Cgroups, believes_a_group_that_is_made_with_a_used_id) {
   EXPECT_EQ(cgroups.place(7, 0)->path, "/old");
   cgroups.add(7, false, "/new");
   EXPECT_EQ(cgroups.place(7, 0)->path, "/new");
+}
+
+TEST(Cgroups, forgets_only_those_that_are_gone) {
+  std::string pattern = (std::filesystem::temp_directory_path() / "portbook-cgroups-XXXXXX").string();
+  ASSERT_NE(mkdtemp(pattern.data()), nullptr);
+  const std::filesystem::path root = pattern;
+  const std::filesystem::path group = root / "system.slice" / ("docker-" + std::string(64, 'a') + ".scope");
+  std::filesystem::create_directories(group);
+  struct stat about{};
+  ASSERT_EQ(stat(group.c_str(), &about), 0);
+  Cgroups cgroups;
+  cgroups.scan({root.string(), {}, {}, 0});
+  constexpr uint64_t kMade = 200'001;
+  constexpr uint64_t kFirst = uint64_t{1} << 62;
+  for (uint64_t i = 0; i < kMade; ++i) cgroups.add(kFirst + i, false, "/gone");
+  EXPECT_EQ(cgroups.place(about.st_ino, 0)->container, std::string(64, 'a'));
+  EXPECT_FALSE(cgroups.knows(kFirst, false));
+  EXPECT_TRUE(cgroups.knows(kFirst + kMade - 1, false));
+  std::filesystem::remove_all(root);
 }
 
 }  // namespace
