@@ -410,8 +410,9 @@ void Datagrams::write_close(uint64_t number, const Flow& flow, const pb_datagram
   if (event.error != 0) record_.set(Field::kErrno, uint64_t{event.error});
   // A packet may have come between the look for it and its end.
   const uint64_t silent_ns = event.time - std::min(event.last, event.time);
-  if (flow.uncounted) record_.set(Field::kCause, "the kernel had lost count of this peer: how much passed is not known");
-  if (silent) record_.set(Field::kCause, fmt::format("no packet for {} s", silent_ns / kNsPerSecond));
+  const std::string idle = silent ? fmt::format("no packet for {} s", silent_ns / kNsPerSecond) : "";
+  const std::string uncounted = flow.uncounted ? "the kernel had lost count of this peer: how much passed is not known" : "";
+  if (silent || flow.uncounted) record_.set(Field::kCause, idle + (silent && flow.uncounted ? "; " : "") + uncounted);
   emit_(record_);
 }
 

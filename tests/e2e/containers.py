@@ -83,7 +83,7 @@ def main():
                 assert record["netns"] == os.stat("/proc/self/ns/net").st_ino, record
             with container(later, "none", root) as second:
                 def talk_inside():
-                    podman("exec", later, "sh", "-c", f"nc -l -p {INSIDE_PORT} < /dev/null & sleep 0.1; nc 127.0.0.1 {INSIDE_PORT} < /dev/null; wait")
+                    podman("exec", later, "sh", "-c", f"nc -l -p {INSIDE_PORT} < /dev/null & until nc 127.0.0.1 {INSIDE_PORT} < /dev/null; do :; done; wait")
                     return [one for one in named(book, INSIDE_PORT, later) if one["direction"] == "out"]
                 for record in harness.wait_for(talk_inside, "the name of the container that came later"):
                     check(record, second, later)
