@@ -71,12 +71,13 @@ std::string distance_of(element candidate) {
   return fmt::format(", {} {}", distance_text(ns), position == "before" ? "before the moment" : "after the moment");
 }
 
-// "closed at 2026-11-22 12:03:01.990": nine digits are for programs.
+// "closed at 2026-11-22 12:03:01.990", or "closed by" where only that is known: nine digits are for programs.
 std::string state_text(element candidate) {
-  constexpr std::string_view kClosed = "closed at ";
   const std::string state = member(candidate, "state");
-  if (!state.starts_with(kClosed)) return state;
-  return std::string(kClosed) + short_time(std::string_view(state).substr(kClosed.size()));
+  for (const std::string_view closed : {"closed at ", "closed by "}) {
+    if (state.starts_with(closed)) return std::string(closed) + short_time(std::string_view(state).substr(closed.size()));
+  }
+  return state;
 }
 
 void print_candidate(element candidate) {

@@ -125,12 +125,14 @@ void WhoSearch::settle_interval(const Record& main, const std::vector<Indexed>& 
     first_seen = std::min(first_seen, one.record.time());
   }
   TimeNs end = candidate.end.value_or(UINT64_MAX);
+  // One whose end was not told when it came has no `end`, and a cause that says so: its time is when it was known to be over.
+  const std::string_view when = !main.has(Field::kEnd) && main.has(Field::kCause) ? "by" : "at";
   if (main.kind() == Kind::kFailed) {
     candidate.state =
-        fmt::format("failed at {}{}", format_time(*candidate.end),
+        fmt::format("failed {} {}{}", when, format_time(*candidate.end),
                     main.has(Field::kOutcome) ? fmt::format(", {}", enum_name(Field::kOutcome, main.uint(Field::kOutcome))) : "");
   } else if (candidate.end) {
-    candidate.state = fmt::format("closed at {}", format_time(*candidate.end));
+    candidate.state = fmt::format("closed {} {}", when, format_time(*candidate.end));
   } else if (const auto gap = coverage_.break_after(candidate.host, last_seen, now_)) {
     candidate.state = "end unknown";
     candidate.reason = gap->to ? fmt::format("no end is recorded, but one may be lost in the gap between {} and {}",
