@@ -265,6 +265,7 @@ uint32_t Workload::write_socket(const Event& event, const Connection& of, Record
   record.set(Field::kProcessStart, process.start);
   record.set(Field::kExe, kPrograms[process.program]);
   record.set(Field::kUid, process.uid);
+  record.set(Field::kRole, inbound ? Role::kListener : Role::kCreator);
   if (refused) {
     record.set(Field::kOutcome, Outcome::kRefused);
     record.set(Field::kErrno, 111);
