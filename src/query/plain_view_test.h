@@ -25,6 +25,10 @@ class PlainBlock final : public Block {
   TimeNs time_min() const override { return min_; }
   TimeNs time_max() const override { return max_; }
   Result<std::shared_ptr<const Columns>> columns() override { return columns_; }
+  Status read_row(uint32_t row, Record& record) override {
+    columns_->read(row, record);
+    return {};
+  }
   Status rows_with(RowKey, uint32_t row_end, std::vector<uint32_t>& rows) override {
     for (uint32_t row = 0; row < row_end; ++row) rows.push_back(row);
     return {};

@@ -21,6 +21,12 @@ void OpenBlock::append(const Record& record) {
   if (time > time_max_.load(std::memory_order_relaxed)) time_max_.store(time, std::memory_order_relaxed);
 }
 
+Status OpenBlock::read_row(uint32_t row, Record& record) {
+  PB_CHECK(row < columns_->rows());
+  columns_->read(row, record);
+  return {};
+}
+
 Status OpenBlock::rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) {
   index_.rows_with(key, row_end, rows);
   return {};

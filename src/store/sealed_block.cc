@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "base/check.h"
+
 namespace portbook {
 
 Result<std::shared_ptr<const Columns>> SealedBlock::columns() {
@@ -14,6 +16,14 @@ Result<std::shared_ptr<const Columns>> SealedBlock::columns() {
   std::shared_ptr<const Columns> columns = std::move(*decoded);
   cache_.put(footer_.first_index, columns);
   return columns;
+}
+
+Status SealedBlock::read_row(uint32_t row, Record& record) {
+  PB_CHECK(row < footer_.rows);
+  const auto decoded = columns();
+  if (!decoded) return std::unexpected(decoded.error());
+  (*decoded)->read(row, record);
+  return {};
 }
 
 Status SealedBlock::rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) {

@@ -21,6 +21,7 @@ class SealedBlock final : public Block {
   [[nodiscard]] TimeNs time_max() const override { return footer_.time_max; }
   [[nodiscard]] const SegmentFooter& footer() const { return footer_; }
   Result<std::shared_ptr<const Columns>> columns() override;
+  Status read_row(uint32_t row, Record& record) override;
   Status rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) override;
 
  private:

@@ -25,10 +25,7 @@ Status View::read(uint64_t index, Record& record) const {
   if (index < first_index()) return fail(ErrorCode::kNotFound, fmt::format("record {} is no longer kept", index));
   const auto after = std::ranges::upper_bound(blocks(), index, {}, [](const BlockRef& ref) { return ref.block->first_index(); });
   const BlockRef& ref = *std::prev(after);
-  const auto columns = ref.block->columns();
-  if (!columns) return std::unexpected(columns.error());
-  (*columns)->read(static_cast<uint32_t>(index - ref.block->first_index()), record);
-  return {};
+  return ref.block->read_row(static_cast<uint32_t>(index - ref.block->first_index()), record);
 }
 
 Status View::for_each_with(RowKey key, const Visit& visit) const {

@@ -31,6 +31,9 @@ class Block {
   // The block's columns; a sealed block is read and decoded, then kept while a bounded cache has room.
   // Errors: kIo; kCorrupt.
   virtual Result<std::shared_ptr<const Columns>> columns() = 0;
+  // Reads one visible row without decoding the block where that can be avoided. Needs row < the rows that the view shows, or it
+  // aborts. Errors as above.
+  virtual Status read_row(uint32_t row, Record& record) = 0;
   // Appends to `rows` the rows below `row_end` that carry `key` (others may be among them), ascending. Errors as above.
   virtual Status rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) = 0;
 };
