@@ -188,9 +188,8 @@ TEST_F(LocalBookTest, SealsFullBlocks) {
     std::vector<uint64_t> found;
     const Id128 conn = record.id128(Field::kConn);
     ASSERT_TRUE(view.for_each_with(conn_key(conn),
-                                   [&](uint64_t at, const Columns& columns, uint32_t row) {
-                                     if (columns.has(row, Field::kConn) && columns.id128(row, Field::kConn) == conn)
-                                       found.push_back(at);
+                                   [&](uint64_t at, const Record& one) {
+                                     if (one.has(Field::kConn) && one.id128(Field::kConn) == conn) found.push_back(at);
                                      return true;
                                    })
                     .has_value());

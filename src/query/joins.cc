@@ -79,13 +79,11 @@ void Joins::note(const Status& status) {
 
 std::vector<Indexed> Joins::read_process(const ProcessId& id, uint64_t before, size_t maximum) {
   std::vector<Indexed> found;
-  note(view_.for_each_with(process_key(id.pid, id.start), [&](uint64_t index, const Columns& columns, uint32_t row) {
+  note(view_.for_each_with(process_key(id.pid, id.start), [&](uint64_t index, const Record& record) {
     if (index >= before) return true;
-    Indexed one{index, {}};
-    columns.read(row, one.record);
-    if (one.record.kind() == Kind::kProcess && one.record.uint_or(Field::kPid, 0) == id.pid &&
-        one.record.uint_or(Field::kProcessStart, 0) == id.start) {
-      found.push_back(std::move(one));
+    if (record.kind() == Kind::kProcess && record.uint_or(Field::kPid, 0) == id.pid &&
+        record.uint_or(Field::kProcessStart, 0) == id.start) {
+      found.push_back({index, record});
     }
     return found.size() < maximum;
   }));
@@ -121,18 +119,12 @@ const Indexed* Joins::acceptor(const Id128& conn) {
     return known->second ? &*known->second : nullptr;
   }
   std::optional<Indexed> found;
-  note(view_.for_each_with(key, [&](uint64_t index, const Columns& columns, uint32_t row) {
-    if (columns.uint(row, Field::kKind) != static_cast<uint64_t>(Kind::kUsedBy) || !columns.has(row, Field::kConn) ||
-        columns.id128(row, Field::kConn) != conn) {
-      return true;
-    }
+  note(view_.for_each_with(key, [&](uint64_t index, const Record& record) {
+    if (record.kind() != Kind::kUsedBy || !record.has(Field::kConn) || record.id128(Field::kConn) != conn) return true;
     // The first user is who accepted it; later ones were handed the socket.
-    const bool accepted =
-        columns.has(row, Field::kRole) && columns.uint(row, Field::kRole) == static_cast<uint64_t>(Role::kAcceptor);
+    const bool accepted = record.has(Field::kRole) && record.uint(Field::kRole) == static_cast<uint64_t>(Role::kAcceptor);
     if (!accepted && found) return true;
-    found.emplace();
-    found->index = index;
-    columns.read(row, found->record);
+    found = Indexed{index, record};
     return !accepted;
   }));
   if (acceptors_.size() >= kRemembered) acceptors_.clear();
@@ -142,12 +134,8 @@ const Indexed* Joins::acceptor(const Id128& conn) {
 
 std::vector<Indexed> Joins::records_of(const Id128& conn) {
   std::vector<Indexed> found;
-  note(view_.for_each_with(conn_key(conn), [&](uint64_t index, const Columns& columns, uint32_t row) {
-    if (columns.has(row, Field::kConn) && columns.id128(row, Field::kConn) == conn) {
-      Indexed& one = found.emplace_back();
-      one.index = index;
-      columns.read(row, one.record);
-    }
+  note(view_.for_each_with(conn_key(conn), [&](uint64_t index, const Record& record) {
+    if (record.has(Field::kConn) && record.id128(Field::kConn) == conn) found.push_back({index, record});
     return found.size() < kConnRecordsMax;
   }));
   return found;
@@ -156,16 +144,12 @@ std::vector<Indexed> Joins::records_of(const Id128& conn) {
 std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, std::string_view host, TimeNs from, TimeNs to) {
   std::vector<Id128> conns;
   std::vector<Indexed> loose;
-  note(view_.for_each_with(endpoint_key(tuple.src), [&](uint64_t index, const Columns& columns, uint32_t row) {
-    const auto kind = static_cast<Kind>(columns.uint(row, Field::kKind));
-    if (kind != Kind::kNatOpen && kind != Kind::kNatClose && kind != Kind::kExisting) return true;
-    Indexed one{index, {}};
-    columns.read(row, one.record);
-    if (!is_lease(one.record) || !same_tuple(one.record, tuple)) return true;
-    if (!one.record.has(Field::kConn)) {
-      loose.push_back(std::move(one));
-    } else if (std::ranges::find(conns, one.record.id128(Field::kConn)) == conns.end()) {
-      conns.push_back(one.record.id128(Field::kConn));
+  note(view_.for_each_with(endpoint_key(tuple.src), [&](uint64_t index, const Record& record) {
+    if (!is_lease(record) || !same_tuple(record, tuple)) return true;
+    if (!record.has(Field::kConn)) {
+      loose.push_back({index, record});
+    } else if (std::ranges::find(conns, record.id128(Field::kConn)) == conns.end()) {
+      conns.push_back(record.id128(Field::kConn));
     }
     return conns.size() + loose.size() < kConnRecordsMax;
   }));
@@ -193,11 +177,9 @@ bool Joins::has_address(const Ip& ip, std::string_view host, TimeNs from, TimeNs
 
 std::vector<Joins::Claim> Joins::read_claims(const Ip& ip) {
   std::vector<Indexed> told;
-  note(view_.for_each_with(address_key(ip), [&](uint64_t index, const Columns& columns, uint32_t row) {
-    Indexed one{index, {}};
-    columns.read(row, one.record);
-    if (one.record.kind() == Kind::kAddress && one.record.has(Field::kAddress) && one.record.ip(Field::kAddress) == ip)
-      told.push_back(std::move(one));
+  note(view_.for_each_with(address_key(ip), [&](uint64_t index, const Record& record) {
+    if (record.kind() == Kind::kAddress && record.has(Field::kAddress) && record.ip(Field::kAddress) == ip)
+      told.push_back({index, record});
     return told.size() < kAddressRecordsMax;
   }));
   std::vector<Claim> claims;
@@ -216,9 +198,9 @@ std::vector<Joins::Claim> Joins::read_claims(const Ip& ip) {
 
 bool Joins::superseded(const Id128& conn, Kind kind, uint64_t index) {
   bool superseded = false;
-  note(view_.for_each_with(conn_key(conn), [&](uint64_t other_index, const Columns& columns, uint32_t row) {
-    if (other_index == index || !columns.has(row, Field::kConn) || columns.id128(row, Field::kConn) != conn) return true;
-    const auto other = static_cast<Kind>(columns.uint(row, Field::kKind));
+  note(view_.for_each_with(conn_key(conn), [&](uint64_t other_index, const Record& record) {
+    if (other_index == index || !record.has(Field::kConn) || record.id128(Field::kConn) != conn) return true;
+    const Kind other = record.kind();
     superseded = other == Kind::kClose || other == Kind::kFailed || (kind == Kind::kExisting && other == Kind::kOpen) ||
                  (kind == Kind::kExisting && other == Kind::kExisting && other_index > index);
     return !superseded;

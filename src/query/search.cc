@@ -114,11 +114,9 @@ void Search::pin_keys() {
   if (!pins.endpoint) return;
   keys_ = {endpoint_key(*pins.endpoint)};
   // A connection may be named by its lease alone: then its own records carry the internal endpoint only.
-  const Status status = view_.for_each_with(endpoint_key(*pins.endpoint), [&](uint64_t, const Columns& columns, uint32_t row) {
-    const auto kind = static_cast<Kind>(columns.uint(row, Field::kKind));
+  const Status status = view_.for_each_with(endpoint_key(*pins.endpoint), [&](uint64_t, const Record& record) {
+    const Kind kind = record.kind();
     if (kind != Kind::kNatOpen && kind != Kind::kNatClose && kind != Kind::kExisting) return true;
-    Record record;
-    columns.read(row, record);
     if (const auto internal = record.endpoint(Field::kSrcIp, Field::kSrcPort)) {
       const RowKey key = endpoint_key(*internal);
       if (std::ranges::find(*keys_, key) == keys_->end()) keys_->push_back(key);

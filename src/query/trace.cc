@@ -248,9 +248,9 @@ Status begin_at_record(const View& view, uint64_t index, Walk& walk) {
   }
   for (const Endpoint& end : {lease->internal, lease->external.value_or(lease->internal)}) {
     std::vector<Id128> conns;
-    const auto status = view.for_each_with(endpoint_key(end), [&](uint64_t, const Columns& columns, uint32_t row) {
-      if (columns.has(row, Field::kConn) && columns.id128(row, Field::kConn) != lease->conn) {
-        const Id128 conn = columns.id128(row, Field::kConn);
+    const auto status = view.for_each_with(endpoint_key(end), [&](uint64_t, const Record& row) {
+      if (row.has(Field::kConn) && row.id128(Field::kConn) != lease->conn) {
+        const Id128 conn = row.id128(Field::kConn);
         if (std::ranges::find(conns, conn) == conns.end()) conns.push_back(conn);
       }
       return conns.size() < kEndRowsMax;

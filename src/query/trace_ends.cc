@@ -46,17 +46,17 @@ std::vector<Id128> conns_at(Joins& joins, const Endpoint& endpoint, bool& bounde
   std::vector<Id128> conns;
   std::set<Id128> known;
   size_t looked_at = 0;
-  const Status status = joins.view().for_each_with(endpoint_key(endpoint), [&](uint64_t, const Columns& columns, uint32_t row) {
-    if (columns.has(row, Field::kConn) && wanted(columns, row) && known.insert(columns.id128(row, Field::kConn)).second)
-      conns.push_back(columns.id128(row, Field::kConn));
+  const Status status = joins.view().for_each_with(endpoint_key(endpoint), [&](uint64_t, const Record& record) {
+    if (record.has(Field::kConn) && wanted(record) && known.insert(record.id128(Field::kConn)).second)
+      conns.push_back(record.id128(Field::kConn));
     return ++looked_at < kEndRowsMax;
   });
   bounded = bounded || !status || looked_at >= kEndRowsMax;
   return conns;
 }
 
-bool is_nat(const Columns& columns, uint32_t row) {
-  return columns.has(row, Field::kVantage) && columns.uint(row, Field::kVantage) == static_cast<uint64_t>(Vantage::kNat);
+bool is_nat(const Record& record) {
+  return record.has(Field::kVantage) && record.uint(Field::kVantage) == static_cast<uint64_t>(Vantage::kNat);
 }
 
 std::vector<Lease> leases_at(Joins& joins, const Endpoint& endpoint, const ConnectionFact& of, bool& bounded) {
@@ -119,7 +119,7 @@ std::vector<OtherEnd> other_ends(Joins& joins, const ConnectionFact& of, bool fo
   std::vector<OtherEnd> found;
   // The longest way first: a lease says more than the socket's own record.
   for (const Stretch& stretch : stretches_of(joins, of, forward, bounded) | std::views::reverse) {
-    const auto socket = [](const Columns& columns, uint32_t row) { return !is_nat(columns, row); };
+    const auto socket = [](const Record& record) { return !is_nat(record); };
     for (const Id128& conn : conns_at(joins, stretch.src, bounded, socket)) {
       if (conn == of.conn) continue;
       auto fact = connection_fact(joins, conn);

@@ -64,7 +64,7 @@ Relay possible(ConnectionFact connection, const ConnectionFact& of, std::string 
 
 }  // namespace
 
-void Relays::scan(TimeNs from, TimeNs to, const View::Visit& visit) {
+void Relays::scan(TimeNs from, TimeNs to, const VisitRow& visit) {
   const auto blocks = joins_.view().blocks();
   for (size_t i = blocks.size(); i-- > 0;) {
     const BlockRef& ref = blocks[i];
@@ -156,11 +156,8 @@ RelayAnswer Relays::stated(const ConnectionFact& of, bool forward) {
     std::string app;
   };
   std::vector<Legs> legs;
-  bounded_ = bounded_ || !joins_.view().for_each_with(endpoint_key(of.tuple.src), [&](uint64_t index, const Columns& columns,
-                                                                                      uint32_t row) {
-    if (columns.uint(row, Field::kKind) != static_cast<uint64_t>(Kind::kProxy)) return true;
-    Record record;
-    columns.read(row, record);
+  bounded_ = bounded_ || !joins_.view().for_each_with(endpoint_key(of.tuple.src), [&](uint64_t index, const Record& record) {
+    if (record.kind() != Kind::kProxy) return true;
     const auto client = record.endpoint(Field::kSrcIp, Field::kSrcPort);
     const auto entry = record.endpoint(Field::kDstIp, Field::kDstPort);
     const auto own = record.endpoint(Field::kUpSrcIp, Field::kUpSrcPort);
@@ -180,12 +177,10 @@ RelayAnswer Relays::stated(const ConnectionFact& of, bool forward) {
   std::vector<Relay> relays;
   for (const Legs& leg : legs) {
     std::set<Id128> conns;
-    bounded_ =
-        bounded_ || !joins_.view().for_each_with(endpoint_key(leg.other_src), [&](uint64_t, const Columns& columns, uint32_t row) {
-          if (is_socket_kind(static_cast<Kind>(columns.uint(row, Field::kKind))) && columns.has(row, Field::kConn))
-            conns.insert(columns.id128(row, Field::kConn));
-          return conns.size() < kRelayConnectionsMax;
-        });
+    bounded_ = bounded_ || !joins_.view().for_each_with(endpoint_key(leg.other_src), [&](uint64_t, const Record& record) {
+      if (is_socket_kind(record.kind()) && record.has(Field::kConn)) conns.insert(record.id128(Field::kConn));
+      return conns.size() < kRelayConnectionsMax;
+    });
     for (const Id128& conn : conns) {
       auto fact = connection_fact(joins_, conn);
       const bool fits = fact && fact->inbound != forward && fact->tuple.src == leg.other_src &&

@@ -43,7 +43,8 @@ class Relays {
 
  private:
   // Calls visit for the rows whose time is in [from, to], newest block first.
-  void scan(TimeNs from, TimeNs to, const View::Visit& visit);
+  using VisitRow = std::function<bool(uint64_t index, const Columns& columns, uint32_t row)>;
+  void scan(TimeNs from, TimeNs to, const VisitRow& visit);
   // How the process came to be able to use what `holders` had: it is one of them, or a descendant; nothing when it is neither.
   std::optional<std::string> kinship(const ProcessId& process, uint64_t index, const std::vector<Holder>& holders);
   std::vector<ConnectionFact> outbound_of(const std::vector<Holder>& holders, TimeNs from, TimeNs to, bool descendants);

@@ -29,11 +29,10 @@ bool is_client_of_published(const Endpoint& asked, const Candidate& candidate) {
          (matches_peer(asked, candidate.lease->internal) || matches_peer(asked, candidate.lease->external));
 }
 
-// Rows of other endpoints may share a key.
-bool names(const Columns& columns, uint32_t row, const Endpoint& endpoint) {
+// Records of other endpoints may share a key.
+bool names(const Record& record, const Endpoint& endpoint) {
   return std::ranges::any_of(kEndpointFields, [&](const auto& fields) {
-    return columns.has(row, fields.first) && columns.has(row, fields.second) && columns.uint(row, fields.second) == endpoint.port &&
-           columns.ip(row, fields.first) == endpoint.ip;
+    return record.has(fields.second) && record.endpoint(fields.first, fields.second) == endpoint;
   });
 }
 
@@ -83,25 +82,23 @@ void WhoSearch::choose_window() {
 Status WhoSearch::sight(const Endpoint& endpoint, std::vector<Sighting>& sightings) {
   std::map<Id128, size_t> known;
   size_t looked_at = 0;
-  const auto status =
-      joins_.view().for_each_with(endpoint_key(endpoint), [&](uint64_t index, const Columns& columns, uint32_t row) {
-        if (names(columns, row, endpoint)) note(index, columns, row, sightings, known);
-        return ++looked_at < kWhoRecordsMax;
-      });
+  const auto status = joins_.view().for_each_with(endpoint_key(endpoint), [&](uint64_t index, const Record& record) {
+    if (names(record, endpoint)) note(index, record, sightings, known);
+    return ++looked_at < kWhoRecordsMax;
+  });
   bounded_ = bounded_ || looked_at >= kWhoRecordsMax;
   return status;
 }
 
-void WhoSearch::note(uint64_t index, const Columns& columns, uint32_t row, std::vector<Sighting>& sightings,
-                     std::map<Id128, size_t>& known) {
-  if (!columns.has(row, Field::kConn) || !columns.has(row, Field::kTime)) return;
-  const auto kind = static_cast<Kind>(columns.uint(row, Field::kKind));
-  const bool nat = columns.has(row, Field::kVantage) && columns.uint(row, Field::kVantage) == static_cast<uint64_t>(Vantage::kNat);
+void WhoSearch::note(uint64_t index, const Record& record, std::vector<Sighting>& sightings, std::map<Id128, size_t>& known) {
+  if (!record.has(Field::kConn) || !record.has(Field::kTime)) return;
+  const Kind kind = record.kind();
+  const bool nat = record.has(Field::kVantage) && record.uint(Field::kVantage) == static_cast<uint64_t>(Vantage::kNat);
   if (kind != Kind::kOpen && kind != Kind::kClose && kind != Kind::kFailed && kind != Kind::kExisting && kind != Kind::kNatOpen &&
       kind != Kind::kNatClose) {
     return;
   }
-  const auto [place, first] = known.try_emplace(columns.id128(row, Field::kConn), sightings.size());
+  const auto [place, first] = known.try_emplace(record.id128(Field::kConn), sightings.size());
   if (first) {
     Sighting& one = sightings.emplace_back();
     one.conn = place->first;
@@ -109,8 +106,8 @@ void WhoSearch::note(uint64_t index, const Columns& columns, uint32_t row, std::
     one.index = index;
   }
   Sighting& one = sightings[place->second];
-  const RowInterval interval = row_interval(columns, row);
-  const TimeNs time = columns.uint(row, Field::kTime);
+  const RowInterval interval = row_interval(record);
+  const TimeNs time = record.time();
   if (interval.start) {
     one.start = *interval.start;
     one.start_known = true;

@@ -39,7 +39,7 @@ class WhoSearch {
   // Finding: rows, leases, sockets (who.cc).
   void choose_window();
   Status sight(const Endpoint& endpoint, std::vector<Sighting>& sightings);
-  void note(uint64_t index, const Columns& columns, uint32_t row, std::vector<Sighting>& sightings, std::map<Id128, size_t>& known);
+  void note(uint64_t index, const Record& record, std::vector<Sighting>& sightings, std::map<Id128, size_t>& known);
   void add_nearest(std::vector<Sighting>& sightings);
   void add_lease(const Id128& conn);
   void add_published(const Lease& lease);

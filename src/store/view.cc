@@ -7,6 +7,34 @@
 
 namespace portbook {
 
+namespace {
+
+constexpr size_t kReadSinglyMax = 64;  // rows of a block; from more on the block is decoded once for all of them
+
+// Newest first; `more` becomes false when visit wants no more.
+Status visit_rows(Block& block, std::span<const uint32_t> rows, uint64_t from, const View::Visit& visit, bool& more) {
+  std::shared_ptr<const Columns> columns;
+  if (rows.size() > kReadSinglyMax) {
+    auto decoded = block.columns();
+    if (!decoded) return std::unexpected(decoded.error());
+    columns = std::move(*decoded);
+  }
+  Record record;
+  for (size_t k = rows.size(); more && k-- > 0;) {
+    const uint64_t index = block.first_index() + rows[k];
+    if (index < from) break;
+    if (columns) {
+      columns->read(rows[k], record);
+    } else if (Status read = block.read_row(rows[k], record); !read) {
+      return read;
+    }
+    more = visit(index, record);
+  }
+  return {};
+}
+
+}  // namespace
+
 View::View(uint64_t size, std::vector<BlockRef> blocks)
     : size_(size), blocks_(std::make_shared<const std::vector<BlockRef>>(std::move(blocks))) {}
 
@@ -28,18 +56,15 @@ Status View::read(uint64_t index, Record& record) const {
   return ref.block->read_row(static_cast<uint32_t>(index - ref.block->first_index()), record);
 }
 
-Status View::for_each_with(RowKey key, const Visit& visit) const {
+Status View::for_each_with(RowKey key, const Visit& visit, uint64_t from) const {
   std::vector<uint32_t> rows;
-  for (size_t i = blocks().size(); i-- > 0;) {
+  bool more = true;
+  for (size_t i = blocks().size(); more && i-- > 0;) {
     const BlockRef& ref = blocks()[i];
+    if (ref.block->first_index() + ref.rows <= from) break;
     rows.clear();
     if (Status found = ref.block->rows_with(key, ref.rows, rows); !found) return found;
-    if (rows.empty()) continue;
-    const auto columns = ref.block->columns();
-    if (!columns) return std::unexpected(columns.error());
-    for (size_t k = rows.size(); k-- > 0;) {
-      if (!visit(ref.block->first_index() + rows[k], **columns, rows[k])) return {};
-    }
+    if (Status visited = visit_rows(*ref.block, rows, from, visit, more); !visited) return visited;
   }
   return {};
 }

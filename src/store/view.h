@@ -59,9 +59,10 @@ class View {
   // Errors: kNotFound (index not below size(), or dropped by retention); kIo; kCorrupt.
   Status read(uint64_t index, Record& record) const;
 
-  // Calls visit(index, columns, row) for each row with `key`, newest first, until visit returns false. Others may be among them.
-  using Visit = std::function<bool(uint64_t index, const Columns& columns, uint32_t row)>;
-  Status for_each_with(RowKey key, const Visit& visit) const;
+  // Calls visit(index, record) for each record with `key`, newest first, until visit returns false; not for those below `from`.
+  // Others may be among them. The record is valid during the call. Errors: kIo; kCorrupt.
+  using Visit = std::function<bool(uint64_t index, const Record& record)>;
+  Status for_each_with(RowKey key, const Visit& visit, uint64_t from = 0) const;
 
  private:
   uint64_t size_ = 0;
