@@ -6,6 +6,7 @@ import "./styles/base.css";
 import "./styles/search.css";
 import "./styles/record.css";
 import "./styles/who.css";
+import "./styles/trace.css";
 import "./styles/ledger.css";
 import "./styles/start.css";
 import "./styles/states.css";

@@ -208,3 +208,59 @@ export interface Facets {
   rows: number;
   sampled?: boolean;
 }
+
+export interface TraceNode {
+  id: number;
+  start: boolean; // the question named it
+  record: number;
+  conn: string;
+  host: string | null;
+  netns: number | null;
+  direction: "out" | "in";
+  proto: string;
+  state: "open" | "closed" | "failed";
+  src: string;
+  dst: string;
+  external: string | null;
+  server: string | null;
+  interval: { start: string | null; seen: string; end: string | null; clock_error_ns: number | null };
+  bytes_out: number | null;
+  bytes_in: number | null;
+  process: Process | null;
+  ancestors: Process[]; // nearest first
+  beyond: string | null; // why its other end is not known
+  records: number[];
+}
+
+export interface TraceLease {
+  host: string;
+  internal: string;
+  asked_for: string;
+  external: string | null;
+  server: string | null;
+  start: string | null;
+  end: string | null;
+  records: number[];
+}
+
+export interface TraceEdge {
+  class: EdgeClass;
+  kind: "connection" | "process";
+  from: number; // node that came first in the chain of causes
+  to: number;
+  method: string;
+  order: string;
+  leases: TraceLease[];
+  records: number[];
+}
+
+export interface TraceAnswer {
+  question: { text: string; record: number | null; endpoint: string | null; at: string | null };
+  sentence: string;
+  nodes: TraceNode[];
+  edges: TraceEdge[];
+  bounds: string[]; // what was not followed
+  completeness: Completeness;
+  size: number;
+  took_us: number;
+}

@@ -1,7 +1,7 @@
 // A real book and a real browser for the page's tests. Needs root (capture) and a program that was built with the page.
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -10,6 +10,8 @@ import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
 const kProgram = process.env.PORTBOOK ?? fileURLToPath(new URL("../../../build/release/portbook", import.meta.url));
+// Beside the program in its build folder, unless the environment names it.
+const kSceneBook = process.env.SCENE_BOOK ?? path.join(path.dirname(kProgram), "tests/scene_book");
 const kChromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 export async function freePort(): Promise<number> {
@@ -18,6 +20,14 @@ export async function freePort(): Promise<number> {
   const { port } = server.address() as net.AddressInfo;
   server.close();
   return port;
+}
+
+// The morning of docs/tasks.md: forty sessions of alice on web-7, through the masquerade of gw and haproxy on lb, to postgres on db.
+export function taskRecords(): string {
+  const folder = fileURLToPath(new URL("../../../tests/e2e", import.meta.url));
+  const made = spawnSync("/usr/bin/python3", ["-c", "import tasks_scene; print(tasks_scene.records())"], { cwd: folder, encoding: "utf8", env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1" } });
+  if (made.status !== 0) throw new Error(made.stderr);
+  return made.stdout;
 }
 
 export const temporaryFolder = () => mkdtempSync(path.join(tmpdir(), "portbook-page-"));
@@ -35,14 +45,29 @@ export class Book {
   static async start(folder = temporaryFolder(), port?: number): Promise<Book> {
     if (!existsSync(kProgram)) throw new Error(`${kProgram} is missing: build the program first (PORTBOOK names another)`);
     const chosen = port ?? (await freePort());
-    const child = spawn(kProgram, ["up", "--data", folder, "--listen", `127.0.0.1:${chosen}`], { stdio: ["ignore", "pipe", "pipe"] });
+    return Book.run(folder, chosen, ["up"]);
+  }
+
+  // A book at rest, made of records as JSON lines (tests/tools/scene_book.cc), and served; nothing is captured into it.
+  static async scene(records: string, host: string, port?: number): Promise<Book> {
+    const folder = temporaryFolder();
+    const lines = `${folder}.jsonl`;
+    writeFileSync(lines, records);
+    const made = spawnSync(kSceneBook, [lines, folder, host], { encoding: "utf8" });
+    rmSync(lines);
+    if (made.status !== 0) throw new Error(`${kSceneBook}: ${made.stderr || made.error}`);
+    return Book.run(folder, port ?? (await freePort()), ["serve", "--host", host]);
+  }
+
+  private static async run(folder: string, chosen: number, command: string[]): Promise<Book> {
+    const child = spawn(kProgram, [...command, "--data", folder, "--listen", `127.0.0.1:${chosen}`], { stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
     for (const stream of [child.stdout, child.stderr]) stream!.on("data", (bytes) => (said = (said + String(bytes)).slice(-4000)));
     const book = new Book(folder, chosen, child);
     for (const until = Date.now() + 20_000; ; ) {
-      if (child.exitCode !== null) throw new Error(`portbook up ended with ${child.exitCode}: ${said}`);
+      if (child.exitCode !== null) throw new Error(`portbook ended with ${child.exitCode}: ${said}`);
       if (await fetch(`${book.url}/healthz`).then((answer) => answer.ok, () => false)) return book;
-      if (Date.now() > until) throw new Error(`portbook up did not answer: ${said}`);
+      if (Date.now() > until) throw new Error(`portbook did not answer: ${said}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
