@@ -42,10 +42,13 @@ void append_capture(const std::vector<CaptureLine>& lines, Json& json) {
   json.close(']');
 }
 
+// The earliest time of any record, which need not be the first one's: history is imported, agents catch up.
 std::optional<TimeNs> first_time(const View& view) {
-  Record record;
-  if (view.size() == view.first_index() || !view.read(view.first_index(), record) || !record.has(Field::kTime)) return std::nullopt;
-  return record.time();
+  std::optional<TimeNs> first;
+  for (const BlockRef& ref : view.blocks()) {
+    if (ref.rows > 0) first = std::min(first.value_or(ref.block->time_min()), ref.block->time_min());
+  }
+  return first;
 }
 
 std::string_view state_of(const AgentStatus& agent) {
