@@ -7,6 +7,7 @@ import "./styles/search.css";
 import "./styles/record.css";
 import "./styles/who.css";
 import "./styles/trace.css";
+import "./styles/map.css";
 import "./styles/ledger.css";
 import "./styles/start.css";
 import "./styles/states.css";

@@ -264,3 +264,28 @@ export interface TraceAnswer {
   size: number;
   took_us: number;
 }
+
+export interface Service {
+  kind: "container" | "program" | "address";
+  name: string;
+  host: string | null;
+}
+
+export interface ServiceLink {
+  from: Service;
+  to: Service;
+  port: string; // as its clients ask for it; "5432/tcp"
+  count: number;
+  failed: number;
+  open: number;
+  bytes_out: number;
+  bytes_in: number;
+  first: string;
+  last: string;
+}
+
+export interface ServiceMap {
+  links: ServiceLink[];
+  connections: number;
+  cut: boolean; // a limit was met: only the newest connections are in it
+}

@@ -18,7 +18,8 @@ test("a young book's window begins at its first record, but is never under a min
 
 test("a brush narrows the rows; its open right edge stays live", () => {
   const window = of("from=2026-11-22T11:57:00Z");
-  expect(rangeLabel(window)).toBe("11:57:00 – now");
+  expect(rangeLabel(window, "2026-11-22")).toBe("11:57:00 – now");
+  expect(rangeLabel(window, "2026-11-23")).toBe("11-22 11:57 – now");
   expect(isLive(window)).toBe(true);
   expect(isLive(of("from=2026-11-22T11:57:00Z&to=2026-11-22T12:00:00Z"))).toBe(false);
 });

@@ -58,10 +58,11 @@ export function shifted(window: TimeWindow, by: -1 | 1, now: number): Record<str
   return { end: end >= now ? null : rfc3339(end), from: null, to: null };
 }
 
-// "11:57:00 – now", "15 min – now" without a brush.
-export function rangeLabel(window: TimeWindow): string {
-  const clock = (time: string) => new Date(Date.parse(time)).toISOString().slice(11, 19);
+// "11:57:00 – now", "15 min – now" without a brush; with their dates where these are not today's.
+export function rangeLabel(window: TimeWindow, today = rfc3339(Date.now()).slice(0, 10)): string {
   const range = rowRange(window);
+  const dated = [range.from, range.to].some((time) => time !== null && rfc3339(Date.parse(time)).slice(0, 10) !== today);
+  const clock = (time: string) => rfc3339(Date.parse(time)).slice(dated ? 5 : 11, dated ? 16 : 19).replace("T", " ");
   if (range.from === null && range.to === null) return `${window.length} – now`;
   return `${range.from === null ? "start" : clock(range.from)} – ${range.to === null ? "now" : clock(range.to)}`;
 }

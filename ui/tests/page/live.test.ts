@@ -173,3 +173,18 @@ test("a hundred thousand rows scroll smoothly with few of them in the document",
   await context.close();
   many.close();
 });
+
+test("the map follows by itself, and a box keeps its place", async () => {
+  const { context, page } = await open(browser, `${book.url}/map?q=${encodeURIComponent(`dst.port:${target.port}`)}`);
+  const first = await connect(target);
+  const box = page.locator(".svc").first();
+  await box.waitFor({ timeout: 20_000 });
+  const before = await box.boundingBox();
+  const counted = () => page.locator(".mlegend").textContent();
+  const was = await counted();
+  const second = await connect(target);
+  await page.waitForFunction((text) => document.querySelector(".mlegend")!.textContent !== text, was, { timeout: 20_000 });
+  expect(await box.boundingBox()).toEqual(before);
+  for (const { socket } of [first, second]) socket.destroy();
+  await context.close();
+});
