@@ -71,9 +71,9 @@ TEST(Formats, SegmentPage) {
   const auto sealed = seal_block(0, columns, 1, std::vector<Hash>{leaf_hash(example_bytes())}, {}, encode_columns);
   ASSERT_TRUE(sealed.has_value()) << sealed.error().message;
   const std::string text = page("segment.md");
-  EXPECT_NE(text.find("takes 3,495 bytes"), std::string::npos);
-  EXPECT_EQ(sealed->file.size(), 3495U);
-  expect_dump(text, ByteView(sealed->file).first(0x90));
+  EXPECT_NE(text.find("takes 3,511 bytes"), std::string::npos);
+  EXPECT_EQ(sealed->file.size(), 3511U);
+  expect_dump(text, ByteView(sealed->file).first(0xc0));
   EXPECT_NE(text.find(hex([] {
     Bytes key;
     append_big(key, endpoint_key({Ip::v4(0x0a080311), 51420}));

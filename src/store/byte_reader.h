@@ -24,15 +24,18 @@ class ByteReader {
     rest_ = rest_.subspan(count);
     return true;
   }
-  // LEB128, at most 32 bits.
-  [[nodiscard]] bool take_varint(uint32_t& value) {
+  // LEB128, at most as many bits as T has.
+  template <typename T>
+  [[nodiscard]] bool take_varint(T& value) {
+    constexpr unsigned kBits = sizeof(T) * 8;
+    constexpr unsigned kLastShift = (kBits - 1) / 7 * 7;
     value = 0;
-    for (unsigned shift = 0; shift < 35; shift += 7) {
+    for (unsigned shift = 0; shift <= kLastShift; shift += 7) {
       if (rest_.empty()) return false;
       const Byte byte = rest_.front();
       rest_ = rest_.subspan(1);
-      if (shift == 28 && byte > 15) return false;
-      value |= uint32_t{byte & 127U} << shift;
+      if (shift == kLastShift && byte >> (kBits - kLastShift) != 0) return false;
+      value |= T{byte & 127U} << shift;
       if (byte < 128) return true;
     }
     return false;
@@ -44,7 +47,7 @@ class ByteReader {
   ByteView rest_;
 };
 
-inline void append_varint(Bytes& out, uint32_t value) {
+inline void append_varint(Bytes& out, uint64_t value) {
   for (; value >= 128; value >>= 7) out.push_back(static_cast<Byte>(value | 128));
   out.push_back(static_cast<Byte>(value));
 }

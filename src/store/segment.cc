@@ -49,6 +49,10 @@ Status parse_header(ByteView bytes, SegmentFooter& footer) {
   const auto version = load_little<uint32_t>(bytes.data() + 8);
   if (version > kSegmentVersion)
     return fail(ErrorCode::kNewer, fmt::format("segment format {}: written by a newer portbook", version));
+  if (version < kSegmentVersion) {
+    return fail(ErrorCode::kBadInput, fmt::format("segment format {}: written by an older portbook; this one reads format {} only",
+                                                  version, kSegmentVersion));
+  }
   footer.rows = load_little<uint32_t>(bytes.data() + 12);
   footer.first_index = load_little<uint64_t>(bytes.data() + 16);
   if (!std::ranges::equal(encode_header(footer.first_index, footer.rows), bytes) || footer.rows == 0 ||

@@ -13,7 +13,7 @@
 
 namespace portbook {
 
-inline constexpr uint32_t kSegmentVersion = 1;
+inline constexpr uint32_t kSegmentVersion = 2;
 inline constexpr size_t kSegmentHeaderBytes = 64;
 inline constexpr size_t kSegmentTrailerBytes = 32;
 inline constexpr uint64_t kSegmentBytesMax = uint64_t{4} << 30;
@@ -49,7 +49,7 @@ Bytes encode_segment(uint64_t first_index, uint32_t rows, const std::vector<Colu
                      const SourceSeqs& seqs);
 
 // Reads header, trailer and footer, and checks that with the sections they account for every byte of the file.
-// Errors: kIo; kCorrupt with the offset; kNewer.
+// Errors: kIo; kCorrupt with the offset; kNewer; kBadInput: of a version that is no longer read.
 Result<SegmentFooter> read_segment_footer(File& file);
 
 // Reads the sections, checks their checksums, decodes. Errors: kIo; kCorrupt with the offset.

@@ -8,6 +8,7 @@
 #include "record/cbor.h"
 #include "record/random_record.h"
 #include "store/memory_file.h"
+#include "store/packed_block.h"
 #include "store/seal.h"
 
 namespace portbook {
@@ -39,6 +40,29 @@ std::unique_ptr<Columns> random_block(uint32_t rows, uint64_t seed, unsigned fie
   return columns;
 }
 
+// Records like those of a network: each row is one of a few connections again, with some of its fields changed.
+std::unique_ptr<Columns> repeating_block(uint32_t rows, uint64_t seed) {
+  auto columns = std::make_unique<Columns>();
+  RandomRecords random(seed);
+  std::vector<Record> known(1 + rows / 10);
+  for (Record& record : known) random.next(record, 6);
+  Record other;
+  for (uint32_t row = 0; row < rows; ++row) {
+    Record& record = known[random.below(known.size())];
+    random.next(other, 5);
+    if (other.has(Field::kTime) && random.below(8) > 0) record.set(Field::kTime, other.time());
+    if (other.has(Field::kClockError) && random.below(20) == 0) record.set(Field::kClockError, other.uint(Field::kClockError));
+    record.set(Field::kKind, other.kind());
+    if (record.has(Field::kTime) && random.below(2) == 0) record.set(Field::kEnd, record.time());
+    if (random.below(9) == 0) record.remove(Field::kTime);
+    if (random.below(3) == 0) record.remove(Field::kEnd);
+    if (record.has(Field::kSrcPort) && random.below(2) == 0) record.set(Field::kSrcNatPort, record.uint(Field::kSrcPort));
+    columns->append(record);
+  }
+  columns->publish();
+  return columns;
+}
+
 std::vector<Hash> groups_of(const Columns& columns) {
   std::vector<Hash> groups;
   CompactRange range;
@@ -58,10 +82,15 @@ std::vector<ColumnSectionView> views_of(const std::vector<ColumnSection>& sectio
   return views;
 }
 
+// Random records with so many in ten of their fields; of 11, repeating ones.
+std::unique_ptr<Columns> block_of(uint32_t rows, unsigned fields_of_ten) {
+  return fields_of_ten > 10 ? repeating_block(rows, rows) : random_block(rows, rows + fields_of_ten, fields_of_ten);
+}
+
 TEST(ColumnCodec, GivesBackEveryRecord) {
   for (const uint32_t rows : {1U, 2U, 255U, 256U, 2000U}) {
-    for (const unsigned fields : {0U, 3U, 10U}) {
-      const auto columns = random_block(rows, rows + fields, fields);
+    for (const unsigned fields : {0U, 3U, 10U, 11U}) {
+      const auto columns = block_of(rows, fields);
       const auto sections = encode_columns(*columns, rows);
       const auto decoded = decode_columns(views_of(sections), rows);
       ASSERT_TRUE(decoded.has_value()) << decoded.error().message;
@@ -69,6 +98,30 @@ TEST(ColumnCodec, GivesBackEveryRecord) {
       const auto again = encode_columns(**decoded, rows);
       ASSERT_EQ(again.size(), sections.size());
       for (size_t i = 0; i < again.size(); ++i) EXPECT_EQ(again[i].bytes, sections[i].bytes) << "the same rows, other bytes";
+    }
+  }
+}
+
+TEST(PackedBlock, ReadsEachRowByItself) {
+  for (const uint32_t rows : {1U, 2U, 256U, 700U}) {
+    for (const unsigned fields : {0U, 1U, 5U, 10U, 11U}) {
+      const auto columns = block_of(rows, fields);
+      const auto sections = encode_columns(*columns, rows);
+      const auto block = PackedBlock::open(sections[0].bytes, rows);
+      ASSERT_TRUE(block.has_value()) << block.error().message;
+      for (const ColumnSection& section : std::span(sections).subspan(1)) {
+        ASSERT_TRUE((*block)->add(*section.field, section.bytes).has_value()) << info(*section.field).name;
+      }
+      RandomRecords random(rows);
+      Record whole;
+      Record single;
+      for (uint32_t i = 0; i < rows; ++i) {
+        const auto row = static_cast<uint32_t>(random.below(rows));
+        columns->read(row, whole);
+        const Status read = (*block)->read(row, single);
+        ASSERT_TRUE(read.has_value()) << read.error().message;
+        ASSERT_TRUE(single == whole) << row << " of " << rows;
+      }
     }
   }
 }
@@ -131,12 +184,17 @@ TEST(Segment, EveryFlippedOrMissingByteIsNoticed) {
   EXPECT_FALSE(read_whole(file).has_value());
 }
 
-TEST(Segment, SaysWhenItIsNewer) {
+TEST(Segment, SaysWhenItIsNewerOrOlder) {
   const auto columns = random_block(10, 1, 2);
   Bytes file = seal_block(0, *columns, 10, groups_of(*columns), {}, encode_columns)->file;
-  store_little(file.data() + 8, kSegmentVersion + 1);
-  store_little(file.data() + 56, static_cast<uint64_t>(XXH3_64bits(file.data(), 56)));
-  EXPECT_EQ(read_whole(file).error().code, ErrorCode::kNewer);
+  const auto read_as = [&](uint32_t version) {
+    store_little(file.data() + 8, version);
+    store_little(file.data() + 56, static_cast<uint64_t>(XXH3_64bits(file.data(), 56)));
+    return read_whole(file).error();
+  };
+  EXPECT_EQ(read_as(kSegmentVersion + 1).code, ErrorCode::kNewer);
+  EXPECT_EQ(read_as(kSegmentVersion - 1).code, ErrorCode::kBadInput);
+  EXPECT_EQ(read_as(1).message, "segment format 1: written by an older portbook; this one reads format 2 only");
 }
 
 TEST(Segment, NamesAreReadAsTheyAreWritten) {
