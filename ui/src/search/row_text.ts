@@ -54,6 +54,14 @@ export function userOf(row: Row): { text: string; why: string; title: string } {
   return { text: user || uid, why: "not seen", title };
 }
 
+// Any field of the row, as a filter would have it; null where this row has none.
+export function fieldText(row: Row, name: string): string | null {
+  const value = row.record[name];
+  if (value === undefined || value === null) return null;
+  if (name === "rtt" && typeof value === "number") return duration(value);
+  return Array.isArray(value) ? value.join(" ") : typeof value === "object" ? JSON.stringify(value) : String(value as string | number | boolean);
+}
+
 // The row read aloud: "outbound, internal port 51420 on 10.8.3.17, external port 41234 on 203.0.113.5, to 198.51.100.9:443, …".
 export function rowLabel(row: Row): string {
   const spoken = (name: string, endpoint: string) => {
