@@ -99,6 +99,10 @@ std::string Simulation::live(SimulationCounts& counts) {
 
 std::string Simulation::act(Ledger& ledger, SimulationCounts& counts) {
   if (below(4) != 0) return commit_some(ledger, counts);
+  if (below(2) != 0) {
+    static_cast<void>(ledger.index_next());  // what it could not do costs no answer
+    return "";
+  }
   const auto sealed = ledger.seal_next();
   if (sealed && *sealed) ++counts.sealed;
   if (!sealed && sealed.error().code == ErrorCode::kCorrupt && !disk_.bit_flipped()) return "sealing: " + sealed.error().message;

@@ -8,6 +8,7 @@
 #include "book/head.h"
 #include "merkle/checkpoint.h"
 #include "record/cbor.h"
+#include "store/index_run.h"
 #include "store/log_frame.h"
 #include "store/seal.h"
 
@@ -80,6 +81,17 @@ TEST(Formats, SegmentPage) {
     return key;
   }())),
             std::string::npos);
+}
+
+TEST(Formats, IndexRunPage) {
+  const std::string text = page("index_run.md");
+  IndexRunWriter writer({{0, 256, 1'000, 2'000, 7}}, 2);
+  const RowKey endpoint = endpoint_key({Ip::v4(0x0a080311), 51420});
+  writer.add({static_cast<uint32_t>(endpoint >> 32), {0, kMarkOpen}});
+  writer.add({0x5b27c260, {0, 0}});
+  const Bytes file = writer.finish();
+  EXPECT_EQ(file.size(), 0x75U);
+  expect_dump(text, file);
 }
 
 }  // namespace

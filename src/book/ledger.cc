@@ -48,6 +48,7 @@ Ledger::Ledger(Disk& disk, Clock& clock, LedgerOptions options)
     : disk_(disk),
       options_(std::move(options)),
       cache_(options_.block_cache_bytes),
+      runs_(disk, options_.run_fanout),
       own_(options_.host, clock, options_.clock_state),
       log_(disk, options_.log_file_bytes),
       reserve_(disk, options_.reserve_bytes) {
@@ -74,7 +75,7 @@ Ledger::Published Ledger::published() const {
       const uint64_t end = i + 1 < blocks_.size() ? std::min(blocks_[i + 1]->first_index(), published_size_) : published_size_;
       refs.push_back({blocks_[i], static_cast<uint32_t>(end - blocks_[i]->first_index())});
     }
-    view_ = View(published_size_, std::move(refs));
+    view_ = View(published_size_, std::move(refs), runs_.runs());
   }
   return {view_, checkpoint_};
 }

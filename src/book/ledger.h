@@ -19,6 +19,7 @@
 #include "book/reserve.h"
 #include "merkle/tree.h"
 #include "store/block_cache.h"
+#include "store/index_runs.h"
 #include "store/log.h"
 #include "store/open_block.h"
 #include "store/seal.h"
@@ -34,6 +35,7 @@ struct LedgerOptions {
   uint64_t reserve_bytes = kReserveBytes;
   uint32_t block_rows = kBlockRowsMax;  // records of a block; a multiple of 256
   size_t block_cache_bytes = kBlockCacheBytes;
+  size_t run_fanout = kRunFanout;
   Entropy entropy = machine_entropy;
   std::function<ClockState()> clock_state = machine_clock_state;
 };
@@ -57,6 +59,9 @@ class Ledger {
   Result<bool> seal_next(const EncodeColumns& encode = encode_columns);
   // Full blocks that are not sealed yet. From kUnsealedBlocksMax on commit() refuses batches.
   [[nodiscard]] size_t unsealed_blocks() const;
+  // The next piece of work on the index runs, see IndexRuns::work(); nothing in a book that is read-only. Called by one thread,
+  // which need be neither of the others.
+  Result<bool> index_next();
   // Own records wait for a commit.
   [[nodiscard]] bool has_own_waiting() const;
 
@@ -103,6 +108,7 @@ class Ledger {
   Disk& disk_;
   const LedgerOptions options_;
   BlockCache cache_;
+  IndexRuns runs_;
   OwnRecords own_;
   std::unique_ptr<Signer> signer_;
   Verifier verifier_;

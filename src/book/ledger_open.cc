@@ -85,7 +85,10 @@ Status Ledger::take_over(LoadedBook loaded) {
   tree_ = std::move(loaded.tree);
   last_seq_ = std::move(loaded.last_seq);
   if (!loaded.sealed.empty()) sealed_seqs_ = loaded.sealed.back().seqs;
-  for (SegmentFooter& footer : loaded.sealed) blocks_.push_back(std::make_shared<SealedBlock>(disk_, cache_, std::move(footer)));
+  std::vector<std::shared_ptr<SealedBlock>> sealed;
+  for (SegmentFooter& footer : loaded.sealed) sealed.push_back(std::make_shared<SealedBlock>(disk_, cache_, std::move(footer)));
+  blocks_.assign(sealed.begin(), sealed.end());
+  if (Status opened = runs_.open(std::move(sealed)); !opened) return opened;
   for (const auto& block : loaded.unsealed) {
     blocks_.push_back(block);
     unsealed_.push_back(block);

@@ -45,6 +45,16 @@ Result<SegmentFooter> Ledger::write_segment(uint64_t first_index, const Bytes& f
   return read_segment_footer(memory);
 }
 
+Result<bool> Ledger::index_next() {
+  if (read_only_reason()) return false;
+  const auto worked = runs_.work();
+  if (worked && *worked) {
+    const std::lock_guard lock(mutex_);
+    view_ = {};
+  }
+  return worked;
+}
+
 Result<bool> Ledger::seal_next(const EncodeColumns& encode) {
   const auto oldest = oldest_full();
   if (!oldest) return std::unexpected(oldest.error());
@@ -71,7 +81,9 @@ Result<bool> Ledger::seal_next(const EncodeColumns& encode) {
     const std::lock_guard lock(mutex_);
     const auto place = std::ranges::find(blocks_, std::static_pointer_cast<Block>(block));
     PB_CHECK(place != blocks_.end() && unsealed_.front() == block);
-    *place = std::make_shared<SealedBlock>(disk_, cache_, std::move(*footer));
+    auto sealed_block = std::make_shared<SealedBlock>(disk_, cache_, std::move(*footer));
+    runs_.add(sealed_block, sealed->keys);
+    *place = std::move(sealed_block);
     unsealed_.pop_front();
     view_ = {};
   }

@@ -18,6 +18,7 @@ namespace portbook {
 
 namespace {
 constexpr std::chrono::seconds kSealRetry(1);
+constexpr std::chrono::seconds kIndexRetry(10);
 }  // namespace
 
 Result<FolderLock> FolderLock::take(const std::filesystem::path& folder) {
@@ -47,6 +48,7 @@ LocalBook::LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_pt
       size_told_(ledger_->published().view.size()) {
   writer_ = std::thread([this] { write_until_stopped(); });
   sealer_ = std::thread([this] { seal_until_stopped(); });
+  indexer_ = std::thread([this] { index_until_stopped(); });
 }
 
 LocalBook::~LocalBook() {
@@ -60,8 +62,10 @@ LocalBook::~LocalBook() {
     sealer_stopping_ = true;
   }
   sealer_woken_.notify_all();
+  indexer_woken_.notify_all();
   writer_.join();
   sealer_.join();
+  indexer_.join();
 }
 
 void LocalBook::submit(Batch batch, Done done) {
@@ -134,10 +138,24 @@ void LocalBook::seal_until_stopped() {
     sealer_failing_ = !sealed;
     sealer_done_.notify_all();
     if (sealer_stopping_) return;
+    indexer_poked_ = indexer_poked_ || (sealed && *sealed);
+    indexer_woken_.notify_one();
     if (sealed && *sealed) continue;
     // A failure is tried again after a while, not with each commit.
     sealer_woken_.wait_for(lock, kSealRetry, [&] { return sealer_stopping_ || (sealed && sealer_poked_); });
     sealer_poked_ = false;
+  }
+}
+
+// Index runs only make questions quicker: what fails here is tried again later.
+void LocalBook::index_until_stopped() {
+  while (true) {
+    const auto worked = ledger_->index_next();
+    std::unique_lock lock(sealer_mutex_);
+    if (sealer_stopping_) return;
+    if (worked && *worked) continue;
+    indexer_woken_.wait_for(lock, kIndexRetry, [&] { return sealer_stopping_ || (worked && indexer_poked_); });
+    indexer_poked_ = false;
   }
 }
 

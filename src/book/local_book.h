@@ -58,6 +58,7 @@ class LocalBook final : public Book {
 
   void write_until_stopped();
   void seal_until_stopped();
+  void index_until_stopped();
   void wait_for_sealer();
   void commit_some(std::vector<Waiting>& taken);
   void tell(uint64_t size);
@@ -87,6 +88,8 @@ class LocalBook final : public Book {
   bool sealer_stopping_ = false;
   bool sealer_poked_ = false;
   bool sealer_failing_ = false;
+  std::condition_variable indexer_woken_;  // a block was sealed, or stopping
+  bool indexer_poked_ = false;
 
   std::mutex listeners_mutex_;
   std::condition_variable grown_;
@@ -96,6 +99,7 @@ class LocalBook final : public Book {
 
   std::thread writer_;  // last: they use all of the above
   std::thread sealer_;
+  std::thread indexer_;
 };
 
 }  // namespace portbook

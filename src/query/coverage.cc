@@ -253,13 +253,12 @@ Status Coverage::refresh(const View& view) {
   if (view.size() <= next_index_) return {};
   std::vector<std::pair<uint64_t, Record>> found;
   for (const Kind kind : kRareKinds) {
-    const auto status = view.for_each_with(
-        kind_key(kind),
-        [&](uint64_t index, const Record& record) {
-          if (record.kind() == kind) found.emplace_back(index, record);
-          return true;
-        },
-        next_index_);
+    const auto status = view.for_each_with(kind_key(kind),
+                                           [&](uint64_t index, const Record& record) {
+                                             if (record.kind() == kind) found.emplace_back(index, record);
+                                             return true;
+                                           },
+                                           {.index_from = next_index_});
     if (!status) return status;
   }
   std::ranges::sort(found, {}, [](const auto& one) { return one.first; });

@@ -60,17 +60,6 @@ Result<Cursor> parse_cursor(std::string_view text) {
   return fail(ErrorCode::kBadInput, "the cursor is not one that a search gave");
 }
 
-View first_records(const View& view, uint64_t size) {
-  if (size >= view.size()) return view;
-  std::vector<BlockRef> blocks;
-  for (const BlockRef& ref : view.blocks()) {
-    const uint64_t first = ref.block->first_index();
-    if (first >= size) break;
-    blocks.push_back({ref.block, static_cast<uint32_t>(std::min<uint64_t>(ref.rows, size - first))});
-  }
-  return {size, std::move(blocks)};
-}
-
 Reading reading_of(const Filter& filter) {
   return filter.records_all || filter.asks_for_records ? Reading::kRecords : Reading::kConnections;
 }
@@ -87,7 +76,7 @@ bool is_connection_kind(const Columns& columns, uint32_t row) {
 }
 
 Search::Search(View view, Filter filter, std::optional<Cursor> cursor)
-    : view_(cursor ? first_records(view, cursor->size) : std::move(view)),
+    : view_(cursor ? view.first_records(cursor->size) : std::move(view)),
       filter_(std::move(filter)),
       joins_(view_),
       reading_(reading_of(filter_)),

@@ -23,9 +23,6 @@ std::string to_text(const Cursor& cursor);
 // Errors: kBadInput.
 Result<Cursor> parse_cursor(std::string_view text);
 
-// The first `size` records of `view`.
-View first_records(const View& view, uint64_t size);
-
 // Which rows a filter speaks about.
 Reading reading_of(const Filter& filter);
 // True iff the row may be the main record of a connection (its kind and vantage say so; a later record may still supersede it).

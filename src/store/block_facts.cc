@@ -34,6 +34,7 @@ class SeqFollower {
 BlockFacts facts_of(const Columns& columns, uint32_t rows, SourceSeqs& seqs, std::vector<SeqBreak>& breaks) {
   BlockFacts facts;
   SealedIndexBuilder index;
+  BlockKeysBuilder block_keys;
   SeqFollower follower(seqs, breaks);
   RowKeys keys;
   Record record;
@@ -50,12 +51,14 @@ BlockFacts facts_of(const Columns& columns, uint32_t rows, SourceSeqs& seqs, std
     }
     keys.of(record);
     for (const RowKey key : keys.all()) index.add(key, static_cast<uint16_t>(row));
+    block_keys.add(record, keys.all());
     follower.follow(record, row);
     if (!record.has(Field::kTime)) continue;
     facts.time_min = std::min(facts.time_min, record.time());
     facts.time_max = std::max(facts.time_max, record.time());
   }
   index.finish(facts.index, facts.index_ends);
+  facts.keys = block_keys.finish();
   return facts;
 }
 

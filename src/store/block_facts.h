@@ -9,6 +9,7 @@
 
 #include "base/hash.h"
 #include "record/record.h"
+#include "store/block_keys.h"
 #include "store/columns.h"
 #include "store/sealed_index.h"
 
@@ -23,6 +24,7 @@ struct BlockFacts {
   std::vector<Hash> groups;  // the Merkle hash of each 256 records; the last one of fewer, if rows are no multiple of 256
   Bytes index;
   std::array<uint32_t, kIndexPages> index_ends{};
+  BlockKeys keys;  // not stored: what index runs are made of
 };
 
 // Where a source's sequence does not go on as it should.

@@ -13,7 +13,8 @@
 
 namespace portbook {
 
-// An open file. Not thread-safe, but different files may be used by different threads.
+// An open file. Several threads may read_at() at once; otherwise not thread-safe, but different files may be used by different
+// ones.
 class File {
  public:
   virtual ~File() = default;

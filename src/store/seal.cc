@@ -17,7 +17,7 @@ Result<Sealed> seal_block(uint64_t first_index, const Columns& columns, uint32_t
   const auto decoded = decode_columns(views, rows);
   if (!decoded) return std::unexpected(decoded.error());
   std::vector<SeqBreak> breaks;
-  const BlockFacts facts = facts_of(**decoded, rows, seqs, breaks);
+  BlockFacts facts = facts_of(**decoded, rows, seqs, breaks);
   PB_CHECK(facts.groups.size() == groups.size());
   const auto differs = std::ranges::mismatch(facts.groups, groups);
   if (differs.in1 != facts.groups.end()) {
@@ -29,7 +29,8 @@ Result<Sealed> seal_block(uint64_t first_index, const Columns& columns, uint32_t
     return fail(ErrorCode::kCorrupt, fmt::format("record {}: source_seq {} of {} where {} follows", first_index + breaks[0].row,
                                                  breaks[0].found, breaks[0].source, breaks[0].expected));
   }
-  return Sealed{encode_segment(first_index, rows, sections, facts, seqs), std::move(seqs)};
+  Bytes file = encode_segment(first_index, rows, sections, facts, seqs);
+  return Sealed{std::move(file), std::move(seqs), std::move(facts.keys)};
 }
 
 }  // namespace portbook

@@ -12,6 +12,7 @@ using EncodeColumns = std::function<std::vector<ColumnSection>(const Columns&, u
 struct Sealed {
   Bytes file;
   SourceSeqs seqs;  // after this block
+  BlockKeys keys;
 };
 
 // Encodes the block, decodes that again, rebuilds every record's bytes and compares the hashes of each 256 of them with `groups`,

@@ -5,6 +5,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
+#include "store/index_run.h"
+
 namespace portbook {
 
 namespace {
@@ -35,8 +38,19 @@ Status visit_rows(Block& block, std::span<const uint32_t> rows, uint64_t from, c
 
 }  // namespace
 
-View::View(uint64_t size, std::vector<BlockRef> blocks)
-    : size_(size), blocks_(std::make_shared<const std::vector<BlockRef>>(std::move(blocks))) {}
+View::View(uint64_t size, std::vector<BlockRef> blocks, std::shared_ptr<const RunList> runs)
+    : size_(size), blocks_(std::make_shared<const std::vector<BlockRef>>(std::move(blocks))), runs_(std::move(runs)) {}
+
+View View::first_records(uint64_t size) const {
+  if (size >= size_) return *this;
+  std::vector<BlockRef> refs;
+  for (const BlockRef& ref : blocks()) {
+    const uint64_t first = ref.block->first_index();
+    if (first >= size) break;
+    refs.push_back({ref.block, static_cast<uint32_t>(std::min<uint64_t>(ref.rows, size - first))});
+  }
+  return {size, std::move(refs), runs_};
+}
 
 std::span<const BlockRef> View::blocks() const {
   if (!blocks_) return {};
@@ -56,17 +70,72 @@ Status View::read(uint64_t index, Record& record) const {
   return ref.block->read_row(static_cast<uint32_t>(index - ref.block->first_index()), record);
 }
 
-Status View::for_each_with(RowKey key, const Visit& visit, uint64_t from) const {
-  std::vector<uint32_t> rows;
-  bool more = true;
-  for (size_t i = blocks().size(); more && i-- > 0;) {
-    const BlockRef& ref = blocks()[i];
-    if (ref.block->first_index() + ref.rows <= from) break;
-    rows.clear();
-    if (Status found = ref.block->rows_with(key, ref.rows, rows); !found) return found;
-    if (Status visited = visit_rows(*ref.block, rows, from, visit, more); !visited) return visited;
+// Visits what the run says of the blocks up to `block`, which is one of its; returns how many blocks stand before the run's.
+size_t View::walk_run(const IndexRun& run, size_t block, RowKey key, const Wanted& wanted, const VisitBlock& visit,
+                      bool& more) const {
+  const auto newest = std::ranges::lower_bound(run.blocks(), blocks()[block].block->first_index(), {}, &RunBlock::first_index);
+  PB_CHECK(newest != run.blocks().end() && newest->first_index == blocks()[block].block->first_index());
+  const auto ordinal = static_cast<size_t>(newest - run.blocks().begin());
+  std::vector<KeyPlace> places;
+  if (!run.find(key, places)) return block + 1;  // its blocks are asked themselves
+  for (size_t i = places.size(); more && i-- > 0;) {
+    const auto [at, marks] = places[i];
+    // Older ones of the run may have been dropped, newer ones may lie behind the view.
+    if (at > ordinal || ordinal - at > block) continue;
+    const size_t found = block - (ordinal - at);
+    const KeySpan span = span_of(run.blocks()[at].begins, run.blocks()[at].ends, marks);
+    if (!span.meets(wanted.from, wanted.to) || (wanted.marks != 0 && (marks & wanted.marks) == 0)) continue;
+    if (blocks()[found].block->first_index() + blocks()[found].rows <= wanted.index_from) break;
+    more = visit({found, span});
   }
-  return {};
+  return block - std::min(block, ordinal);
+}
+
+void View::walk(RowKey key, const Wanted& wanted, const VisitBlock& visit) const {
+  size_t run = runs_ ? runs_->size() : 0;
+  bool more = true;
+  for (size_t i = blocks().size(); more && i > 0;) {
+    const BlockRef& ref = blocks()[i - 1];
+    const uint64_t first = ref.block->first_index();
+    if (first + ref.rows <= wanted.index_from) return;
+    while (run > 0 && (*runs_)[run - 1]->first_index() > first) --run;
+    const bool indexed = run > 0 && (*runs_)[run - 1]->end_index() > first;
+    if (indexed) {
+      const size_t before = walk_run(*(*runs_)[run - 1], i - 1, key, wanted, visit, more);
+      if (before < i) {
+        i = before;
+        continue;
+      }
+    }
+    more = more && visit({i - 1, {}});
+    --i;
+  }
+}
+
+std::vector<View::KeyBlock> View::blocks_with(RowKey key, const Wanted& wanted) const {
+  std::vector<KeyBlock> found;
+  walk(key, wanted, [&](const KeyBlock& block) {
+    found.push_back(block);
+    return true;
+  });
+  return found;
+}
+
+Status View::for_each_in(const KeyBlock& block, RowKey key, const Visit& visit, bool& more, uint64_t index_from) const {
+  const BlockRef& ref = blocks()[block.block];
+  std::vector<uint32_t> rows;
+  if (Status found = ref.block->rows_with(key, ref.rows, rows); !found) return found;
+  return visit_rows(*ref.block, rows, index_from, visit, more);
+}
+
+Status View::for_each_with(RowKey key, const Visit& visit, const Wanted& wanted) const {
+  Status status;
+  walk(key, wanted, [&](const KeyBlock& block) {
+    bool more = true;
+    status = for_each_in(block, key, visit, more, wanted.index_from);
+    return more && status.has_value();
+  });
+  return status;
 }
 
 }  // namespace portbook

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "record/record.h"
 #include "store/columns.h"
+#include "store/key_marks.h"
 
 namespace portbook {
 
@@ -20,6 +21,21 @@ RowKey address_key(const Ip& ip);                // `address` records only
 RowKey conn_key(const Id128& conn);              // every record with conn
 RowKey process_key(uint64_t pid, TimeNs start);  // `process` records only
 RowKey kind_key(Kind kind);  // kinds other than open, close, failed, used_by, process, nat_open, nat_close, batch
+
+class IndexRun;
+// Ascending, each about other blocks.
+using RunList = std::vector<std::shared_ptr<const IndexRun>>;
+
+// Which of the records with a key somebody wants; as it stands, all. Others may be given too: what is not wanted is only passed
+// over where a whole block has nothing else.
+struct Wanted {
+  // Of kinds open, close, failed, existing, nat_open and nat_close those whose connection or lease, as the records of that kind
+  // that have the key say, was there at some moment from `from` to `to`. For endpoints' keys.
+  TimeNs from = 0;
+  TimeNs to = UINT64_MAX;
+  KeyMarks marks = 0;       // those that have one of these marks (key_marks.h), if not 0
+  uint64_t index_from = 0;  // none below
+};
 
 // One block as a question sees it: sealed or still open.
 class Block {
@@ -48,7 +64,8 @@ struct BlockRef {
 class View {
  public:
   View() = default;
-  View(uint64_t size, std::vector<BlockRef> blocks);
+  // Without a run a block is asked itself.
+  View(uint64_t size, std::vector<BlockRef> blocks, std::shared_ptr<const RunList> runs = nullptr);
 
   // Number of records: indices 0 to size - 1 (those below first_index() were dropped by retention).
   [[nodiscard]] uint64_t size() const { return size_; }
@@ -59,14 +76,33 @@ class View {
   // Errors: kNotFound (index not below size(), or dropped by retention); kIo; kCorrupt.
   Status read(uint64_t index, Record& record) const;
 
-  // Calls visit(index, record) for each record with `key`, newest first, until visit returns false; not for those below `from`.
-  // Others may be among them. The record is valid during the call. Errors: kIo; kCorrupt.
+  // Calls visit(index, record) for each record with `key` that is wanted, newest first, until visit returns false. Others may be
+  // among them. The record is valid during the call. Errors: kIo; kCorrupt.
   using Visit = std::function<bool(uint64_t index, const Record& record)>;
-  Status for_each_with(RowKey key, const Visit& visit, uint64_t from = 0) const;
+  Status for_each_with(RowKey key, const Visit& visit, const Wanted& wanted = {}) const;
+
+  // A block that may have records with a key.
+  struct KeyBlock {
+    size_t block = 0;  // of blocks()
+    KeySpan span;      // of the key's connections and leases in it
+  };
+  // The blocks to look into for what is wanted, newest first. Costs no more than a microsecond for some sixteen blocks that have no
+  // such key, if they have an index run.
+  [[nodiscard]] std::vector<KeyBlock> blocks_with(RowKey key, const Wanted& wanted = {}) const;
+  // As for_each_with(), in that block only; `more` becomes false when visit wants no more.
+  Status for_each_in(const KeyBlock& block, RowKey key, const Visit& visit, bool& more, uint64_t index_from = 0) const;
+
+  // The same blocks' first `size` records, if there are more.
+  [[nodiscard]] View first_records(uint64_t size) const;
 
  private:
+  using VisitBlock = std::function<bool(const KeyBlock& block)>;
+  void walk(RowKey key, const Wanted& wanted, const VisitBlock& visit) const;
+  size_t walk_run(const IndexRun& run, size_t block, RowKey key, const Wanted& wanted, const VisitBlock& visit, bool& more) const;
+
   uint64_t size_ = 0;
   std::shared_ptr<const std::vector<BlockRef>> blocks_;  // shared by the copies of one view
+  std::shared_ptr<const RunList> runs_;                  // shared with the book, which makes a new list when they change
 };
 
 }  // namespace portbook
