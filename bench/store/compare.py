@@ -124,7 +124,6 @@ def run(engine, lines, asked, aggregates, folder):
     figures, answers = measure(engine, asked, aggregates)
     shown |= {what: cell(milliseconds) for what, milliseconds in figures.items()}
     shown["anonymous memory then, MiB"] = f"{anonymous_mib(engine.pid):,.0f}"
-    engine.close()
     return shown, answers
 
 
@@ -154,8 +153,11 @@ def main():
         for make in (lambda: Portbook(folder, BUILD / "portbook"), lambda: ClickHouse(folder / "clickhouse", node), lambda: DuckDB(folder / "duckdb", node)):
             engine = make()
             title = type(engine).__name__
-            if re.search(arguments.only, title):
-                shown[f"{title} {engine.version}"], answers[title] = run(engine, lines, asked, aggregates, folder)
+            try:
+                if re.search(arguments.only, title):
+                    shown[f"{title} {engine.version}"], answers[title] = run(engine, lines, asked, aggregates, folder)
+            finally:
+                engine.close()
         differ = [f"{name}: {title} and {next(iter(answers))}" for title in answers for name in answers[title] if answers[title][name] != answers[next(iter(answers))][name]]
         text = [f"`./dev bench store {arguments.records}`: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, "
                 f"load average {os.getloadavg()[0]:.1f} at the end; {arguments.records:,} records, {lines.stat().st_size / arguments.records:.0f} bytes of JSON each. "

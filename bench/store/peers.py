@@ -45,8 +45,9 @@ class Engine:
         return self.process.pid
 
     def close(self):
-        self.process.stdin.close()
-        self.process.wait(timeout=60)
+        if self.process.poll() is None:
+            self.process.stdin.close()
+            self.process.wait(timeout=60)
 
     def who(self, question):
         """The connections or leases that held the endpoint at the moment, and the sockets behind each lease."""

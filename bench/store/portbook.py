@@ -41,9 +41,9 @@ class Portbook:
         return self.process.pid
 
     def close(self):
-        self.connection.close()
-        self.process.terminate()
-        self.process.wait(timeout=60)
+        if self.process:
+            self.process.terminate()
+            self.process.wait(timeout=60)
 
     def get(self, path, **parameters):
         began = time.monotonic()
