@@ -6,7 +6,7 @@ import type { RecordPage, Status } from "../api/types";
 import {
   checkpointOf, connectCheckpoint, type Continuity, extendCheckpoint, keep, keptEvidence, recall, remember, type Remembered, rememberedOf,
 } from "../proof/memory";
-import { equal } from "../proof/bytes";
+import { equal, toBase64 } from "../proof/bytes";
 import { type Checkpoint, parseVkey, type VerifierKey } from "../proof/note";
 import { type Verdict, verifyRecord } from "../proof/verify";
 
@@ -78,7 +78,8 @@ class Book {
     this.silentSince = null;
     this.failure = null;
     this.status = status;
-    this.follow(parseSize(status.checkpoint));
+    const [size, root] = sizeAndRoot(status.checkpoint);
+    this.follow(size, root);
   }
 
   private missed(error: ApiError): void {
@@ -86,10 +87,12 @@ class Book {
     this.silentSince ??= this.answeredAt === 0 ? Date.now() : this.answeredAt;
   }
 
-  // Takes note that a checkpoint of that size exists: the head follows, at most once a second.
-  follow(size: number): void {
+  // Takes note that a checkpoint of that size exists, and with that root where it is told: the head follows, at most once a second. One
+  // of the head's own size is nothing new only if it is the head: another root there is another history.
+  follow(size: number, root: string | null = null): void {
     if (this.following || this.status === null || this.alarm?.kind === "other_key" || this.alarm?.kind === "rewritten") return;
-    if (this.head && (size === this.head.checkpoint.size || Date.now() - this.followedAt < kFollowMs)) return;
+    const same = this.head?.checkpoint.size === size && (root === null || root === toBase64(this.head.checkpoint.root));
+    if (this.head && (same || Date.now() - this.followedAt < kFollowMs)) return;
     this.followedAt = Date.now();
     this.following = this.advance()
       .catch(() => undefined) // no answer: the next status tries again
@@ -206,8 +209,10 @@ class Book {
   }
 }
 
-function parseSize(note: string): number {
-  return Number(note.split("\n")[1] ?? 0);
+// Of a signed note, as it says them.
+function sizeAndRoot(note: string): [number, string] {
+  const lines = note.split("\n");
+  return [Number(lines[1] ?? 0), lines[2] ?? ""];
 }
 
 export const book = new Book();

@@ -1,7 +1,7 @@
 // A real book and a real browser for the page's tests. Needs root (capture) and a program that was built with the page.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -49,14 +49,21 @@ export class Book {
   }
 
   // A book at rest, made of records as JSON lines (tests/tools/scene_book.cc), and served; nothing is captured into it.
-  static async scene(records: string, host: string, port?: number): Promise<Book> {
+  // With `keyOf` it is signed with that book's key, as a thief of the key would.
+  static async scene(records: string, host: string, { port, keyOf = null }: { port?: number; keyOf?: Book | null } = {}): Promise<Book> {
     const folder = temporaryFolder();
+    for (const name of keyOf === null ? [] : ["key", "vkey"]) cpSync(path.join(keyOf!.folder, name), path.join(folder, name));
     const lines = `${folder}.jsonl`;
     writeFileSync(lines, records);
     const made = spawnSync(kSceneBook, [lines, folder, host], { encoding: "utf8" });
     rmSync(lines);
     if (made.status !== 0) throw new Error(`${kSceneBook}: ${made.stderr || made.error}`);
     return Book.run(folder, port ?? (await freePort()), ["serve", "--host", host]);
+  }
+
+  // A book of scene() that was stopped, at its old address.
+  static async again(book: Book, host: string): Promise<Book> {
+    return Book.run(book.folder, book.port, ["serve", "--host", host]);
   }
 
   private static async run(folder: string, chosen: number, command: string[]): Promise<Book> {

@@ -106,16 +106,3 @@ test("a book whose history was rewritten under the same key is told, over the wh
     rmSync(saved, { recursive: true, force: true });
   }
 });
-
-test("another book at the same address is told apart by its key", async () => {
-  const { context, page } = await open(browser, `${book.url}/ledger`);
-  await page.getByRole("heading", { name: "Signed, and remembered from now on" }).waitFor();
-  await page.evaluate(() => {
-    const remembered = JSON.parse(localStorage.getItem("portbook.remembered")!);
-    remembered.vkey = "portbook.example.org/main+391b07f6+AVf4TjX4oswND3fyardWq+KAj4OuZ4kJLCR7SgCCxzX3";
-    localStorage.setItem("portbook.remembered", JSON.stringify(remembered));
-  });
-  await page.reload();
-  await page.locator("header.top.wrong [role=alert]", { hasText: "Another book answers here" }).waitFor();
-  await context.close();
-});
