@@ -16,6 +16,7 @@ namespace {
 constexpr size_t kFileBytesMax = size_t{4} << 20;
 constexpr size_t kContainersMax = 20'000;
 constexpr size_t kNameBytesMax = 256;
+constexpr size_t kWantedMax = 1'000;  // waiting to be looked for; further ones are asked for again later
 // A runtime writes its files about when it starts the container; what has no name then may have one a little later.
 constexpr uint64_t kLookAgainNs = 3 * kNsPerSecond;
 constexpr uint32_t kLooksMax = 4;
@@ -131,7 +132,7 @@ std::string ContainerNames::find(std::string_view id, uint64_t now_boot_ns) {
   if (known_.size() >= kContainersMax) known_.clear();
   Known& known = known_[std::string(id)];
   if (!known.name.empty()) return known.name;
-  if (known.asked || known.looks >= kLooksMax || now_boot_ns < known.look_again) return {};
+  if (known.asked || known.looks >= kLooksMax || now_boot_ns < known.look_again || wanted_.size() >= kWantedMax) return {};
   known.asked = true;
   ++known.looks;
   known.look_again = now_boot_ns + kLookAgainNs;

@@ -1,8 +1,10 @@
 #include "capture/containers.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -127,6 +129,27 @@ TEST(ContainerNames, come_later_and_are_looked_for_again) {
     std::this_thread::yield();
   }
   EXPECT_EQ(names.find(kId, now), "web");
+}
+
+TEST(ContainerNames, those_that_wait_are_bounded_and_the_others_are_found_later) {
+  RuntimeFiles host;
+  host.write("/var/lib/docker/containers/" + kId + "/config.v2.json", R"({"Name":"/web"})");
+  std::atomic<bool> slow = true;
+  std::atomic<uint32_t> opened = 0;
+  ContainerNames names([&, open = host.opener()](std::string_view path) {
+    ++opened;
+    slow.wait(true);
+    return open(path);
+  });
+  const uint64_t now = 100 * kNsPerSecond;
+  constexpr uint32_t kAsked = 3'000;
+  for (uint32_t i = 0; i < kAsked; ++i) EXPECT_EQ(names.find(fmt::format("{:064x}", i), now), "");
+  EXPECT_EQ(names.find(kId, now), "");
+  slow = false;
+  slow.notify_all();
+  while (names.find(kId, now).empty()) std::this_thread::yield();
+  constexpr uint32_t kFilesOfEach = 9;
+  EXPECT_LE(opened, (1'000 + 2) * kFilesOfEach);
 }
 
 }  // namespace

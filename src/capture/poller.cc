@@ -21,6 +21,8 @@ constexpr uint64_t kSearchEveryNs = kNsPerSecond;
 constexpr uint64_t kFindEndedEveryNs = 10 * kNsPerSecond;
 // Notices are read at most this often: a wake-up for each would cost the host more than the notice.
 constexpr int kNoticesPauseMs = 10;
+// What cannot be looked at for longer is a gap that is written this often, so that no answer waits for its end.
+constexpr uint64_t kUnlistedGapEveryNs = 10 * kNsPerSecond;
 constexpr std::string_view kMeans = "sock_diag lists and /proc, again and again";
 
 }  // namespace
@@ -94,20 +96,31 @@ void Poller::look() {
   const uint64_t records = records_;
   owners_.begin_pass();
   read_notices();
-  for (auto& [netns, space] : namespaces_) {
-    if (!space.lister) continue;
-    const uint64_t list_began = clock_.boot_ns();
-    const Status listed = space.lister->list(buffers_, listed_);
-    space.trouble = listed.has_value() ? std::string() : listed.error().message;
-    if (!listed.has_value()) continue;
-    sockets_.apply(netns, listed_, list_began, clock_.boot_ns());
-  }
+  for (auto& [netns, space] : namespaces_) look_at(netns, space);
   looks_.fetch_add(1, std::memory_order_relaxed);
   open_.store(sockets_.open_connections(), std::memory_order_relaxed);
   quiet_looks_ = records_ == records ? quiet_looks_ + 1 : 0;
   const uint64_t now = clock_.boot_ns();
   interval_ns_ = poll_interval_ns(now - began, quiet_looks_ > kLooksUntilQuiet);
   next_look_ = now + interval_ns_;
+}
+
+void Poller::look_at(uint32_t netns, Namespace& space) {
+  const TimeNs now = clock_.now();
+  const uint64_t began = clock_.boot_ns();
+  const bool was_whole = space.trouble.empty();
+  if (space.lister) {
+    const Status listed = space.lister->list(buffers_, listed_);
+    space.trouble = listed.has_value() ? std::string() : listed.error().message;
+  }
+  const bool whole = space.trouble.empty();
+  if (!was_whole && (whole || now - std::min(now, space.lists_whole_until) >= kUnlistedGapEveryNs)) {
+    write_gap(space.lists_whole_until, netns, "the sockets of this network namespace could not be listed");
+    space.lists_whole_until = now;
+  }
+  if (!whole) return;
+  space.lists_whole_until = now;
+  sockets_.apply(netns, listed_, began, clock_.boot_ns());
 }
 
 void Poller::read_notices() {
@@ -139,23 +152,30 @@ void Poller::wait() {
   }
 }
 
+// Leaves it without trouble and lister when the namespace is gone.
+void Poller::open_lister(uint32_t netns, uint64_t nothing_before_boot_ns, Namespace& space) {
+  auto lister = SocketLister::open(operations_, netns);
+  if (lister.has_value()) {
+    space.lister = std::move(*lister);
+    sockets_.watch(netns, nothing_before_boot_ns);
+    return;
+  }
+  if (lister.error().code != ErrorCode::kNotFound) space.trouble = lister.error().message;
+}
+
 void Poller::find_namespaces() {
   const uint64_t began = clock_.boot_ns();
   const auto found = operations_.find_network_namespaces();
   if (!found.has_value()) return;
   for (const uint32_t netns : *found) {
-    if (namespaces_.contains(netns)) continue;
-    Namespace space;
-    auto lister = SocketLister::open(operations_, netns);
-    if (!lister.has_value() && lister.error().code == ErrorCode::kNotFound) continue;
-    if (lister.has_value()) {
-      space.lister = std::move(*lister);
-      sockets_.watch(netns, searched_);
-    } else {
-      space.trouble = lister.error().message;
-    }
-    space.notices_whole_until = clock_.now();
-    namespaces_.emplace(netns, std::move(space));
+    const auto known = namespaces_.find(netns);
+    if (known != namespaces_.end() && known->second.lister) continue;
+    Namespace fresh;
+    fresh.notices_whole_until = fresh.lists_whole_until = clock_.now();
+    Namespace& space = known != namespaces_.end() ? known->second : fresh;
+    open_lister(netns, known == namespaces_.end() ? searched_ : 0, space);
+    const bool gone = !space.lister && space.trouble.empty();
+    if (known == namespaces_.end() && !gone) namespaces_.emplace(netns, std::move(fresh));
   }
   for (auto at = namespaces_.begin(); at != namespaces_.end();) {
     // Our sockets would keep a namespace alive that nobody else uses any more.

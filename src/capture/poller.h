@@ -48,13 +48,16 @@ class Poller {
   struct Namespace {
     std::optional<SocketLister> lister;
     TimeNs notices_whole_until = 0;
-    uint32_t unseen = 0;  // searches that did not find it
+    TimeNs lists_whole_until = 0;  // up to here its sockets were looked at, or a gap says that they were not
+    uint32_t unseen = 0;           // searches that did not find it
     std::string trouble;
   };
 
   void run();
   void look();
+  void look_at(uint32_t netns, Namespace& space);
   void read_notices();
+  void open_lister(uint32_t netns, uint64_t nothing_before_boot_ns, Namespace& space);
   void find_namespaces();
   void second();
   void sample_clock();
