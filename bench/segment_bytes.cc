@@ -12,11 +12,14 @@
 
 #include "base/check.h"
 #include "store/memory_file.h"
+#include "store/packed_block.h"
 #include "store/seal.h"
 #include "workload.h"
 
 namespace portbook {
 namespace {
+
+constexpr uint32_t kRowsRead = 10'000;
 
 struct Options {
   uint32_t blocks = 4;
@@ -71,6 +74,8 @@ struct Totals {
   double encode = 0;
   double facts = 0;
   double decode = 0;
+  double open = 0;
+  double row = 0;
 };
 
 void measure(const Columns& columns, uint64_t first, SourceSeqs& seqs, Totals& totals) {
@@ -88,6 +93,21 @@ void measure(const Columns& columns, uint64_t first, SourceSeqs& seqs, Totals& t
   const auto footer = read_segment_footer(file);
   PB_CHECK(footer.has_value());
   totals.decode += seconds_of([&] { PB_CHECK(read_segment_columns(file, *footer).has_value()); });
+  const auto open_packed = [&] {
+    auto block =
+        PackedBlock::open(ByteView(sealed->file).subspan(footer->columns[0].offset, footer->columns[0].length), kBlockRowsMax);
+    PB_CHECK(block.has_value());
+    for (const SegmentSection& section : std::span(footer->columns).subspan(1)) {
+      PB_CHECK((*block)->add(*section.field, ByteView(sealed->file).subspan(section.offset, section.length)).has_value());
+    }
+    return std::move(*block);
+  };
+  totals.open += seconds_of([&] { PB_CHECK(open_packed() != nullptr); });
+  const auto packed = open_packed();
+  Record record;
+  totals.row += seconds_of([&] {
+    for (uint32_t i = 0; i < kRowsRead; ++i) PB_CHECK(packed->read(i * 7'919 % kBlockRowsMax, record).has_value());
+  });
   for (const SegmentSection& section : footer->columns) {
     auto& [order, bytes] = totals.columns[section.field ? info(*section.field).name : "(shapes)"];
     order = section.field ? index_of(*section.field) + 1 : 0;
@@ -123,6 +143,9 @@ void print(const Totals& totals) {
   cost("encode the columns", totals.encode);
   cost("read and decode the columns", totals.decode);
   cost("rebuild, hash and index the records", totals.facts);
+  const double blocks = static_cast<double>(totals.records) / kBlockRowsMax;
+  fmt::print("  {:<36} {:>8.1f} us of CPU\n", "open the packed columns of a block", totals.open * 1e6 / blocks);
+  fmt::print("  {:<36} {:>8.2f} us of CPU\n", "read one row of them", totals.row * 1e6 / blocks / kRowsRead);
 }
 
 int run(const Options& options) {

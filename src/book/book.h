@@ -27,7 +27,7 @@ struct BookOptions {
   std::string host;                             // for the book's own records
   uint64_t log_file_bytes = 32 * 1024 * 1024;   // of one file of the write-ahead log, preallocated
   uint64_t reserve_bytes = 64 * 1024 * 1024;    // disk space kept back for the book's own records
-  size_t block_cache_bytes = kBlockCacheBytes;  // of memory, for sealed blocks that were decoded
+  size_t block_cache_bytes = kBlockCacheBytes;  // of memory, for sealed blocks that were decoded; half as much beside for packed ones
 };
 
 inline constexpr uint64_t kStallNs = kNsPerSecond;

@@ -26,10 +26,10 @@ void BlockDecoder::for_each_row(Field field, Visit visit) const {
   }
 }
 
-const std::vector<uint32_t>* BlockDecoder::entries(Table above, Table table) {
+const std::vector<uint32_t>* BlockDecoder::entries(BlockTable above, BlockTable table) {
   auto& known = entries_[index_of(above)][index_of(table)];
   if (known) return &*known;
-  const Table parent = parent_of(table);
+  const BlockTable parent = parent_of(table);
   std::vector<uint32_t> ids;
   if (parent == above) {
     if (!block_.ids(table).decode(ids)) return nullptr;
@@ -50,13 +50,13 @@ bool BlockDecoder::entry_values(Field field, size_t half, std::vector<uint64_t>&
   values.resize(block_.entries(plan.table));
   if (!word.numbers->decode(values)) return false;
   if (word.relation == Relation::kNear) {
-    const Table near_table = plan_of(plan.near, half).table;
+    const BlockTable near_table = plan_of(plan.near, half).table;
     const auto* const near = near_values(plan, half);
     const auto* const to_near = plan.table == near_table ? nullptr : entries(plan.table, near_table);
     if (near == nullptr || (plan.table != near_table && to_near == nullptr)) return false;
     for (size_t i = 0; i < values.size(); ++i) values[i] = (*near)[to_near == nullptr ? i : (*to_near)[i]] + unzigzag(values[i]);
   } else if (word.relation == Relation::kBelow) {
-    const auto* const hosts = entries(plan.table, Table::kHosts);
+    const auto* const hosts = entries(plan.table, BlockTable::kHosts);
     if (hosts == nullptr) return false;
     for (size_t i = 0; i < values.size(); ++i) values[i] = word.listed[(*hosts)[i]] - values[i];
   }
@@ -72,12 +72,12 @@ bool BlockDecoder::relate_rows(Field field, size_t half, std::vector<uint64_t>& 
   if (word.relation == Relation::kOfShape) {
     for_each_row(field, [&](uint32_t row) { good &= word.listed_value(shapes_.shape_of(row), *next, *next), ++next; });
   } else if (word.relation == Relation::kOfHost) {
-    const auto* const hosts = entries(Table::kRows, Table::kHosts);
+    const auto* const hosts = entries(BlockTable::kRows, BlockTable::kHosts);
     if (hosts == nullptr) return false;
     for_each_row(field, [&](uint32_t row) { good &= word.listed_value((*hosts)[row], *next, *next), ++next; });
   } else if (word.relation == Relation::kNear) {
     const auto* const near = near_values(plan, half);
-    const auto* const connections = plan.near_opening ? entries(Table::kRows, Table::kConnections) : nullptr;
+    const auto* const connections = plan.near_opening ? entries(BlockTable::kRows, BlockTable::kConnections) : nullptr;
     if (near == nullptr || (plan.near_opening && connections == nullptr)) return false;
     const auto value_near = [&](uint32_t row) {
       *next = (*near)[row] + unzigzag(*next);
@@ -87,7 +87,7 @@ bool BlockDecoder::relate_rows(Field field, size_t half, std::vector<uint64_t>& 
       for_each_row(field, value_near);
       return true;
     }
-    std::vector<uint32_t> openings(block_.entries(Table::kConnections));
+    std::vector<uint32_t> openings(block_.entries(BlockTable::kConnections));
     for (uint32_t row = shapes_.rows(); row-- > 0;) openings[(*connections)[row]] = row;
     for_each_row(field, [&](uint32_t row) { value_near(openings[(*connections)[row]]); });
   }
@@ -100,15 +100,15 @@ bool BlockDecoder::for_each_value(Field field, size_t half, Take take) {
   const PackedWord& word = block_.field(field).words[half];
   // Before values_ is in use: they are values of another field.
   if (word.relation == Relation::kNear && near_values(plan, half) == nullptr) return false;
-  const Table table = plan.table;
-  if (table == Table::kRows) {
+  const BlockTable table = plan.table;
+  if (table == BlockTable::kRows) {
     values_.resize(shapes_.count(field));
     if (!word.numbers->decode(values_) || !relate_rows(field, half, values_)) return false;
     const uint64_t* next = values_.data();
     for_each_row(field, [&](uint32_t row) { take(row, *next++); });
     return true;
   }
-  const auto* const rows = entries(Table::kRows, table);
+  const auto* const rows = entries(BlockTable::kRows, table);
   if (rows == nullptr || !entry_values(field, half, values_)) return false;
   for_each_row(field, [&](uint32_t row) { take(row, values_[(*rows)[row]]); });
   return true;
@@ -118,7 +118,7 @@ const std::vector<uint64_t>* BlockDecoder::near_values(const WordPlan& plan, siz
   auto& known = near_values_[index_of(plan.near)][half];
   if (known) return &*known;
   std::vector<uint64_t> values;
-  if (plan_of(plan.near, half).table != Table::kRows) {
+  if (plan_of(plan.near, half).table != BlockTable::kRows) {
     values.resize(block_.entries(plan_of(plan.near, half).table));
     if (!shapes_.all().has(plan.near)) return &known.emplace(std::move(values));
     if (!entry_values(plan.near, half, values)) return nullptr;

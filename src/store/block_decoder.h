@@ -24,7 +24,7 @@ class BlockDecoder {
   // Calls visit(row) for each row that has the field, ascending.
   template <typename Visit>
   void for_each_row(Field field, Visit visit) const;
-  const std::vector<uint32_t>* entries(Table above, Table table);
+  const std::vector<uint32_t>* entries(BlockTable above, BlockTable table);
   const std::vector<uint64_t>* near_values(const WordPlan& plan, size_t half);
   bool entry_values(Field field, size_t half, std::vector<uint64_t>& values);
   template <typename Take>

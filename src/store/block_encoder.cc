@@ -77,7 +77,7 @@ void BlockEncoder::for_each_word(Field field, size_t half, Visit visit) const {
 void BlockEncoder::fill_words(Field field) {
   if (is_text(info(field).type)) return fill_texts(field);
   for (size_t half = 0; half < words_of(info(field).type); ++half) {
-    if (plan_of(field, half).table == Table::kRows && !has_near_fields(field)) continue;
+    if (plan_of(field, half).table == BlockTable::kRows && !has_near_fields(field)) continue;
     Words& words = words_[index_of(field)].halves[half];
     words.resize(rows_);
     for_each_word(field, half, [&](uint32_t row, uint64_t value) { words[row] = value; });
@@ -109,7 +109,7 @@ void BlockEncoder::fill_texts(Field field) {
 }
 
 // Which of the table's fields each row has, as a number: rows that differ in this are different entries.
-BlockEncoder::Words BlockEncoder::presence_of(Table table) const {
+BlockEncoder::Words BlockEncoder::presence_of(BlockTable table) const {
   std::vector<FieldSet> sets;
   std::vector<uint64_t> of_shape;
   for (const FieldSet& shape : shapes_.shapes) {
@@ -129,13 +129,13 @@ BlockEncoder::Words BlockEncoder::presence_of(Table table) const {
 }
 
 void BlockEncoder::make_tables() {
-  for (const Table table : kJointTables) {
-    const Table parent = parent_of(table);
+  for (const BlockTable table : kJointTables) {
+    const BlockTable parent = parent_of(table);
     const std::vector<uint32_t>& parent_rows = tables_[index_of(parent)].first_rows;  // of kRows: none, each row is itself
     std::vector<Words> gathered;
     std::vector<const Words*> columns;
     const auto take = [&](const Words& of_rows) {
-      if (parent == Table::kRows) {
+      if (parent == BlockTable::kRows) {
         columns.push_back(&of_rows);
         return;
       }
@@ -150,8 +150,8 @@ void BlockEncoder::make_tables() {
       }
     });
     for (const Words& words : gathered) columns.push_back(&words);
-    JointDictionary joint = find_joint(columns, parent == Table::kRows ? rows_ : static_cast<uint32_t>(parent_rows.size()));
-    if (parent != Table::kRows) {
+    JointDictionary joint = find_joint(columns, parent == BlockTable::kRows ? rows_ : static_cast<uint32_t>(parent_rows.size()));
+    if (parent != BlockTable::kRows) {
       for (uint32_t& first : joint.firsts) first = parent_rows[first];
     }
     tables_[index_of(table)] = {std::move(joint.ids), std::move(joint.firsts)};
@@ -159,9 +159,9 @@ void BlockEncoder::make_tables() {
 }
 
 // For each entry of `above`, one of the joint tables, its entry of `table`.
-std::vector<uint32_t> BlockEncoder::entries(Table above, Table table) const {
+std::vector<uint32_t> BlockEncoder::entries(BlockTable above, BlockTable table) const {
   const std::vector<uint32_t>& ids = tables_[index_of(table)].ids;
-  const Table parent = parent_of(table);
+  const BlockTable parent = parent_of(table);
   if (parent == above) return ids;
   std::vector<uint32_t> to_parent = entries(above, parent);
   for (uint32_t& entry : to_parent) entry = ids[entry];
@@ -171,7 +171,7 @@ std::vector<uint32_t> BlockEncoder::entries(Table above, Table table) const {
 Bytes BlockEncoder::encode_shapes() {
   Bytes bytes;
   portbook::encode_shapes(shapes_, bytes);
-  for (const Table table : kJointTables) {
+  for (const BlockTable table : kJointTables) {
     const TableRows& of = tables_[index_of(table)];
     encode_entry_ids(of.ids, static_cast<uint32_t>(of.first_rows.size()), bytes);
   }
@@ -180,8 +180,8 @@ Bytes BlockEncoder::encode_shapes() {
 
 // Of each row that has the field; in a joint table of each entry, where one that lacks the field repeats the one before.
 BlockEncoder::Words BlockEncoder::plain_values(Field field, size_t half) const {
-  const Table table = plan_of(field, half).table;
-  if (table == Table::kRows) {
+  const BlockTable table = plan_of(field, half).table;
+  if (table == BlockTable::kRows) {
     Words values(counts_[index_of(field)]);
     uint64_t* next = values.data();
     for_each_word(field, half, [&](uint32_t, uint64_t value) { *next++ = value; });
@@ -202,9 +202,9 @@ BlockEncoder::Words BlockEncoder::plain_values(Field field, size_t half) const {
 // The values near which a word's values stand.
 BlockEncoder::Words BlockEncoder::near_values(Field field, size_t half) const {
   const WordPlan plan = plan_of(field, half);
-  if (plan.table != Table::kRows) {
+  if (plan.table != BlockTable::kRows) {
     const Words of_near = plain_values(plan.near, half);
-    const Table near_table = plan_of(plan.near, half).table;
+    const BlockTable near_table = plan_of(plan.near, half).table;
     if (near_table == plan.table) return of_near;
     const std::vector<uint32_t> to_near = entries(plan.table, near_table);
     Words values(to_near.size());
@@ -212,7 +212,7 @@ BlockEncoder::Words BlockEncoder::near_values(Field field, size_t half) const {
     return values;
   }
   const Words& of_rows = words_[index_of(plan.near)].halves[half];
-  const TableRows& connections = tables_[index_of(Table::kConnections)];
+  const TableRows& connections = tables_[index_of(BlockTable::kConnections)];
   Words values(counts_[index_of(field)]);
   uint64_t* next = values.data();
   if (plan.near_opening) {
@@ -224,11 +224,11 @@ BlockEncoder::Words BlockEncoder::near_values(Field field, size_t half) const {
 }
 
 Bytes BlockEncoder::relate_near(Field field, size_t half, const Words& plain) const {
-  const Table table = plan_of(field, half).table;
+  const BlockTable table = plan_of(field, half).table;
   const std::vector<uint32_t>& first_rows = tables_[index_of(table)].first_rows;
   Words values = near_values(field, half);
   for (size_t i = 0; i < values.size(); ++i) {
-    const bool lacks = table != Table::kRows && !has(first_rows[i], field);
+    const bool lacks = table != BlockTable::kRows && !has(first_rows[i], field);
     values[i] = lacks ? 0 : zigzag(plain[i] - values[i]);
   }
   Bytes bytes;
@@ -237,10 +237,10 @@ Bytes BlockEncoder::relate_near(Field field, size_t half, const Words& plain) co
 }
 
 Bytes BlockEncoder::relate_below(Field field, size_t half, const Words& plain) const {
-  const Table table = plan_of(field, half).table;
-  const std::vector<uint32_t> hosts = entries(table, Table::kHosts);
+  const BlockTable table = plan_of(field, half).table;
+  const std::vector<uint32_t> hosts = entries(table, BlockTable::kHosts);
   const std::vector<uint32_t>& first_rows = tables_[index_of(table)].first_rows;
-  Words greatest(tables_[index_of(Table::kHosts)].first_rows.size());
+  Words greatest(tables_[index_of(BlockTable::kHosts)].first_rows.size());
   for (size_t i = 0; i < plain.size(); ++i) {
     if (has(first_rows[i], field)) greatest[hosts[i]] = std::max(greatest[hosts[i]], plain[i]);
   }
@@ -257,13 +257,14 @@ std::optional<Bytes> BlockEncoder::relate_listed(Field field, Relation relation)
   const bool by_host = relation == Relation::kOfHost;
   std::vector<uint32_t> hosts;
   if (by_host) {
-    hosts = entries(Table::kConnections, Table::kHosts);
+    hosts = entries(BlockTable::kConnections, BlockTable::kHosts);
     std::vector<uint32_t> of_rows(rows_);
-    const std::vector<uint32_t>& connections = tables_[index_of(Table::kConnections)].ids;
+    const std::vector<uint32_t>& connections = tables_[index_of(BlockTable::kConnections)].ids;
     for (uint32_t row = 0; row < rows_; ++row) of_rows[row] = hosts[connections[row]];
     hosts = std::move(of_rows);
   }
-  std::vector<std::vector<uint64_t>> lists(by_host ? tables_[index_of(Table::kHosts)].first_rows.size() : shapes_.shapes.size());
+  std::vector<std::vector<uint64_t>> lists(by_host ? tables_[index_of(BlockTable::kHosts)].first_rows.size()
+                                                   : shapes_.shapes.size());
   Words places(counts_[index_of(field)]);
   uint64_t* next = places.data();
   bool too_long = false;

@@ -41,9 +41,9 @@ class BlockEncoder {
   [[nodiscard]] bool has(uint32_t row, Field field) const { return shapes_.shapes[shapes_.of_row[row]].has(field); }
   void fill_words(Field field);
   void fill_texts(Field field);
-  Words presence_of(Table table) const;
+  Words presence_of(BlockTable table) const;
   void make_tables();
-  [[nodiscard]] std::vector<uint32_t> entries(Table above, Table table) const;
+  [[nodiscard]] std::vector<uint32_t> entries(BlockTable above, BlockTable table) const;
 
   [[nodiscard]] Words plain_values(Field field, size_t half) const;
   [[nodiscard]] Words near_values(Field field, size_t half) const;

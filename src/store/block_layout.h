@@ -12,26 +12,26 @@
 
 namespace portbook {
 
-enum class Table : uint8_t { kRows, kConnections, kOwners, kFlows, kHosts };
+enum class BlockTable : uint8_t { kRows, kConnections, kOwners, kFlows, kHosts };
 inline constexpr size_t kTableCount = 5;
-inline constexpr std::array kJointTables = {Table::kConnections, Table::kOwners, Table::kFlows, Table::kHosts};
+inline constexpr std::array kJointTables = {BlockTable::kConnections, BlockTable::kOwners, BlockTable::kFlows, BlockTable::kHosts};
 
-constexpr size_t index_of(Table table) {
+constexpr size_t index_of(BlockTable table) {
   return static_cast<size_t>(table);
 }
 // The table whose entries name entries of `table`, which is not kRows.
-constexpr Table parent_of(Table table) {
+constexpr BlockTable parent_of(BlockTable table) {
   switch (table) {
-    case Table::kOwners:
-    case Table::kFlows: return Table::kConnections;
-    case Table::kHosts: return Table::kOwners;
-    default: return Table::kRows;
+    case BlockTable::kOwners:
+    case BlockTable::kFlows: return BlockTable::kConnections;
+    case BlockTable::kHosts: return BlockTable::kOwners;
+    default: return BlockTable::kRows;
   }
 }
 // True if each entry of `above` leads to one of `table`.
-constexpr bool leads_to(Table above, Table table) {
+constexpr bool leads_to(BlockTable above, BlockTable table) {
   while (table != above) {
-    if (table == Table::kRows) return false;
+    if (table == BlockTable::kRows) return false;
     table = parent_of(table);
   }
   return true;
@@ -48,7 +48,7 @@ enum class Relation : uint8_t {
 
 // A word is a field's value as a number: of a text its id, of an address or id128 one of its two halves.
 struct WordPlan {
-  Table table = Table::kRows;
+  BlockTable table = BlockTable::kRows;
   Relation relation = Relation::kNone;  // the one that may be used besides none
   Field near = Field::kKind;            // kNear: that field's word, of the same half
   bool near_opening = false;            // that of the connection's first row in the block, instead of the same row
@@ -66,7 +66,7 @@ constexpr WordPlan plan_of(Field field, size_t half) {
     case Field::kHost:
     case Field::kSource:
     case Field::kVantage:
-    case Field::kClockState: return {.table = Table::kHosts};
+    case Field::kClockState: return {.table = BlockTable::kHosts};
     case Field::kPid:
     case Field::kProcessStart:
     case Field::kExe:
@@ -74,12 +74,12 @@ constexpr WordPlan plan_of(Field field, size_t half) {
     case Field::kGid:
     case Field::kContainer:
     case Field::kNetns:
-    case Field::kZone: return {.table = Table::kOwners};
+    case Field::kZone: return {.table = BlockTable::kOwners};
     case Field::kProto:
     case Field::kSrcIp:
     case Field::kSrcPort:
     case Field::kDstIp:
-    case Field::kDstPort: return {.table = Table::kFlows};
+    case Field::kDstPort: return {.table = BlockTable::kFlows};
     case Field::kDirection:
     case Field::kNat:
     case Field::kNatReason:
@@ -90,14 +90,14 @@ constexpr WordPlan plan_of(Field field, size_t half) {
     case Field::kUpDstIp:
     case Field::kUpDstPort:
     case Field::kClaimedIp:
-    case Field::kClaimedPort: return {.table = Table::kConnections};
+    case Field::kClaimedPort: return {.table = BlockTable::kConnections};
     case Field::kConn:
-      if (half == 0) return {.table = Table::kHosts};
-      return {.table = Table::kConnections, .relation = Relation::kBelow};
-    case Field::kSrcNatIp: return {.table = Table::kConnections, .relation = Relation::kNear, .near = Field::kSrcIp};
-    case Field::kSrcNatPort: return {.table = Table::kConnections, .relation = Relation::kNear, .near = Field::kSrcPort};
-    case Field::kDstNatIp: return {.table = Table::kConnections, .relation = Relation::kNear, .near = Field::kDstIp};
-    case Field::kDstNatPort: return {.table = Table::kConnections, .relation = Relation::kNear, .near = Field::kDstPort};
+      if (half == 0) return {.table = BlockTable::kHosts};
+      return {.table = BlockTable::kConnections, .relation = Relation::kBelow};
+    case Field::kSrcNatIp: return {.table = BlockTable::kConnections, .relation = Relation::kNear, .near = Field::kSrcIp};
+    case Field::kSrcNatPort: return {.table = BlockTable::kConnections, .relation = Relation::kNear, .near = Field::kSrcPort};
+    case Field::kDstNatIp: return {.table = BlockTable::kConnections, .relation = Relation::kNear, .near = Field::kDstIp};
+    case Field::kDstNatPort: return {.table = BlockTable::kConnections, .relation = Relation::kNear, .near = Field::kDstPort};
     case Field::kStart: return {.relation = Relation::kNear, .near = Field::kTime, .near_opening = true};
     case Field::kEnd:
     case Field::kReceived: return {.relation = Relation::kNear, .near = Field::kTime};
@@ -126,15 +126,16 @@ static_assert([] {
     for (size_t half = 0; half < words_of(about.type); ++half) {
       const WordPlan plan = plan_of(about.field, half);
       if (is_text(about.type) && plan.relation != Relation::kNone) return false;
-      if (plan.relation == Relation::kOfShape && plan.table != Table::kRows) return false;
-      if (plan.relation == Relation::kOfHost && plan.table != Table::kRows) return false;
-      if (plan.relation == Relation::kBelow && !leads_to(plan.table, Table::kHosts)) return false;
+      if (plan.relation == Relation::kOfShape && plan.table != BlockTable::kRows) return false;
+      if (plan.relation == Relation::kOfHost && plan.table != BlockTable::kRows) return false;
+      if (plan.relation == Relation::kBelow && !leads_to(plan.table, BlockTable::kHosts)) return false;
       if (plan.relation != Relation::kNear) continue;
       if (words_of(about.type) != words_of(info(plan.near).type)) return false;
       if (plan_of(plan.near, half).relation != Relation::kNone || plan_of(plan.near, half).table != plan_of(plan.near, 0).table)
         return false;
-      const Table near_table = plan_of(plan.near, half).table;
-      if (plan.table == Table::kRows ? near_table != Table::kRows : plan.near_opening || !leads_to(plan.table, near_table))
+      const BlockTable near_table = plan_of(plan.near, half).table;
+      if (plan.table == BlockTable::kRows ? near_table != BlockTable::kRows
+                                          : plan.near_opening || !leads_to(plan.table, near_table))
         return false;
     }
   }

@@ -36,7 +36,7 @@ Result<std::unique_ptr<PackedBlock>> PackedBlock::open(ByteView shapes, uint32_t
   auto block = std::make_unique<PackedBlock>();
   ByteReader in(shapes);
   if (!block->shapes_.open(in, rows)) return bad_column(std::nullopt);
-  for (const Table table : kJointTables) {
+  for (const BlockTable table : kJointTables) {
     if (!block->ids_[index_of(table)].open(in, block->entries(parent_of(table)))) return bad_column(std::nullopt);
   }
   if (!in.done()) return bad_column(std::nullopt);
@@ -50,13 +50,13 @@ bool PackedBlock::open_word(ByteReader& in, Field field, size_t half, PackedWord
   word.relation = static_cast<Relation>(relation);
   if (word.relation != Relation::kNone && word.relation != plan.relation) return false;
   if (word.relation == Relation::kOfShape && !open_lists(in, static_cast<uint32_t>(shapes_.shapes().size()), word)) return false;
-  if (word.relation == Relation::kOfHost && !open_lists(in, entries(Table::kHosts), word)) return false;
+  if (word.relation == Relation::kOfHost && !open_lists(in, entries(BlockTable::kHosts), word)) return false;
   if (word.relation == Relation::kBelow) {
-    word.listed.resize(entries(Table::kHosts));
+    word.listed.resize(entries(BlockTable::kHosts));
     const auto greatest = open_plain_numbers(in, word.listed.size());
     if (!greatest || !greatest->decode(word.listed)) return false;
   }
-  word.numbers = open_numbers(in, plan.table == Table::kRows ? shapes_.count(field) : entries(plan.table));
+  word.numbers = open_numbers(in, plan.table == BlockTable::kRows ? shapes_.count(field) : entries(plan.table));
   return word.numbers != nullptr;
 }
 
@@ -74,9 +74,9 @@ Status PackedBlock::add(Field field, ByteView section) {
   return {};
 }
 
-bool PackedBlock::entry_of(Table table, Place& place, uint32_t& entry) const {
+bool PackedBlock::entry_of(BlockTable table, Place& place, uint32_t& entry) const {
   entry = place.row;
-  if (table == Table::kRows) return true;
+  if (table == BlockTable::kRows) return true;
   const size_t at = index_of(table);
   if ((place.known >> at & 1) == 0) {
     uint32_t parent = 0;
@@ -90,12 +90,12 @@ bool PackedBlock::entry_of(Table table, Place& place, uint32_t& entry) const {
 bool PackedBlock::near_value(const WordPlan& plan, size_t half, Place& place, uint64_t& value) const {
   value = 0;
   if (!shapes_.all().has(plan.near)) return true;
-  if (plan_of(plan.near, half).table != Table::kRows) return value_of(plan.near, half, place, value);
+  if (plan_of(plan.near, half).table != BlockTable::kRows) return value_of(plan.near, half, place, value);
   Place opening = place;
   if (plan.near_opening) {
     uint32_t connection = 0;
-    if (!entry_of(Table::kConnections, place, connection)) return false;
-    opening = {.row = ids(Table::kConnections).first_place(connection)};
+    if (!entry_of(BlockTable::kConnections, place, connection)) return false;
+    opening = {.row = ids(BlockTable::kConnections).first_place(connection)};
   }
   return !shapes_.fields(opening.row).has(plan.near) || value_of(plan.near, half, opening, value);
 }
@@ -105,7 +105,7 @@ bool PackedBlock::value_of(Field field, size_t half, Place& place, uint64_t& val
   const PackedWord& word = fields_[index_of(field)]->words[half];
   uint32_t at = 0;
   if (!entry_of(plan.table, place, at)) return false;
-  if (plan.table == Table::kRows) at = shapes_.count(field, place.row);
+  if (plan.table == BlockTable::kRows) at = shapes_.count(field, place.row);
   uint64_t number = 0;
   if (!word.numbers->get(at, number)) return false;
   value = number;
@@ -117,9 +117,9 @@ bool PackedBlock::value_of(Field field, size_t half, Place& place, uint64_t& val
       value += unzigzag(number);
       return true;
     case Relation::kOfShape: return word.listed_value(shapes_.shape_of(place.row), number, value);
-    case Relation::kOfHost: return entry_of(Table::kHosts, place, host) && word.listed_value(host, number, value);
+    case Relation::kOfHost: return entry_of(BlockTable::kHosts, place, host) && word.listed_value(host, number, value);
     case Relation::kBelow:
-      if (!entry_of(Table::kHosts, place, host)) return false;
+      if (!entry_of(BlockTable::kHosts, place, host)) return false;
       value = word.listed[host] - number;
       return true;
   }

@@ -45,8 +45,10 @@ class PackedBlock {
   static Result<std::unique_ptr<PackedBlock>> open(ByteView shapes, uint32_t rows);
 
   [[nodiscard]] const BlockShapes& shapes() const { return shapes_; }
-  [[nodiscard]] const EntryIds& ids(Table table) const { return ids_[index_of(table)]; }  // of each entry of its parent
-  [[nodiscard]] uint32_t entries(Table table) const { return table == Table::kRows ? shapes_.rows() : ids(table).entries(); }
+  [[nodiscard]] const EntryIds& ids(BlockTable table) const { return ids_[index_of(table)]; }  // of each entry of its parent
+  [[nodiscard]] uint32_t entries(BlockTable table) const {
+    return table == BlockTable::kRows ? shapes_.rows() : ids(table).entries();
+  }
 
   // Takes a field's section. Needs a field of shapes().all() that was not added. Errors: kCorrupt, naming the field.
   Status add(Field field, ByteView section);
@@ -63,7 +65,7 @@ class PackedBlock {
     std::array<uint32_t, kTableCount> entries{};
     uint8_t known = 0;
   };
-  bool entry_of(Table table, Place& place, uint32_t& entry) const;
+  bool entry_of(BlockTable table, Place& place, uint32_t& entry) const;
   bool value_of(Field field, size_t half, Place& place, uint64_t& value) const;
   bool near_value(const WordPlan& plan, size_t half, Place& place, uint64_t& value) const;
   bool read_field(Field field, Place& place, Record& record);

@@ -20,10 +20,9 @@ Result<std::shared_ptr<const Columns>> SealedBlock::columns() {
 
 Status SealedBlock::read_row(uint32_t row, Record& record) {
   PB_CHECK(row < footer_.rows);
-  const auto decoded = columns();
-  if (!decoded) return std::unexpected(decoded.error());
-  (*decoded)->read(row, record);
-  return {};
+  auto packed = cache_.find_packed(footer_.first_index);
+  if (!packed) packed = cache_.put_packed(footer_.first_index, std::make_shared<PackedSegment>(disk_, footer_));
+  return packed->read(row, record);
 }
 
 Status SealedBlock::rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) {

@@ -1,0 +1,68 @@
+#include "store/packed_segment.h"
+
+#include "base/check.h"
+
+namespace portbook {
+
+PackedSegment::PackedSegment(Disk& disk, const SegmentFooter& footer)
+    : disk_(disk), name_(segment_file_name(footer.first_index)), rows_(footer.rows), sections_(footer.columns) {}
+
+size_t PackedSegment::bytes_max() const {
+  size_t bytes = sizeof(*this) + rows_ * (sizeof(uint16_t) + sizeof(uint16_t));  // the rows' shapes, and places in the tables
+  for (const SegmentSection& section : sections_) bytes += section.length + section.length / 8;
+  return bytes;
+}
+
+// Of the fields that the row needs.
+FieldSet PackedSegment::missing(uint32_t row) const {
+  FieldSet missing;
+  with_near_fields(block_->shapes().fields(row)).for_each([&](Field field) {
+    if (block_->shapes().all().has(field) && !block_->holds(field)) missing.add(field);
+  });
+  return missing;
+}
+
+Status PackedSegment::load_section(File& file, const SegmentSection& section) {
+  auto bytes = read_segment_section(file, section);
+  if (!bytes) return std::unexpected(bytes.error());
+  if (section.field) {
+    if (Status added = block_->add(*section.field, *bytes); !added) return added;
+  } else {
+    auto block = PackedBlock::open(*bytes, rows_);
+    if (!block) return std::unexpected(block.error());
+    block_ = std::move(*block);
+  }
+  bytes_.push_back(std::move(*bytes));  // they stay where they are
+  return {};
+}
+
+Status PackedSegment::load(uint32_t row) {
+  const auto file = disk_.open_to_read(name_);
+  if (!file) return std::unexpected(file.error());
+  if (!block_) {
+    if (sections_.empty() || sections_[0].field) return bad_column(std::nullopt);
+    if (Status loaded = load_section(**file, sections_[0]); !loaded) return loaded;
+  }
+  FieldSet wanted = missing(row);
+  for (const SegmentSection& section : sections_) {
+    if (!section.field || !wanted.has(*section.field)) continue;
+    wanted.remove(*section.field);
+    if (Status loaded = load_section(**file, section); !loaded) return loaded;
+  }
+  std::optional<Field> absent;
+  wanted.for_each([&](Field field) { absent = field; });
+  if (absent) return bad_column(absent);
+  return {};
+}
+
+Status PackedSegment::read(uint32_t row, Record& record) {
+  PB_CHECK(row < rows_);
+  const std::lock_guard lock(mutex_);
+  if (!block_ || missing(row).size() > 0) {
+    if (Status loaded = load(row); !loaded) return fail_in(name_, loaded);
+  }
+  if (Status got = block_->read(row, record); !got) return fail_in(name_, got);
+  return {};
+}
+
+}  // namespace portbook

@@ -1,0 +1,41 @@
+// A segment's packed columns in memory, read from its file as far as rows asked for them.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "store/packed_block.h"
+#include "store/segment.h"
+
+namespace portbook {
+
+// Thread-safe. A section is read into memory once and its checksum checked then: what is served are bytes that were checked,
+// whatever becomes of the file meanwhile.
+class PackedSegment {
+ public:
+  // Disk must live as long as the object; the footer need not.
+  PackedSegment(Disk& disk, const SegmentFooter& footer);
+
+  // Needs row < the segment's rows. Errors: kIo; kCorrupt with the offset; they name the file.
+  Status read(uint32_t row, Record& record);
+
+  // What it takes in memory once every section was read, roughly.
+  [[nodiscard]] size_t bytes_max() const;
+
+ private:
+  Status load(uint32_t row);
+  Status load_section(File& file, const SegmentSection& section);
+  [[nodiscard]] FieldSet missing(uint32_t row) const;
+
+  Disk& disk_;
+  const std::string name_;
+  const uint32_t rows_;
+  const std::vector<SegmentSection> sections_;
+  std::mutex mutex_;          // guards what follows
+  std::vector<Bytes> bytes_;  // of the sections that were read; the block borrows them
+  std::unique_ptr<PackedBlock> block_;
+};
+
+}  // namespace portbook

@@ -1,0 +1,57 @@
+// What was used last, up to a number of bytes.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+
+namespace portbook {
+
+// Thread-safe. What it drops lives on while somebody holds it: values are shared between the cache and its readers.
+template <typename T>
+class RecentlyUsed {
+ public:
+  explicit RecentlyUsed(size_t bytes_max) : bytes_max_(bytes_max) {}
+
+  // Null when it is not here.
+  std::shared_ptr<T> find(uint64_t key) {
+    const std::lock_guard lock(mutex_);
+    const auto found = by_key_.find(key);
+    if (found == by_key_.end()) return nullptr;
+    entries_.splice(entries_.begin(), entries_, found->second);
+    return found->second->value;
+  }
+
+  // Returns the value that stays: the one of whoever came first, if two made it at once.
+  std::shared_ptr<T> put(uint64_t key, std::shared_ptr<T> value, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = by_key_.find(key); known != by_key_.end()) return known->second->value;
+    entries_.push_front({key, bytes, value});
+    by_key_.emplace(key, entries_.begin());
+    bytes_ += bytes;
+    while (bytes_ > bytes_max_ && entries_.size() > 1) {
+      bytes_ -= entries_.back().bytes;
+      by_key_.erase(entries_.back().key);
+      entries_.pop_back();
+    }
+    return value;
+  }
+
+ private:
+  struct Entry {
+    uint64_t key = 0;
+    size_t bytes = 0;
+    std::shared_ptr<T> value;
+  };
+
+  const size_t bytes_max_;
+  std::mutex mutex_;
+  size_t bytes_ = 0;
+  std::list<Entry> entries_;  // used last comes first
+  std::unordered_map<uint64_t, typename std::list<Entry>::iterator> by_key_;
+};
+
+}  // namespace portbook
