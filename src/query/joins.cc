@@ -7,6 +7,8 @@ namespace portbook {
 
 namespace {
 
+constexpr uint64_t kLeaseSlackMaxNs = 2 * kNsPerSecond;  // no stated clock error is taken to be greater
+
 bool is_lease(const Record& record) {
   return record.kind() == Kind::kNatOpen || record.kind() == Kind::kNatClose ||
          (record.kind() == Kind::kExisting && record.uint_or(Field::kVantage, 0) == static_cast<uint64_t>(Vantage::kNat));
@@ -144,15 +146,19 @@ std::vector<Indexed> Joins::records_of(const Id128& conn) {
 std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, std::string_view host, TimeNs from, TimeNs to) {
   std::vector<Id128> conns;
   std::vector<Indexed> loose;
-  note(view_.for_each_with(endpoint_key(tuple.src), [&](uint64_t index, const Record& record) {
-    if (!is_lease(record) || !same_tuple(record, tuple)) return true;
-    if (!record.has(Field::kConn)) {
-      loose.push_back({index, record});
-    } else if (std::ranges::find(conns, record.id128(Field::kConn)) == conns.end()) {
-      conns.push_back(record.id128(Field::kConn));
-    }
-    return conns.size() + loose.size() < kConnRecordsMax;
-  }));
+  note(view_.for_each_with(endpoint_key(tuple.src),
+                           [&](uint64_t index, const Record& record) {
+                             if (!is_lease(record) || !same_tuple(record, tuple)) return true;
+                             if (!record.has(Field::kConn)) {
+                               loose.push_back({index, record});
+                             } else if (std::ranges::find(conns, record.id128(Field::kConn)) == conns.end()) {
+                               conns.push_back(record.id128(Field::kConn));
+                             }
+                             return conns.size() + loose.size() < kConnRecordsMax;
+                           },
+                           {.from = from - std::min(from, kLeaseSlackMaxNs),
+                            .to = to > UINT64_MAX - kLeaseSlackMaxNs ? UINT64_MAX : to + kLeaseSlackMaxNs,
+                            .marks = kMarkLease}));
   std::vector<Lease> found;
   const auto keep = [&](const std::vector<Indexed>& records) {
     auto lease = lease_of(records);

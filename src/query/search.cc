@@ -103,15 +103,18 @@ void Search::pin_keys() {
   if (!pins.endpoint) return;
   keys_ = {endpoint_key(*pins.endpoint)};
   // A connection may be named by its lease alone: then its own records carry the internal endpoint only.
-  const Status status = view_.for_each_with(endpoint_key(*pins.endpoint), [&](uint64_t, const Record& record) {
-    const Kind kind = record.kind();
-    if (kind != Kind::kNatOpen && kind != Kind::kNatClose && kind != Kind::kExisting) return true;
-    if (const auto internal = record.endpoint(Field::kSrcIp, Field::kSrcPort)) {
-      const RowKey key = endpoint_key(*internal);
-      if (std::ranges::find(*keys_, key) == keys_->end()) keys_->push_back(key);
-    }
-    return keys_->size() < kPinnedEndpointsMax;
-  });
+  const Status status = view_.for_each_with(endpoint_key(*pins.endpoint),
+                                            [&](uint64_t, const Record& record) {
+                                              const Kind kind = record.kind();
+                                              if (kind != Kind::kNatOpen && kind != Kind::kNatClose && kind != Kind::kExisting)
+                                                return true;
+                                              if (const auto internal = record.endpoint(Field::kSrcIp, Field::kSrcPort)) {
+                                                const RowKey key = endpoint_key(*internal);
+                                                if (std::ranges::find(*keys_, key) == keys_->end()) keys_->push_back(key);
+                                              }
+                                              return keys_->size() < kPinnedEndpointsMax;
+                                            },
+                                            {.marks = kMarkLease});
   if (!status || keys_->size() >= kPinnedEndpointsMax) keys_.reset();  // look at every row instead
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 #include <ranges>
 #include <set>
+#include <tuple>
 
 #include "query/evaluate.h"
 #include "query/filter.h"
@@ -18,6 +19,12 @@ namespace {
 constexpr uint64_t kHeardLateMaxNs = kNsPerSecond;  // how long before it is heard of a lease may have begun
 
 constexpr uint64_t kUnsynchronisedWindowNs = kNsPerSecond;
+constexpr size_t kSettledMax = 1'000;           // connections whose start had to be looked up
+constexpr uint64_t kErrorMaxNs = kNsPerSecond;  // no stated clock error is taken to be greater
+
+TimeNs later(TimeNs time, uint64_t by) {
+  return time > UINT64_MAX - by ? UINT64_MAX : time + by;
+}
 
 bool matches_peer(const Endpoint& asked, const std::optional<Endpoint>& peer) {
   return peer && peer->ip == asked.ip && (asked.port == 0 || peer->port == asked.port);
@@ -58,9 +65,7 @@ Status WhoSearch::run() {
   low_ = question_.at;
   high_ = question_.at + question_.precision_ns - 1;
   choose_window();
-  std::vector<Sighting> sightings;
-  if (auto status = sight(question_.endpoint, sightings); !status) return status;
-  add_nearest(sightings);
+  if (auto status = add_sighted(); !status) return status;
   add_listeners();
   rule_out();
   order();
@@ -78,19 +83,52 @@ void WhoSearch::choose_window() {
   answer_.window_ns = question_.window_ns.value_or(clock_synchronised_ ? 0 : kUnsynchronisedWindowNs);
 }
 
-// One pass over the rows that name `endpoint`, newest first: a close comes before its open and settles both ends.
-Status WhoSearch::sight(const Endpoint& endpoint, std::vector<Sighting>& sightings) {
-  std::map<Id128, size_t> known;
-  size_t looked_at = 0;
-  const auto status = joins_.view().for_each_with(endpoint_key(endpoint), [&](uint64_t index, const Record& record) {
-    if (names(record, endpoint)) note(index, record, sightings, known);
-    return ++looked_at < kWhoRecordsMax;
-  });
-  bounded_ = bounded_ || looked_at >= kWhoRecordsMax;
-  return status;
+// The rows that name `endpoint`, newest first, of blocks that may have something from `from` to `to`. Of what is told in several
+// blocks some may be missing: settle() gets it.
+Status WhoSearch::sight(const Endpoint& endpoint, TimeNs from, TimeNs to, Sightings& sightings) {
+  std::vector<View::KeyBlock> blocks = joins_.view().blocks_with(endpoint_key(endpoint), {.from = from, .to = to});
+  keep_nearest(blocks, from);
+  for (const View::KeyBlock& block : blocks) {
+    if (sightings.looked_at >= kWhoRecordsMax) break;
+    if (auto status = look_into(block, endpoint, sightings); !status) return status;
+  }
+  bounded_ = bounded_ || sightings.looked_at >= kWhoRecordsMax;
+  return {};
 }
 
-void WhoSearch::note(uint64_t index, const Record& record, std::vector<Sighting>& sightings, std::map<Id128, size_t>& known) {
+// An endpoint that is in every block has been looked at enough around the moment.
+void WhoSearch::keep_nearest(std::vector<View::KeyBlock>& blocks, TimeNs moment) {
+  if (blocks.size() <= kWhoBlocksMax) return;
+  bounded_ = true;
+  const auto all = joins_.view().blocks();
+  const auto at = static_cast<size_t>(
+      std::ranges::find_if(all, [&](const BlockRef& ref) { return ref.block->time_max() >= moment; }) - all.begin());
+  const auto distance = [&](const View::KeyBlock& one) { return one.block > at ? one.block - at : at - one.block; };
+  std::ranges::sort(blocks, {}, distance);
+  blocks.resize(kWhoBlocksMax);
+  std::ranges::sort(blocks, std::greater<>(), &View::KeyBlock::block);
+}
+
+Status WhoSearch::look_into(const View::KeyBlock& block, const Endpoint& endpoint, Sightings& sightings) {
+  if (!sightings.blocks.insert(block.block).second) return {};
+  const auto visit = [&](uint64_t index, const Record& record) {
+    if (names(record, endpoint)) note(index, record, sightings);
+    return ++sightings.looked_at < kWhoRecordsMax;
+  };
+  bool more = true;
+  return joins_.view().for_each_in(block, endpoint_key(endpoint), visit, more);
+}
+
+// Where no end or no start was seen the connection's other records may say it: they may stand in a block that was passed over, or
+// not name the endpoint, as an open does not that came before its translation.
+void WhoSearch::settle(size_t place, Sightings& sightings) {
+  const Sighting& one = sightings.all[place];
+  if (one.settled || (one.end != UINT64_MAX && one.start_known)) return;
+  sightings.all[place].settled = true;
+  for (const Indexed& of_it : joins_.records_of(one.conn)) note(of_it.index, of_it.record, sightings);
+}
+
+void WhoSearch::note(uint64_t index, const Record& record, Sightings& sightings) {
   if (!record.has(Field::kConn) || !record.has(Field::kTime)) return;
   const Kind kind = record.kind();
   const bool nat = record.has(Field::kVantage) && record.uint(Field::kVantage) == static_cast<uint64_t>(Vantage::kNat);
@@ -98,14 +136,14 @@ void WhoSearch::note(uint64_t index, const Record& record, std::vector<Sighting>
       kind != Kind::kNatClose) {
     return;
   }
-  const auto [place, first] = known.try_emplace(record.id128(Field::kConn), sightings.size());
+  const auto [place, first] = sightings.by_conn.try_emplace(record.id128(Field::kConn), sightings.all.size());
   if (first) {
-    Sighting& one = sightings.emplace_back();
+    Sighting& one = sightings.all.emplace_back();
     one.conn = place->first;
     one.lease = nat;
-    one.index = index;
   }
-  Sighting& one = sightings[place->second];
+  Sighting& one = sightings.all[place->second];
+  one.index = std::max(one.index, index);
   const RowInterval interval = row_interval(record);
   const TimeNs time = record.time();
   if (interval.start) {
@@ -118,30 +156,77 @@ void WhoSearch::note(uint64_t index, const Record& record, std::vector<Sighting>
   one.last_seen = std::max(one.last_seen, time);
 }
 
-// Turns the sightings into candidates: all that are near enough to cover the moment, else the nearest before and after.
-void WhoSearch::add_nearest(std::vector<Sighting>& sightings) {
-  constexpr uint64_t kErrorMaxNs = kNsPerSecond;  // no stated clock error is taken to be greater
-  const uint64_t slack = answer_.window_ns + kErrorMaxNs;
-  std::ranges::sort(sightings, {}, [&](const Sighting& one) { return std::pair(one.distance(low_, high_), ~one.index); });
-  size_t before = 0;
-  size_t after = 0;
+// Turns the sightings that are near enough to cover the moment into candidates, and the nearest before and after: a lease without
+// an id is only found through a connection that it may have outlived.
+Status WhoSearch::add_sighted() {
+  const uint64_t slack = slack_ns();
+  Sightings sightings;
+  if (auto status = sight(question_.endpoint, low_ - std::min(low_, slack), later(high_, slack), sightings); !status) return status;
+  const auto is_near = [&](const Sighting& one) { return one.distance(low_, high_) <= slack; };
+  std::vector<std::tuple<uint64_t, uint64_t, size_t>> near;  // distance, newest index first, place
+  size_t settled = 0;
+  for (size_t place = 0; place < sightings.all.size(); ++place) {
+    const Sighting& one = sightings.all[place];
+    if (one.start > high_ && !one.start_known && ++settled <= kSettledMax) settle(place, sightings);
+    if (is_near(one)) near.emplace_back(one.distance(low_, high_), ~one.index, place);
+  }
+  bounded_ = bounded_ || settled > kSettledMax;
+  std::ranges::sort(near);
   size_t leases = 0;
-  for (const Sighting& one : sightings) {
+  for (const auto& [distance, order, place] : near) {
     if (answer_.candidates.size() >= kWhoCandidatesMax) {
       bounded_ = true;
       break;
     }
-    const bool near = one.distance(low_, high_) <= slack;
-    if (!near && one.start > high_ && after++ > 0) continue;
-    if (!near && one.end < low_ && before++ > 0) continue;
-    bounded_ = bounded_ || (one.lease && leases >= kLeasesMax);
-    if (one.lease && ++leases > kLeasesMax) continue;
-    if (one.lease) {
-      add_lease(one.conn);
-    } else {
-      add_socket(one.conn, std::nullopt);
-    }
+    settle(place, sightings);
+    if (is_near(sightings.all[place])) add(sightings.all[place], leases);
   }
+  return add_nearest(sightings, leases);
+}
+
+void WhoSearch::add(const Sighting& one, size_t& leases) {
+  bounded_ = bounded_ || (one.lease && leases >= kLeasesMax);
+  if (one.lease && ++leases > kLeasesMax) return;
+  if (one.lease) {
+    add_lease(one.conn);
+  } else {
+    add_socket(one.conn, std::nullopt);
+  }
+}
+
+// Blocks not looked into have nothing near the moment. They are looked into from the moment on, either way, as long as one may have
+// something nearer than what was found.
+Status WhoSearch::add_nearest(Sightings& sightings, size_t& leases) {
+  const uint64_t slack = slack_ns();
+  const Sighting* before = nullptr;
+  const Sighting* after = nullptr;
+  const auto choose = [&] {
+    before = after = nullptr;
+    for (const Sighting& one : sightings.all) {
+      if (one.distance(low_, high_) <= slack) continue;
+      const Sighting*& best = one.start > high_ ? after : before;
+      const auto key = [&](const Sighting& of) { return std::pair(of.distance(low_, high_), ~of.index); };
+      if (best == nullptr || key(one) < key(*best)) best = &one;
+    }
+  };
+  std::vector<View::KeyBlock> blocks = joins_.view().blocks_with(endpoint_key(question_.endpoint));
+  const auto distance = [&](const View::KeyBlock& block) {
+    return block.span.from > high_ ? block.span.from - high_ : low_ - std::min(low_, block.span.to);
+  };
+  std::ranges::sort(blocks, {}, [&](const View::KeyBlock& block) { return std::pair(distance(block), ~block.block); });
+  choose();
+  for (const View::KeyBlock& block : blocks) {
+    if (sightings.looked_at >= kWhoRecordsMax || sightings.blocks.size() >= kWhoBlocksMax) break;
+    if (sightings.blocks.contains(block.block)) continue;
+    const Sighting* const best = block.span.from > high_ ? after : before;
+    if (best != nullptr && distance(block) > best->distance(low_, high_)) continue;
+    if (auto status = look_into(block, question_.endpoint, sightings); !status) return status;
+    choose();
+  }
+  for (const Sighting* const one : {before, after}) {
+    if (one != nullptr) add(Sighting(*one), leases);
+  }
+  return {};
 }
 
 // A lease names the asked endpoint: as its external one (then its internal one is looked for), as what was asked for (then the real
@@ -170,8 +255,10 @@ void WhoSearch::add_published(const Lease& lease) {
 std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
   const bool at_server = end == LeaseEnd::kServer;
   const Endpoint client = at_server ? lease.external.value_or(lease.internal) : lease.internal;
-  std::vector<Sighting> sightings;
-  if (!sight(client, sightings)) return {};
+  const uint64_t slack = lease.clock_error_ns.value_or(0) + kNsPerMs;
+  const uint64_t begun = lease.start ? lease.seen : lease.seen - std::min(lease.seen, kHeardLateMaxNs);
+  Sightings sightings;
+  if (!sight(client, begun - std::min(begun, slack), later(lease.end.value_or(UINT64_MAX), slack), sightings)) return {};
   struct Found {
     Id128 conn;
     bool same_host;
@@ -181,10 +268,10 @@ std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
   std::vector<Found> found;
   const Ip& own_ip = at_server ? lease.server->ip : lease.internal.ip;
   const bool local = has_address(lease, own_ip);
-  for (const Sighting& one : sightings) {
-    if (one.lease || found.size() >= kLeasesMax) continue;
-    const uint64_t slack = lease.clock_error_ns.value_or(0) + kNsPerMs;
-    const uint64_t begun = lease.start ? lease.seen : lease.seen - std::min(lease.seen, kHeardLateMaxNs);
+  for (size_t place = 0; place < sightings.all.size(); ++place) {
+    if (sightings.all[place].lease || found.size() >= kLeasesMax) continue;
+    if (sightings.all[place].end == UINT64_MAX) settle(place, sightings);
+    const Sighting& one = sightings.all[place];
     if (one.start > lease.end.value_or(UINT64_MAX - slack) + slack || one.end + std::min(slack, UINT64_MAX - one.end) < begun)
       continue;
     for (const Indexed& record : joins_.records_of(one.conn)) {
@@ -216,6 +303,10 @@ std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
 bool WhoSearch::has_address(const Lease& lease, const Ip& ip) const {
   const TimeNs from = lease.start.value_or(lease.seen);
   return !coverage_.claims(ip, from, lease.end.value_or(std::max(from, now_)), lease.host).empty();
+}
+
+uint64_t WhoSearch::slack_ns() const {
+  return answer_.window_ns + kErrorMaxNs;
 }
 
 void WhoSearch::rule_out() {

@@ -23,10 +23,12 @@ void WhoSearch::add_listeners_at(const Endpoint& endpoint) {
   constexpr size_t kLookedAtMax = 20'000;
   size_t looked_at = 0;
   std::vector<Indexed> found;
-  const auto status = joins_.view().for_each_with(endpoint_key(endpoint), [&](uint64_t index, const Record& record) {
-    if (record.kind() == Kind::kListen) found.emplace_back(index, record);
-    return ++looked_at < kLookedAtMax && found.size() < kLeasesMax;
-  });
+  const auto status = joins_.view().for_each_with(endpoint_key(endpoint),
+                                                  [&](uint64_t index, const Record& record) {
+                                                    if (record.kind() == Kind::kListen) found.emplace_back(index, record);
+                                                    return ++looked_at < kLookedAtMax && found.size() < kLeasesMax;
+                                                  },
+                                                  {.marks = kMarkListen});
   if (!status) return;
   bounded_ = bounded_ || looked_at >= kLookedAtMax || found.size() >= kLeasesMax;
   for (const Indexed& listen : found) add_listener(endpoint, listen);

@@ -8,7 +8,8 @@
 
 namespace portbook {
 
-inline constexpr size_t kLeasesMax = 64;  // leases, and sockets of one lease, followed in one answer
+inline constexpr size_t kWhoBlocksMax = 256;  // looked into for one endpoint
+inline constexpr size_t kLeasesMax = 64;      // leases, and sockets of one lease, followed in one answer
 
 // What the rows that name an endpoint say about one connection or lease, by its conn.
 struct Sighting {
@@ -17,6 +18,7 @@ struct Sighting {
   TimeNs start = 0;         // 0 where unknown
   TimeNs end = UINT64_MAX;  // UINT64_MAX while none is known
   bool start_known = false;
+  bool settled = false;  // all records of its conn were looked at
   TimeNs last_seen = 0;
   uint64_t index = 0;  // of the newest row
   [[nodiscard]] uint64_t distance(TimeNs low, TimeNs high) const {
@@ -24,6 +26,14 @@ struct Sighting {
     if (end < low) return low - end;
     return 0;
   }
+};
+
+// What was seen of one endpoint's connections and leases.
+struct Sightings {
+  std::vector<Sighting> all;
+  std::map<Id128, size_t> by_conn;
+  std::set<size_t> blocks;  // looked into
+  size_t looked_at = 0;     // records
 };
 
 // One thread; used once. Everything that is passed in must outlive it.
@@ -38,9 +48,15 @@ class WhoSearch {
  private:
   // Finding: rows, leases, sockets (who.cc).
   void choose_window();
-  Status sight(const Endpoint& endpoint, std::vector<Sighting>& sightings);
-  void note(uint64_t index, const Record& record, std::vector<Sighting>& sightings, std::map<Id128, size_t>& known);
-  void add_nearest(std::vector<Sighting>& sightings);
+  Status sight(const Endpoint& endpoint, TimeNs from, TimeNs to, Sightings& sightings);
+  void keep_nearest(std::vector<View::KeyBlock>& blocks, TimeNs moment);
+  Status look_into(const View::KeyBlock& block, const Endpoint& endpoint, Sightings& sightings);
+  void settle(size_t place, Sightings& sightings);
+  static void note(uint64_t index, const Record& record, Sightings& sightings);
+  [[nodiscard]] uint64_t slack_ns() const;  // what may lie between the moment and a sighting that covers it
+  Status add_sighted();
+  void add(const Sighting& one, size_t& leases);
+  Status add_nearest(Sightings& sightings, size_t& leases);
   void add_lease(const Id128& conn);
   void add_published(const Lease& lease);
   enum class LeaseEnd : uint8_t { kInitiator, kServer };
