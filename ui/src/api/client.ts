@@ -1,6 +1,6 @@
 // Asking the book. Every failure is an ApiError that says what and, for filters, where.
 import { eventParser, lineCutter, type ServerEvent } from "./lines";
-import type { Facets, FieldDoc, FieldValues, Histogram, RecordPage, Row, SearchEnd, ServiceMap, Source, Status, TraceAnswer, WhoAnswer } from "./types";
+import type { CoverageReport, Facets, FieldDoc, FieldValues, Histogram, RecordPage, Row, SearchEnd, ServiceMap, Source, Status, TraceAnswer, WhoAnswer } from "./types";
 import type { ConsistencyAnswer, ConsistencySource } from "../proof/memory";
 
 const kBase = "/api/v1";
@@ -118,6 +118,7 @@ export const facets = (q: string, signal?: AbortSignal) => json<Facets>(address(
 export const who = (query: Record<string, string>, signal?: AbortSignal) => json<WhoAnswer>(address("/who", query), signal);
 export const trace = (q: string, signal?: AbortSignal) => json<TraceAnswer>(address("/trace", { q }), signal);
 export const map = (q: string, signal?: AbortSignal) => json<ServiceMap>(address("/map", { q }), signal);
+export const coverage = (q: string, signal?: AbortSignal) => json<CoverageReport>(address("/coverage", { q }), signal);
 export const record = (id: number, signal?: AbortSignal) => json<RecordPage>(address(`/records/${id}`), signal);
 export const proofFile = (id: number) => `${kBase}/records/${id}/proof`;
 

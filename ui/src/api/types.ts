@@ -289,3 +289,13 @@ export interface ServiceMap {
   connections: number;
   cut: boolean; // a limit was met: only the newest connections are in it
 }
+
+export interface CoverageReport {
+  from: string;
+  to: string;
+  connections: number;
+  shares: { what: "both_addresses" | "both_ports" | "synchronised_clock" | "identified_process"; count: number; share: string }[];
+  external: { known: number; same: number; unknown: Record<string, number> };
+  exceptions_total: number;
+  cut: boolean;
+}

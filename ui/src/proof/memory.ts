@@ -142,3 +142,56 @@ export function keep(storage: Storage, value: { vkey: string; note: string; seen
 export function keptEvidence(storage: Storage): string {
   return storage.getItem(kKept) ?? "[]";
 }
+
+// The checkpoints that this browser accepted of one key, at most one a minute, newest first: each was proven to extend the one before.
+export interface Accepted {
+  vkey: string;
+  size: number;
+  root: string; // base64
+  seen: string; // RFC 3339
+}
+
+const kHistory = "portbook.history";
+const kHistoryMax = 200;
+const kHistoryEveryMs = 60_000;
+
+export function acceptedBefore(storage: Storage, vkey: string): Accepted[] {
+  try {
+    const all = JSON.parse(storage.getItem(kHistory) ?? "[]") as Accepted[];
+    return all.filter((one) => one?.vkey === vkey && Number.isSafeInteger(one.size) && typeof one.root === "string" && typeof one.seen === "string");
+  } catch {
+    return [];
+  }
+}
+
+export function noteAccepted(storage: Storage, value: Accepted): void {
+  const all = acceptedBefore(storage, value.vkey);
+  const newest = all[0];
+  if (newest && (newest.size === value.size || Date.parse(value.seen) - Date.parse(newest.seen) < kHistoryEveryMs)) return;
+  storage.setItem(kHistory, JSON.stringify([value, ...all].slice(0, kHistoryMax)));
+}
+
+// The last sample of records that this browser checked.
+export interface SampleCheck {
+  vkey: string;
+  at: string; // RFC 3339
+  checked: number;
+  of: number;
+  size: number; // records in the book then
+  took_ms: number;
+}
+
+const kSample = "portbook.sample";
+
+export function lastSample(storage: Storage, vkey: string): SampleCheck | null {
+  try {
+    const value = JSON.parse(storage.getItem(kSample) ?? "null") as SampleCheck | null;
+    return value?.vkey === vkey && Number.isSafeInteger(value.checked) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+export function rememberSample(storage: Storage, value: SampleCheck): void {
+  storage.setItem(kSample, JSON.stringify(value));
+}

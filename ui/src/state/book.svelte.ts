@@ -4,7 +4,8 @@ import { SvelteSet } from "svelte/reactivity";
 import { ApiError, consistencySource, record as fetchRecord, status as fetchStatus } from "../api/client";
 import type { RecordPage, Status } from "../api/types";
 import {
-  checkpointOf, connectCheckpoint, type Continuity, extendCheckpoint, keep, keptEvidence, recall, remember, type Remembered, rememberedOf,
+  checkpointOf, connectCheckpoint, type Continuity, extendCheckpoint, keep, keptEvidence, noteAccepted, recall, remember, type Remembered,
+  rememberedOf,
 } from "../proof/memory";
 import { equal, toBase64 } from "../proof/bytes";
 import { type Checkpoint, parseVkey, type VerifierKey } from "../proof/note";
@@ -118,6 +119,7 @@ class Book {
     const vkey = this.status!.vkey;
     const now = new Date().toISOString();
     this.head = { checkpoint, note, signed: signature === "good", at: Date.now() };
+    noteAccepted(localStorage, { vkey, size: checkpoint.size, root: toBase64(checkpoint.root), seen: now });
     remember(localStorage, rememberedOf(vkey, this.before?.vkey === vkey ? this.before.since : now, checkpoint, note, now));
   }
 
@@ -158,7 +160,7 @@ class Book {
   // A person's decision after an alarm: what was remembered is kept aside, and memory begins anew with this book.
   acceptThisBook(): void {
     if (this.before) keep(localStorage, { ...this.before, why: "replaced by a person’s decision" });
-    localStorage.removeItem("portbook.remembered");
+    for (const name of ["remembered", "history", "sample"]) localStorage.removeItem(`portbook.${name}`);
     this.before = null;
     this.head = null;
     this.key = null;

@@ -77,6 +77,23 @@ test("the next visit says that nothing was changed since the last", async () => 
   await context.close();
 });
 
+test("the ledger keeps what it accepted, checks a sample, and says how much is known", async () => {
+  const { context, page, problems } = await open(browser, `${book.url}/ledger`);
+  (await connect(target)).socket.destroy();
+  await page.locator(".cps li").first().waitFor();
+  await page.getByRole("button", { name: "Check 20 records" }).click();
+  await page.getByText("20 of 20 records, spread over").waitFor();
+  await page.locator(".cov30 > div").nth(3).waitFor();
+  expect(await page.locator(".cov30 b").allTextContents()).toEqual(Array.from({ length: 4 }, () => expect.stringMatching(/^\d+\.\d+ %$/)));
+  await page.getByRole("button", { name: "7d" }).click();
+  await page.waitForURL(/range=7d/);
+  await page.reload();
+  await page.getByText("20 of 20 records, spread over").waitFor(); // remembered
+  expect(await page.getByRole("button", { name: "7d" }).getAttribute("aria-pressed")).toBe("true");
+  expect(problems).toEqual([]);
+  await context.close();
+});
+
 test("a book whose history was rewritten under the same key is told, over the whole bar, until it is dismissed", async () => {
   const folder = temporaryFolder();
   const saved = temporaryFolder();
