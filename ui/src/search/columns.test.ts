@@ -5,7 +5,7 @@ test("columns are read from the address; what is unknown or doubled is left out,
   expect(columnsOf("")).toBe(null);
   expect(columnsOf("nonsense")).toBe(null);
   expect(columnsText(columnsOf("host,process,nonsense,host,out")!)).toBe("host,process,out");
-  expect(tracks(columnsOf("lasted")!)).toBe("88px 14px 126px 146px 64px 16px");
+  expect(tracks(columnsOf("lasted")!)).toBe("88px 14px 126px 146px 68px 16px");
 });
 
 test("a column is added at the end and taken away again", () => {

@@ -12,7 +12,7 @@ export interface Column {
 export const kColumns: Column[] = [
   { id: "destination", label: "destination", width: "minmax(92px, 131px)", usual: true },
   { id: "process", label: "process", width: "minmax(60px, 110px)", usual: true },
-  { id: "lasted", label: "lasted", width: "64px", usual: true },
+  { id: "lasted", label: "lasted", width: "68px", usual: true },
   { id: "user", label: "user", width: "minmax(48px, 1fr)", usual: true },
   { id: "arguments", label: "arguments", width: "minmax(60px, 2fr)", usual: true },
   { id: "container", label: "container", width: "minmax(48px, 96px)", usual: true },

@@ -195,13 +195,19 @@ export class Wire {
   }
 }
 
-// A book whose search answers with `count` made-up rows; everything else is the real one.
-export async function manyRows(book: Book, row: (i: number) => object, count: number, end: object): Promise<{ url: string; close: () => void }> {
+// A book whose search answers with made-up rows, and whose tail, where it is given one, brings so many a second; everything else is the
+// real one's.
+export interface Answers {
+  rows: object[] | { length: number; row: (i: number) => object };
+  end: object; // the search's last line
+  tail?: { row: (i: number) => object; perSecond: number };
+}
+export async function standIn(book: Book, answers: Answers): Promise<{ url: string; sent: () => number; close: () => void }> {
+  const { rows, end, tail } = answers;
+  let sent = 0;
   const server = http.createServer((request, response) => {
-    if (request.url!.startsWith("/api/v1/search")) {
-      for (let i = 0; i < count; ++i) response.write(`${JSON.stringify({ row: row(i) })}\n`);
-      return void response.end(`${JSON.stringify({ end })}\n`);
-    }
+    if (request.url!.startsWith("/api/v1/search")) return void answerSearch(response, rows, end);
+    if (tail && request.url!.startsWith("/api/v1/tail")) return answerTail(response, tail, (n) => (sent += n));
     const through = http.request(`${book.url}${request.url}`, { headers: request.headers }, (answer) => {
       response.writeHead(answer.statusCode!, answer.headers);
       answer.pipe(response);
@@ -212,7 +218,33 @@ export async function manyRows(book: Book, row: (i: number) => object, count: nu
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const close = () => (server.close(), server.closeAllConnections());
-  return { url: `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`, close };
+  return { url: `http://127.0.0.1:${(server.address() as net.AddressInfo).port}`, sent: () => sent, close };
+}
+
+async function answerSearch(response: http.ServerResponse, rows: Answers["rows"], end: object): Promise<void> {
+  const at = Array.isArray(rows) ? (i: number) => rows[i]! : rows.row;
+  for (let i = 0; i < rows.length && !response.destroyed; i += 1000) {
+    let text = "";
+    for (let k = i; k < Math.min(rows.length, i + 1000); ++k) text += `${JSON.stringify({ row: at(k) })}\n`;
+    if (!response.write(text)) await once(response, "drain").catch(() => undefined);
+  }
+  response.end(`${JSON.stringify({ end })}\n`);
+}
+
+// As the book does: what a slow reader does not take waits, so that the rate is no more than it can take.
+function answerTail(response: http.ServerResponse, tail: NonNullable<Answers["tail"]>, count: (n: number) => void): void {
+  response.writeHead(200, { "Content-Type": "text/event-stream" });
+  let i = 0;
+  const started = performance.now();
+  const timer = setInterval(() => {
+    if (response.writableLength > 8_000_000) return;
+    const due = Math.min(i + tail.perSecond / 5, Math.floor(((performance.now() - started) / 1000) * tail.perSecond));
+    let text = "";
+    count(Math.max(0, due - i));
+    for (; i < due; ++i) text += `event: row\nid: ${i + 1}\ndata: ${JSON.stringify(tail.row(i))}\n\n`;
+    response.write(text);
+  }, 20);
+  response.on("close", () => clearInterval(timer));
 }
 
 export interface Connection {
