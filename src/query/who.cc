@@ -86,7 +86,10 @@ void WhoSearch::choose_window() {
 // The rows that name `endpoint`, newest first, of blocks that may have something from `from` to `to`. Of what is told in several
 // blocks some may be missing: settle() gets it.
 Status WhoSearch::sight(const Endpoint& endpoint, TimeNs from, TimeNs to, Sightings& sightings) {
-  std::vector<View::KeyBlock> blocks = joins_.view().blocks_with(endpoint_key(endpoint), {.from = from, .to = to});
+  sightings.named = joins_.view().blocks_with(endpoint_key(endpoint));
+  std::vector<View::KeyBlock> blocks;
+  std::ranges::copy_if(sightings.named, std::back_inserter(blocks),
+                       [&](const View::KeyBlock& one) { return one.span.meets(from, to); });
   keep_nearest(blocks, from);
   for (const View::KeyBlock& block : blocks) {
     if (sightings.looked_at >= kWhoRecordsMax) break;
@@ -129,9 +132,10 @@ void WhoSearch::settle(size_t place, Sightings& sightings) {
 }
 
 void WhoSearch::note(uint64_t index, const Record& record, Sightings& sightings) {
-  if (!record.has(Field::kConn) || !record.has(Field::kTime)) return;
   const Kind kind = record.kind();
   const bool nat = record.has(Field::kVantage) && record.uint(Field::kVantage) == static_cast<uint64_t>(Vantage::kNat);
+  sightings.leases = sightings.leases || nat || kind == Kind::kNatOpen || kind == Kind::kNatClose;
+  if (!record.has(Field::kConn) || !record.has(Field::kTime)) return;
   if (kind != Kind::kOpen && kind != Kind::kClose && kind != Kind::kFailed && kind != Kind::kExisting && kind != Kind::kNatOpen &&
       kind != Kind::kNatClose) {
     return;
@@ -156,8 +160,8 @@ void WhoSearch::note(uint64_t index, const Record& record, Sightings& sightings)
   one.last_seen = std::max(one.last_seen, time);
 }
 
-// Turns the sightings that are near enough to cover the moment into candidates, and the nearest before and after: a lease without
-// an id is only found through a connection that it may have outlived.
+// Turns the sightings that are near enough to cover the moment into candidates. The nearest before and after are added where nobody
+// does, and where there are leases: one without an id is only found through a connection that it may have outlived.
 Status WhoSearch::add_sighted() {
   const uint64_t slack = slack_ns();
   Sightings sightings;
@@ -181,7 +185,17 @@ Status WhoSearch::add_sighted() {
     settle(place, sightings);
     if (is_near(sightings.all[place])) add(sightings.all[place], leases);
   }
-  return add_nearest(sightings, leases);
+  rule_out();
+  const bool found =
+      std::ranges::any_of(answer_.candidates, [](const Candidate& one) { return one.verdict == Candidate::Verdict::kMatches; });
+  return found && !names_leases(sightings) ? Status() : add_nearest(sightings, leases);
+}
+
+// Whether any lease has the asked endpoint: seen, or in a block not looked into.
+bool WhoSearch::names_leases(const Sightings& sightings) const {
+  if (sightings.leases) return true;
+  const auto blocks = joins_.view().blocks_with(endpoint_key(question_.endpoint), {.marks = kMarkLease});
+  return std::ranges::any_of(blocks, [&](const View::KeyBlock& one) { return !sightings.blocks.contains(one.block); });
 }
 
 void WhoSearch::add(const Sighting& one, size_t& leases) {
@@ -209,7 +223,7 @@ Status WhoSearch::add_nearest(Sightings& sightings, size_t& leases) {
       if (best == nullptr || key(one) < key(*best)) best = &one;
     }
   };
-  std::vector<View::KeyBlock> blocks = joins_.view().blocks_with(endpoint_key(question_.endpoint));
+  std::vector<View::KeyBlock> blocks = sightings.named;
   const auto distance = [&](const View::KeyBlock& block) {
     return block.span.from > high_ ? block.span.from - high_ : low_ - std::min(low_, block.span.to);
   };

@@ -32,8 +32,10 @@ struct Sighting {
 struct Sightings {
   std::vector<Sighting> all;
   std::map<Id128, size_t> by_conn;
-  std::set<size_t> blocks;  // looked into
-  size_t looked_at = 0;     // records
+  std::set<size_t> blocks;            // looked into
+  size_t looked_at = 0;               // records
+  bool leases = false;                // a lease was among them
+  std::vector<View::KeyBlock> named;  // all blocks that may name the endpoint
 };
 
 // One thread; used once. Everything that is passed in must outlive it.
@@ -55,6 +57,7 @@ class WhoSearch {
   static void note(uint64_t index, const Record& record, Sightings& sightings);
   [[nodiscard]] uint64_t slack_ns() const;  // what may lie between the moment and a sighting that covers it
   Status add_sighted();
+  [[nodiscard]] bool names_leases(const Sightings& sightings) const;
   void add(const Sighting& one, size_t& leases);
   Status add_nearest(Sightings& sightings, size_t& leases);
   void add_lease(const Id128& conn);
