@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 namespace portbook {
 
@@ -85,6 +86,24 @@ Search::Search(View view, Filter filter, std::optional<Cursor> cursor)
       first_index_(view_.first_index()),
       below_(cursor ? std::min(cursor->below, view_.size()) : view_.size()) {
   pin_keys();
+  if (!keys_) return;
+  std::set<size_t> named;
+  for (const RowKey key : *keys_) {
+    for (const View::KeyBlock& block : view_.blocks_with(key)) named.insert(block.block);
+  }
+  key_blocks_.assign(named.begin(), named.end());
+}
+
+// Moves below_ to the end of the next block that may have one of the keys, or to the end of the search.
+void Search::pass_over_blocks() {
+  const auto blocks = view_.blocks();
+  while (!key_blocks_.empty() && blocks[key_blocks_.back()].block->first_index() >= below_) key_blocks_.pop_back();
+  if (key_blocks_.empty()) {
+    below_ = first_index_;
+    return;
+  }
+  const BlockRef& next = blocks[key_blocks_.back()];
+  below_ = std::min(below_, next.block->first_index() + next.rows);
 }
 
 void Search::pin_keys() {
@@ -165,6 +184,8 @@ void Search::drop_superseded(const Columns& columns, std::vector<uint32_t>& rows
 
 Status Search::next_slice(std::shared_ptr<const Columns>& columns, uint64_t& block_first, std::vector<uint32_t>& rows) {
   rows.clear();
+  if (keys_) pass_over_blocks();
+  if (done()) return {};
   const auto blocks = view_.blocks();
   const auto after = std::ranges::upper_bound(blocks, below_ - 1, {}, [](const BlockRef& ref) { return ref.block->first_index(); });
   const BlockRef& ref = *(after - 1);

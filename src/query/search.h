@@ -61,6 +61,7 @@ class Search {
   // Drops rows whose connection has a later main record. Rows come newest first, so a close comes by before its open: remembering
   // that spares a look-up for nearly every open.
   void drop_superseded(const Columns& columns, std::vector<uint32_t>& rows);
+  void pass_over_blocks();
   // Fills keys_ when the filter pins an endpoint or a connection.
   void pin_keys();
 
@@ -71,6 +72,7 @@ class Search {
   Evaluator evaluator_;
   NumberRange start_range_;
   std::optional<std::vector<RowKey>> keys_;
+  std::vector<size_t> key_blocks_;  // of the view, ascending: those that may have one of the keys
   uint64_t first_index_ = 0;
   uint64_t below_ = 0;  // rows from here on were looked at
   uint64_t scanned_ = 0;
