@@ -22,12 +22,13 @@
 namespace portbook {
 
 struct BookOptions {
-  std::filesystem::path folder;                 // made if missing, mode 0700
-  std::string origin;                           // key name and checkpoint origin of a new book; ignored for an existing one
-  std::string host;                             // for the book's own records
-  uint64_t log_file_bytes = 32 * 1024 * 1024;   // of one file of the write-ahead log, preallocated
-  uint64_t reserve_bytes = 64 * 1024 * 1024;    // disk space kept back for the book's own records
-  size_t block_cache_bytes = kBlockCacheBytes;  // of memory, for sealed blocks that were decoded; half as much beside for packed ones
+  std::filesystem::path folder;                // made if missing, mode 0700
+  std::string origin;                          // key name and checkpoint origin of a new book; ignored for an existing one
+  std::string host;                            // for the book's own records
+  uint64_t log_file_bytes = 32 * 1024 * 1024;  // of one file of the write-ahead log, preallocated
+  uint64_t reserve_bytes = 64 * 1024 * 1024;   // disk space kept back for the book's own records
+  size_t block_cache_bytes =
+      kBlockCacheBytes;  // of memory, for sealed blocks that were decoded; half as much beside for packed ones
 };
 
 inline constexpr uint64_t kStallNs = kNsPerSecond;
