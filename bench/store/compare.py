@@ -2,8 +2,8 @@
 """`./dev bench store [RECORDS]`: the same rows and questions for portbook, ClickHouse (chdb) and DuckDB, one after the other.
 
 The rows are those of `./dev bench generate`: what capture writes. Each engine has the machine to itself; its answers are compared with
-the others'. portbook is asked over HTTP, the others inside their own process. Writes the section "Store" of docs/benchmarks.md;
---print only prints it. Needs npm, and some 1 KiB of disk below TMPDIR for each record.
+the others'. portbook is asked over HTTP, the others inside their own process. Its figures are kept and shown as figures.py says;
+--print only prints them. Needs npm, and some 1 KiB of disk below TMPDIR for each record.
 
     compare.py [RECORDS] [--seed N] [--questions N] [--only REGEX] [--print]
 """
@@ -12,20 +12,20 @@ import collections
 import dataclasses
 import os
 import pathlib
-import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 
+import figures
 import questions
+from figures import quantiles, run_of
 from peers import ClickHouse, DuckDB
 from portbook import Portbook
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build/release"
-PAGE = ROOT / "docs/benchmarks.md"
 NANOSECONDS = 1_000_000_000
 
 
@@ -36,11 +36,6 @@ class Aggregate:
     until: int
     uid: int
     port: int
-
-
-def quantiles(milliseconds):
-    ordered = sorted(milliseconds)
-    return ordered[len(ordered) // 2], ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
 
 
 def anonymous_mib(pid):
@@ -67,19 +62,19 @@ def ask_who(engine, asked):
 
 
 def measure(engine, asked, aggregates):
-    figures, answers = {}, {}
+    milliseconds_of, answers = {}, {}
     cold = [engine.who(one)[0] for one in asked.who[:20]]
-    figures["who, first twenty after a start, files not cached"] = cold
+    milliseconds_of["who, first twenty after a start, files not cached"] = cold
     ask_who(engine, asked)
     took, wrong = ask_who(engine, asked)
     for sort, milliseconds in sorted(took.items()):
-        figures[f"who at a moment: {sort}" + (f" ({wrong[sort]} of {len(milliseconds)} wrong)" if wrong[sort] else "")] = milliseconds
-    figures["first 100 records of an endpoint, any time"] = [engine.endpoint(*one)[0] for one in asked.endpoints[:100]]
+        milliseconds_of[f"who at a moment: {sort}" + (f" ({wrong[sort]} of {len(milliseconds)} wrong)" if wrong[sort] else "")] = milliseconds
+    milliseconds_of["first 100 records of an endpoint, any time"] = [engine.endpoint(*one)[0] for one in asked.endpoints[:100]]
     for name, title in (("by_program", "count + sum by program"), ("per_second", "one user, per second"), ("destinations", "destinations of a port")):
         ask = getattr(engine, name)
         answers[name] = [ask(one)[1] for one in aggregates]
-        figures[title] = [ask(one)[0] for one in aggregates]
-    return figures, answers
+        milliseconds_of[title] = [ask(one)[0] for one in aggregates]
+    return milliseconds_of, answers
 
 
 def aggregates_of(asked, count):
@@ -92,42 +87,31 @@ def aggregates_of(asked, count):
     return made
 
 
-def cell(milliseconds):
-    middle, high = quantiles(milliseconds)
-    return f"{middle:,.2f} / {high:,.2f}"
-
-
-def table(names, results):
-    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
-    rows = list(dict.fromkeys(row for result in results for row in result))
-    for row in rows:
-        lines.append(f"| {row} | " + " | ".join(result.get(row, "–") for result in results) + " |")
-    return lines
-
-
 def run(engine, lines, asked, aggregates, folder):
-    """What one engine's column shows, and its answers."""
-    shown = {}
+    """The engine's figures, and its answers."""
+    measured = {}
     name = type(engine).__name__
     print(f"{name} {engine.version}", file=sys.stderr)
     load, after = engine.load(lines)
-    shown["load of JSON lines, records/s"] = f"{asked.records / load:,.0f}" + (f" (then {after:.1f} s: {AFTER[name]})" if after else "")
-    for what, size in engine.bytes_of(asked.records).items():
-        shown[f"bytes a record: {what}"] = f"{size:.1f}"
-    if name == "Portbook":
+    measured["load of JSON lines, records/s"] = round(asked.records / load)
+    if after:
+        measured["then, in seconds: the merge of ClickHouse, the Parquet file of DuckDB"] = round(after, 1)
+    sizes = engine.bytes_of(asked.records)
+    for what, size in sizes.items():
+        measured[f"bytes a record: {what}"] = round(size, 2)
+    if isinstance(engine, Portbook):
+        measured["bytes a record, with indexes"] = round(sum(sizes.values()), 2)
         forget_files(folder)
-        shown["start until it answers"] = f"{engine.serve():.2f} s"
+        measured["start until it answers, s"] = round(engine.serve(), 2)
     else:
+        measured["bytes a record, with indexes"] = round(next(iter(sizes.values())), 2)
         engine.close()
         forget_files(folder)
         engine.__init__(engine.folder, engine.node)
-    figures, answers = measure(engine, asked, aggregates)
-    shown |= {what: cell(milliseconds) for what, milliseconds in figures.items()}
-    shown["anonymous memory then, MiB"] = f"{anonymous_mib(engine.pid):,.0f}"
-    return shown, answers
-
-
-AFTER = {"ClickHouse": "merge", "DuckDB": "Parquet", "Portbook": ""}
+    took, answers = measure(engine, asked, aggregates)
+    measured |= {what: quantiles(milliseconds) for what, milliseconds in took.items()}
+    measured["anonymous memory then, MiB"] = round(anonymous_mib(engine.pid))
+    return measured, answers
 
 
 def main():
@@ -149,35 +133,22 @@ def main():
             subprocess.run([BUILD / "bench/generate", "ndjson", str(arguments.records), "--seed", str(arguments.seed)], stdout=file, check=True)
         asked = questions.choose(lines, arguments.questions, arguments.seed)
         aggregates = aggregates_of(asked, 20)
-        shown, answers = {}, {}
+        runs, answers = [], {}
         for make in (lambda: Portbook(folder, BUILD / "portbook"), lambda: ClickHouse(folder / "clickhouse", node), lambda: DuckDB(folder / "duckdb", node)):
             engine = make()
-            title = type(engine).__name__
+            title = "portbook" if isinstance(engine, Portbook) else type(engine).__name__
             try:
-                if re.search(arguments.only, title):
-                    shown[f"{title} {engine.version}"], answers[title] = run(engine, lines, asked, aggregates, folder)
+                if re.search(arguments.only, title, re.IGNORECASE):
+                    measured, answers[title] = run(engine, lines, asked, aggregates, folder)
+                    runs.append(run_of("store", title, engine.version, asked.records, measured, os.getloadavg()[0]))
             finally:
                 engine.close()
-        differ = [f"{name}: {title} and {next(iter(answers))}" for title in answers for name in answers[title] if answers[title][name] != answers[next(iter(answers))][name]]
-        text = [f"`./dev bench store {arguments.records}`: {platform.processor() or platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}, "
-                f"load average {os.getloadavg()[0]:.1f} at the end; {arguments.records:,} records, {lines.stat().st_size / arguments.records:.0f} bytes of JSON each. "
-                "Milliseconds are p50 / p99.", "", *table(list(shown), list(shown.values())), "",
-                "Answers that differ: " + ("; ".join(differ) or "none") + "."]
-    print("\n".join(text))
-    if not arguments.print:
-        write_section("\n".join(text))
+        first = next(iter(answers))
+        differ = [f"{name}: {title} and {first}" for title in answers for name in answers[title] if answers[title][name] != answers[first][name]]
+    print(f"{asked.records:,} records\n\n" + "\n".join(figures.table(runs)) + "\n\nAnswers that differ: " + ("; ".join(differ) or "none") + ".")
+    if not arguments.print and not differ:
+        figures.keep(runs)
     return 1 if differ else 0
-
-
-def write_section(text):
-    """Replaces what stands between the section's marks."""
-    page = PAGE.read_text(encoding="utf-8")
-    begin, end = "<!-- store: begin -->\n", "<!-- store: end -->"
-    head, _, rest = page.partition(begin)
-    _, mark, tail = rest.partition(end)
-    if not mark:
-        raise SystemExit(f"{PAGE} has no section between {begin.strip()} and {end}")
-    PAGE.write_text(head + begin + text + "\n" + end + tail, encoding="utf-8")
 
 
 if __name__ == "__main__":
