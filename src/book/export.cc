@@ -80,7 +80,7 @@ Status for_each_record(const View& view, const Visit& visit) {
   Record record;
   Bytes bytes;
   for (const BlockRef& ref : view.blocks()) {
-    const auto columns = ref.block->columns();
+    const auto columns = ref.block->columns(kEveryField);
     if (!columns) return std::unexpected(columns.error());
     for (uint32_t row = 0; row < ref.rows; ++row) {
       (*columns)->read(row, record);

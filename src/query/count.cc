@@ -58,6 +58,14 @@ class RowValues {
     }
   }
   [[nodiscard]] const ValueIds& values(size_t i) const { return values_[i]; }
+  // The fields of a row that it may look at.
+  [[nodiscard]] FieldSet wanted() const {
+    if (with_leases_) return kEveryField;
+    FieldSet wanted = fields_of(kRowFields);
+    for (const ValueIds& one : values_) wanted.add(one.field());
+    if (std::ranges::any_of(from_, [](From from) { return from != From::kRow; })) wanted.add(fields_of(kProcessKeyFields));
+    return wanted;
+  }
 
   // Goes to a row. The other calls speak of it.
   void set(const Columns& columns, uint32_t row, uint64_t index) {
@@ -199,6 +207,7 @@ Result<Facets> facets(const View& view, Filter filter, const CountLimits& limits
   std::array<bool, kFacetFields.size()> too_wide{};
   Search search(view, std::move(filter), std::nullopt);
   RowValues values(search.joins(), kFacetFields, true, false);
+  search.want(values.wanted());
   const auto cut = each_row(search, limits, result.rows, [&](const Columns& columns, uint32_t row, uint64_t index) {
     values.set(columns, row, index);
     for (size_t i = 0; i < kFacetFields.size(); ++i) {
@@ -230,6 +239,7 @@ Result<FieldValues> field_values(const View& view, Filter filter, Field field, s
   bool too_wide = false;
   Search search(view, std::move(filter), std::nullopt);
   RowValues row_values(search.joins(), std::array{field}, true, may_stand_in_a_lease(field), prefix);
+  search.want(row_values.wanted());
   const ValueIds& ids = row_values.values(0);
   const auto cut = each_row(search, limits, rows, [&](const Columns& columns, uint32_t row, uint64_t index) {
     row_values.set(columns, row, index);
@@ -262,6 +272,8 @@ Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field
   bool too_wide = false;
   Search search(view, std::move(filter), std::nullopt);
   RowValues row_values(search.joins(), fields, false, std::ranges::any_of(fields, may_stand_in_a_lease));
+  search.want(row_values.wanted());
+  search.want(fields_of(std::array{Field::kBytesOut, Field::kBytesIn}));
   const auto cut = each_row(search, limits, result.rows, [&](const Columns& columns, uint32_t row, uint64_t index) {
     row_values.set(columns, row, index);
     const bool may_add = groups.size() < limits.distinct;

@@ -43,6 +43,14 @@ bool is_owner_field(Field field) {
   return std::ranges::find(kOwnerFields, field) != kOwnerFields.end();
 }
 
+// What the NAT lease of a row is found by.
+constexpr FieldSet kLeaseKeyFields = [] {
+  FieldSet set = fields_of(kRowFields);
+  set.add(fields_of(std::array{Field::kSrcIp, Field::kSrcPort, Field::kDstIp, Field::kDstPort, Field::kProto, Field::kHost}));
+  set.add(fields_of(kNatFields));
+  return set;
+}();
+
 // One row of columns with Record's names, so that one template serves both.
 struct ColumnRow {
   const Columns& columns;
@@ -164,6 +172,41 @@ RowInterval row_interval(const Columns& columns, uint32_t row) {
   return interval_of(ColumnRow{columns, row});
 }
 
+FieldSet Evaluator::wanted() const {
+  FieldSet wanted = fields_of(kRowFields);
+  add_wanted(filter_.root, wanted);
+  return wanted;
+}
+
+void Evaluator::add_wanted(const FilterNode& node, FieldSet& wanted) const {
+  for (const FilterNode& child : node.children) add_wanted(child, wanted);
+  if (node.op != FilterNode::Op::kTest) return;
+  switch (node.test.subject) {
+    case Subject::kField: {
+      const Field field = node.test.field;
+      wanted.add(field);
+      if (is_process_field(field) || is_owner_field(field)) wanted.add(fields_of(kProcessKeyFields));
+      if (std::ranges::find(kNatFields, field) != kNatFields.end()) wanted.add(kLeaseKeyFields);
+      break;
+    }
+    case Subject::kAnyIp:
+    case Subject::kAnyPort:
+    case Subject::kEndpoint:
+      for (const auto& [ip, port] : kEndpointFields) wanted.add(fields_of(std::array{ip, port}));
+      wanted.add(Field::kAddress);
+      wanted.add(kLeaseKeyFields);
+      break;
+    case Subject::kAnyText:
+      wanted.add(fields_of(kOwnTexts));
+      wanted.add(fields_of(kProcessFields));
+      wanted.add(fields_of(kProcessKeyFields));
+      break;
+    case Subject::kStart:
+    case Subject::kOpenAt:
+    case Subject::kDuration: break;
+  }
+}
+
 void Evaluator::keep_matching(const Columns& columns, uint64_t first_index, std::vector<uint32_t>& rows) {
   columns_ = &columns;
   first_index_ = first_index;
@@ -267,7 +310,7 @@ std::optional<Lease> Evaluator::lease_of_row(uint32_t row) {
     return std::nullopt;
   }
   Record record;
-  columns.read(row, record);
+  columns.read(row, kLeaseKeyFields, record);
   const auto tuple = tuple_of(record);
   if (!tuple) return std::nullopt;
   const RowInterval interval = row_interval(record);

@@ -17,7 +17,10 @@ class Evaluator {
  public:
   Evaluator(const Filter& filter, Joins& joins, Reading reading) : filter_(filter), joins_(joins), reading_(reading) {}
 
-  // `rows` is ascending and stays so. Blocks that a join could not read: see Joins::status().
+  // The fields that keep_matching() may look at, and those that tell which rows are connections.
+  [[nodiscard]] FieldSet wanted() const;
+
+  // `rows` is ascending and stays so. Needs columns that hold wanted(). Blocks that a join could not read: see Joins::status().
   void keep_matching(const Columns& columns, uint64_t first_index, std::vector<uint32_t>& rows);
 
  private:
@@ -27,6 +30,7 @@ class Evaluator {
   [[nodiscard]] bool is_joined(Field field) const;
   // True iff every test of it looks at nothing but the rows' own columns.
   [[nodiscard]] bool stands_in_columns(const FilterNode& node) const;
+  void add_wanted(const FilterNode& node, FieldSet& wanted) const;
   bool field_matches(const Test& test, uint32_t row);
   bool any_side_matches(const Test& test, uint32_t row);
   bool any_text_matches(const Test& test, uint32_t row);
@@ -60,6 +64,11 @@ RowInterval row_interval(const Columns& columns, uint32_t row);
 
 // The fields of a connection's process that an acceptor's record overrides.
 inline constexpr std::array kOwnerFields = {Field::kPid, Field::kProcessStart, Field::kExe, Field::kUid, Field::kContainer};
+
+// What rows of any kind are known by: whether they are connections, when they were.
+inline constexpr std::array kRowFields = {Field::kKind, Field::kVantage, Field::kConn, Field::kTime, Field::kStart, Field::kEnd};
+// What tells who accepted a connection, and which process has it.
+inline constexpr std::array kProcessKeyFields = {Field::kDirection, Field::kRole, Field::kPid, Field::kProcessStart};
 
 // The pairs of fields that form an endpoint.
 inline constexpr std::array<std::pair<Field, Field>, 7> kEndpointFields = {{{Field::kSrcIp, Field::kSrcPort},

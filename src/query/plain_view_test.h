@@ -24,7 +24,7 @@ class PlainBlock final : public Block {
   uint64_t first_index() const override { return first_; }
   TimeNs time_min() const override { return min_; }
   TimeNs time_max() const override { return max_; }
-  Result<std::shared_ptr<const Columns>> columns() override { return columns_; }
+  Result<std::shared_ptr<const Columns>> columns(const FieldSet&) override { return columns_; }
   Status read_row(uint32_t row, Record& record) override {
     columns_->read(row, record);
     return {};

@@ -82,6 +82,7 @@ Search::Search(View view, Filter filter, std::optional<Cursor> cursor)
       joins_(view_),
       reading_(reading_of(filter_)),
       evaluator_(filter_, joins_, reading_),
+      wanted_(evaluator_.wanted()),
       start_range_(start_range(filter_)),
       first_index_(view_.first_index()),
       below_(cursor ? std::min(cursor->below, view_.size()) : view_.size()) {
@@ -182,14 +183,14 @@ void Search::drop_superseded(const Columns& columns, std::vector<uint32_t>& rows
   rows = std::move(kept);
 }
 
-Status Search::next_slice(std::shared_ptr<const Columns>& columns, uint64_t& block_first, std::vector<uint32_t>& rows) {
-  rows.clear();
+Status Search::next_slice() {
+  pending_.clear();
   if (keys_) pass_over_blocks();
   if (done()) return {};
   const auto blocks = view_.blocks();
   const auto after = std::ranges::upper_bound(blocks, below_ - 1, {}, [](const BlockRef& ref) { return ref.block->first_index(); });
   const BlockRef& ref = *(after - 1);
-  block_first = ref.block->first_index();
+  const uint64_t block_first = ref.block->first_index();
   const auto high = static_cast<uint32_t>(std::min<uint64_t>(ref.rows, below_ - block_first));
   // A row's connection began at the latest at the row's own time: a block whose rows are all older has nothing that began later.
   if (start_range_.low > 0 && ref.block->time_max() < start_range_.low) {
@@ -198,10 +199,11 @@ Status Search::next_slice(std::shared_ptr<const Columns>& columns, uint64_t& blo
   }
   const uint32_t slice = keys_ ? kBlockRowsMax : kRowsPerSlice;
   const uint32_t low = high > slice ? high - slice : 0;
-  auto read = ref.block->columns();
+  auto read = ref.block->columns(wanted_);
   if (!read) return std::unexpected(read.error());
-  columns = std::move(*read);
-  if (auto status = candidates(*ref.block, *columns, block_first, low, high, rows); !status) return status;
+  pending_columns_ = std::move(*read);
+  pending_block_ = ref.block;
+  if (auto status = candidates(*ref.block, *pending_columns_, block_first, low, high, pending_); !status) return status;
   below_ = block_first + low;
   return {};
 }
@@ -213,9 +215,9 @@ Result<bool> Search::step(size_t rows_max, std::chrono::nanoseconds budget, cons
   while (emitted < rows_max) {
     if (!pending_.empty()) {
       const uint32_t row = pending_.back();
+      if (Status read = pending_block_->read_row(row, record); !read) return std::unexpected(read.error());
       pending_.pop_back();
-      pending_columns_->read(row, record);
-      const uint64_t index = pending_first_ + row;
+      const uint64_t index = pending_block_->first_index() + row;
       emit(reading_ == Reading::kConnections ? connection_row(joins_, index, record) : record_row(joins_, index, record));
       if (!joins_.status()) return std::unexpected(joins_.status().error());
       below_ = pending_.empty() ? slice_low_ : index;
@@ -224,7 +226,7 @@ Result<bool> Search::step(size_t rows_max, std::chrono::nanoseconds budget, cons
     }
     if (done()) return true;
     if (std::chrono::steady_clock::now() >= stop_at) return false;
-    if (auto status = next_slice(pending_columns_, pending_first_, pending_); !status) return std::unexpected(status.error());
+    if (auto status = next_slice(); !status) return std::unexpected(status.error());
     slice_low_ = below_;
   }
   return pending_.empty() && done();
@@ -234,8 +236,9 @@ Result<bool> Search::scan(std::chrono::nanoseconds budget, const Visit& visit) {
   const auto stop_at = std::chrono::steady_clock::now() + budget;
   while (!done()) {
     if (std::chrono::steady_clock::now() >= stop_at) return false;
-    if (auto status = next_slice(pending_columns_, pending_first_, pending_); !status) return std::unexpected(status.error());
-    for (auto row = pending_.rbegin(); row != pending_.rend(); ++row) visit(*pending_columns_, *row, pending_first_ + *row);
+    if (auto status = next_slice(); !status) return std::unexpected(status.error());
+    for (auto row = pending_.rbegin(); row != pending_.rend(); ++row)
+      visit(*pending_columns_, *row, pending_block_->first_index() + *row);
     pending_.clear();
   }
   return true;

@@ -44,9 +44,11 @@ class Search {
   // Errors: kIo, kCorrupt of a block; the search can then not go on.
   Result<bool> step(size_t rows_max, std::chrono::nanoseconds budget, const Emit& emit);
 
-  // Calls visit(columns, row, index) instead of building rows; for counting. Otherwise as step().
+  // Calls visit(columns, row, index) instead of building rows; for counting. The columns hold want()ed fields and those that the
+  // filter looks at. Otherwise as step().
   using Visit = std::function<void(const Columns& columns, uint32_t row, uint64_t index)>;
   Result<bool> scan(std::chrono::nanoseconds budget, const Visit& visit);
+  void want(const FieldSet& fields) { wanted_.add(fields); }
 
   [[nodiscard]] Cursor cursor() const { return {view_.size(), below_}; }
   [[nodiscard]] bool done() const { return below_ <= first_index_; }
@@ -55,8 +57,8 @@ class Search {
   [[nodiscard]] Joins& joins() { return joins_; }
 
  private:
-  // The rows of the next slice that match and are main records, ascending; moves below_ to the slice's first row.
-  Status next_slice(std::shared_ptr<const Columns>& columns, uint64_t& block_first, std::vector<uint32_t>& rows);
+  // Puts the rows of the next slice that match and are main records into pending_, and moves below_ to the slice's first row.
+  Status next_slice();
   Status candidates(Block& block, const Columns& columns, uint64_t first, uint32_t low, uint32_t high, std::vector<uint32_t>& rows);
   // Drops rows whose connection has a later main record. Rows come newest first, so a close comes by before its open: remembering
   // that spares a look-up for nearly every open.
@@ -70,6 +72,7 @@ class Search {
   Joins joins_;
   Reading reading_;
   Evaluator evaluator_;
+  FieldSet wanted_;
   NumberRange start_range_;
   std::optional<std::vector<RowKey>> keys_;
   std::vector<size_t> key_blocks_;  // of the view, ascending: those that may have one of the keys
@@ -81,8 +84,8 @@ class Search {
   };
   std::unordered_set<Id128, ConnHash> ended_;
   // Matches of the slice under way that were not emitted yet, ascending.
+  std::shared_ptr<Block> pending_block_;
   std::shared_ptr<const Columns> pending_columns_;
-  uint64_t pending_first_ = 0;
   std::vector<uint32_t> pending_;
   uint64_t slice_low_ = 0;
 };

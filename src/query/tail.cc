@@ -36,7 +36,8 @@ Result<bool> Tail::advance(const View& view, uint32_t rows_max, const Emit& emit
   const uint64_t first = ref.block->first_index();
   const auto low = static_cast<uint32_t>(next_ - first);
   const uint32_t high = std::min(ref.rows, low + rows_max);
-  auto columns = ref.block->columns();
+  const FieldSet wanted = evaluator.wanted();
+  auto columns = ref.block->columns(wanted);
   if (!columns) return std::unexpected(columns.error());
   Record record;
   for (uint32_t row = low; row < high; ++row) {
@@ -55,13 +56,13 @@ Result<bool> Tail::advance(const View& view, uint32_t rows_max, const Emit& emit
     if (!is_row) continue;
     const BlockRef& main_ref =
         *(std::ranges::upper_bound(blocks, main_index, {}, [](const BlockRef& one) { return one.block->first_index(); }) - 1);
-    auto main_columns = main_ref.block->columns();
+    auto main_columns = main_ref.block->columns(wanted);
     if (!main_columns) return std::unexpected(main_columns.error());
     const uint64_t main_first = main_ref.block->first_index();
     std::vector<uint32_t> rows = {static_cast<uint32_t>(main_index - main_first)};
     evaluator.keep_matching(**main_columns, main_first, rows);
     if (rows.empty()) continue;
-    (*main_columns)->read(rows.front(), record);
+    if (Status read = main_ref.block->read_row(rows.front(), record); !read) return std::unexpected(read.error());
     emit(reading_ == Reading::kConnections ? connection_row(joins, main_index, record) : record_row(joins, main_index, record),
          next_);
   }

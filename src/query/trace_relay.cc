@@ -26,6 +26,9 @@ std::optional<ProcessId> process_of(const Columns& columns, uint32_t row) {
   return ProcessId{columns.uint(row, Field::kPid), columns.uint(row, Field::kProcessStart)};
 }
 
+constexpr FieldSet kScanned =
+    fields_of(std::array{Field::kTime, Field::kKind, Field::kDirection, Field::kPid, Field::kProcessStart, Field::kConn});
+
 bool is_socket_kind(Kind kind) {
   return kind == Kind::kOpen || kind == Kind::kExisting || kind == Kind::kFailed || kind == Kind::kUsedBy;
 }
@@ -73,7 +76,7 @@ void Relays::scan(TimeNs from, TimeNs to, const VisitRow& visit) {
       bounded_ = true;
       return;
     }
-    const auto columns = ref.block->columns();
+    const auto columns = ref.block->columns(kScanned);
     if (!columns) {
       bounded_ = true;
       return;

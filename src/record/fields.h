@@ -181,6 +181,17 @@ class FieldSet {
   }
   constexpr bool operator==(const FieldSet&) const = default;
   constexpr const std::array<uint64_t, 2>& words() const { return words_; }
+  constexpr void add(const FieldSet& other) {
+    for (size_t word = 0; word < 2; ++word) words_[word] |= other.words_[word];
+  }
+  // The fields that are here and not in `other`.
+  constexpr FieldSet without(const FieldSet& other) const {
+    return of_words({words_[0] & ~other.words_[0], words_[1] & ~other.words_[1]});
+  }
+  constexpr FieldSet common(const FieldSet& other) const {
+    return of_words({words_[0] & other.words_[0], words_[1] & other.words_[1]});
+  }
+  constexpr bool empty() const { return (words_[0] | words_[1]) == 0; }
   static constexpr FieldSet of_words(std::array<uint64_t, 2> words) {
     FieldSet set;
     set.words_ = words;
@@ -199,6 +210,17 @@ class FieldSet {
  private:
   std::array<uint64_t, 2> words_{};
 };
+
+inline constexpr FieldSet kEveryField = [] {
+  FieldSet all;
+  for (const FieldInfo& about : kFields) all.add(about.field);
+  return all;
+}();
+constexpr FieldSet fields_of(std::span<const Field> fields) {
+  FieldSet set;
+  for (const Field field : fields) set.add(field);
+  return set;
+}
 
 // Values of the enumerated fields. 0 is never used: unknown is an absent field. Append-only, like the field table.
 enum class Kind : uint8_t {

@@ -11,18 +11,30 @@ namespace portbook {
 
 inline constexpr size_t kBlockCacheBytes = 256 * 1024 * 1024;
 
+// The columns of one block that somebody asked for so far.
+struct DecodedBlock {
+  std::mutex mutex;                  // held while columns are added, so that each is decoded once
+  std::shared_ptr<Columns> columns;  // under `mutex`; null before the first were decoded
+};
+
 // Thread-safe. By the index of a block's first record. A scan decodes block after block, so the two kinds do not push each other
 // out.
 class BlockCache {
  public:
   // Decoded columns take up to `bytes_max` bytes, packed ones up to half as many beside them.
-  explicit BlockCache(size_t bytes_max) : columns_(bytes_max), packed_(bytes_max / 2) {}
+  explicit BlockCache(size_t bytes_max) : decoded_(bytes_max), packed_(bytes_max / 2) {}
 
-  // The columns of the block that begins there; null when they are not here.
-  std::shared_ptr<const Columns> find(uint64_t first_index) { return columns_.find(first_index); }
-  void put(uint64_t first_index, const std::shared_ptr<const Columns>& columns) {
-    columns_.put(first_index, columns, columns->storage().bytes_used(columns->rows()));
+  // The block that begins there, new and empty if it is not here.
+  std::shared_ptr<DecodedBlock> decoded(uint64_t first_index) {
+    if (auto known = decoded_.find(first_index)) return known;
+    return decoded_.put(first_index, std::make_shared<DecodedBlock>(), sizeof(DecodedBlock));
   }
+  // Says how many bytes the block takes now, for whoever added columns.
+  void grown(uint64_t first_index, const std::shared_ptr<DecodedBlock>& block, size_t bytes) {
+    decoded_.grown(first_index, block, sizeof(DecodedBlock) + bytes);
+  }
+  // Bytes of all decoded blocks that are here.
+  [[nodiscard]] size_t decoded_bytes() const { return decoded_.bytes(); }
 
   std::shared_ptr<PackedSegment> find_packed(uint64_t first_index) { return packed_.find(first_index); }
   // Returns the one that stays.
@@ -32,7 +44,7 @@ class BlockCache {
   }
 
  private:
-  RecentlyUsed<const Columns> columns_;
+  RecentlyUsed<DecodedBlock> decoded_;
   RecentlyUsed<PackedSegment> packed_;
 };
 

@@ -26,5 +26,11 @@ struct ColumnSectionView {
 };
 // Columns with the same rows. Errors: kCorrupt, naming the field: the bytes are not what encode_columns() writes for `rows` rows.
 Result<std::unique_ptr<Columns>> decode_columns(std::span<const ColumnSectionView> sections, uint32_t rows);
+// The same rows with the `wanted` columns only, as far as the block has them. Needs the sections of the shapes (first) and of
+// with_near_fields() of those; others may lack. Errors as above.
+Result<std::unique_ptr<Columns>> decode_columns(std::span<const ColumnSectionView> sections, uint32_t rows, const FieldSet& wanted);
+// Adds wanted columns that `columns`, decoded from the same block, does not hold. Needs the same sections, one thread at a time;
+// readers of the other columns are not disturbed. Errors as above; then none of a column that failed is held.
+Status decode_more_columns(std::span<const ColumnSectionView> sections, const FieldSet& wanted, Columns& columns);
 
 }  // namespace portbook

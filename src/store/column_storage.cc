@@ -61,13 +61,12 @@ TextRef ColumnStorage::add_text(std::string_view text) {
   return ref;
 }
 
-size_t ColumnStorage::bytes_used(uint32_t rows) const {
+size_t ColumnStorage::bytes_used(uint32_t rows, const FieldSet& held) const {
   FieldSet all;
-  for (uint32_t i = 0; i < shape_count_; ++i) {
-    shapes()[i].for_each([&](Field field) { all.add(field); });
-  }
-  size_t bytes = sizeof(uint16_t) * rows + arena_end_;
-  all.for_each([&](Field field) { bytes += column_width(info(field).type) * rows; });
+  for (uint32_t i = 0; i < shape_count_; ++i) all.add(shapes()[i]);
+  size_t bytes = sizeof(ColumnStorage) + sizeof(chunks_[0]) * kChunksMax + sizeof(TextRef) * kLatelyCount +
+                 sizeof(FieldSet) * shape_count_ + sizeof(uint16_t) * rows + arena_end_;
+  all.common(held).for_each([&](Field field) { bytes += column_width(info(field).type) * rows; });
   return bytes;
 }
 

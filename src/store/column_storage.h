@@ -62,8 +62,8 @@ class ColumnStorage {
     return {chunks_[ref.offset >> kChunkBits].get() + (ref.offset & (kChunkBytes - 1)), ref.length};
   }
 
-  // Bytes that `rows` rows keep in memory, roughly.
-  [[nodiscard]] size_t bytes_used(uint32_t rows) const;
+  // Bytes that `rows` rows keep in memory when the fields `held` are filled.
+  [[nodiscard]] size_t bytes_used(uint32_t rows, const FieldSet& held) const;
 
  private:
   static constexpr uint32_t kChunkBits = 20;

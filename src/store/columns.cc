@@ -2,13 +2,12 @@
 
 #include <utility>
 
-#include "base/check.h"
-
 namespace portbook {
 
-Columns::Columns() : storage_(std::make_unique<ColumnStorage>()) {}
+Columns::Columns() : Columns(std::make_unique<ColumnStorage>(), 0, kEveryField) {}
 
-Columns::Columns(std::unique_ptr<ColumnStorage> storage, uint32_t rows) : storage_(std::move(storage)), appended_(rows) {
+Columns::Columns(std::unique_ptr<ColumnStorage> storage, uint32_t rows, const FieldSet& held)
+    : storage_(std::move(storage)), held_{held.words()[0], held.words()[1]}, appended_(rows) {
   PB_CHECK(rows <= kBlockRowsMax);
   publish();
 }
@@ -35,9 +34,9 @@ void Columns::append(const Record& record) {
   ++appended_;
 }
 
-void Columns::read(uint32_t row, Record& record) const {
+void Columns::read(uint32_t row, const FieldSet& wanted, Record& record) const {
   record.clear();
-  fields(row).for_each([&](Field field) {
+  fields(row).common(wanted).for_each([&](Field field) {
     switch (info(field).type) {
       case FieldType::kSigned: record.set_signed(field, signed_value(row, field)); break;
       case FieldType::kIp: record.set(field, ip(row, field)); break;

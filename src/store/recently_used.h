@@ -32,12 +32,26 @@ class RecentlyUsed {
     entries_.push_front({key, bytes, value});
     by_key_.emplace(key, entries_.begin());
     bytes_ += bytes;
-    while (bytes_ > bytes_max_ && entries_.size() > 1) {
-      bytes_ -= entries_.back().bytes;
-      by_key_.erase(entries_.back().key);
-      entries_.pop_back();
-    }
+    drop();
     return value;
+  }
+
+  // Says that the value takes so many bytes now. It is the one used last then, also if it was dropped meanwhile; but not if another
+  // has its place.
+  void grown(uint64_t key, const std::shared_ptr<T>& value, size_t bytes) {
+    if (put(key, value, bytes) != value) return;
+    const std::lock_guard lock(mutex_);
+    const auto known = by_key_.find(key);
+    if (known == by_key_.end() || known->second->value != value) return;
+    entries_.splice(entries_.begin(), entries_, known->second);
+    bytes_ = bytes_ - known->second->bytes + bytes;
+    known->second->bytes = bytes;
+    drop();
+  }
+
+  [[nodiscard]] size_t bytes() const {
+    const std::lock_guard lock(mutex_);
+    return bytes_;
   }
 
  private:
@@ -47,8 +61,17 @@ class RecentlyUsed {
     std::shared_ptr<T> value;
   };
 
+  // Needs the lock. The one used last stays, however much it takes.
+  void drop() {
+    while (bytes_ > bytes_max_ && entries_.size() > 1) {
+      bytes_ -= entries_.back().bytes;
+      by_key_.erase(entries_.back().key);
+      entries_.pop_back();
+    }
+  }
+
   const size_t bytes_max_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   size_t bytes_ = 0;
   std::list<Entry> entries_;  // used last comes first
   std::unordered_map<uint64_t, typename std::list<Entry>::iterator> by_key_;

@@ -6,16 +6,27 @@
 
 namespace portbook {
 
-Result<std::shared_ptr<const Columns>> SealedBlock::columns() {
-  if (auto known = cache_.find(footer_.first_index)) return known;
+Result<std::shared_ptr<const Columns>> SealedBlock::columns(const FieldSet& wanted) {
+  const std::shared_ptr<DecodedBlock> decoded = cache_.decoded(footer_.first_index);
+  const std::lock_guard lock(decoded->mutex);
+  if (decoded->columns && wanted.without(decoded->columns->held()).empty()) return decoded->columns;
+  if (Status added = decode(wanted, decoded->columns); !added) return std::unexpected(added.error());
+  cache_.grown(footer_.first_index, decoded, decoded->columns->bytes_used());
+  return decoded->columns;
+}
+
+Status SealedBlock::decode(const FieldSet& wanted, std::shared_ptr<Columns>& columns) const {
   const std::string name = segment_file_name(footer_.first_index);
   const auto file = disk_.open_to_read(name);
   if (!file) return std::unexpected(file.error());
-  auto decoded = read_segment_columns(**file, footer_);
-  if (!decoded) return fail_in(name, decoded);
-  std::shared_ptr<const Columns> columns = std::move(*decoded);
-  cache_.put(footer_.first_index, columns);
-  return columns;
+  if (columns) {
+    if (Status added = read_more_segment_columns(**file, footer_, wanted, *columns); !added) return fail_in(name, added);
+    return {};
+  }
+  auto first = read_segment_columns(**file, footer_, wanted);
+  if (!first) return fail_in(name, first);
+  columns = std::move(*first);
+  return {};
 }
 
 Status SealedBlock::read_row(uint32_t row, Record& record) {

@@ -20,11 +20,14 @@ class SealedBlock final : public Block {
   [[nodiscard]] TimeNs time_min() const override { return footer_.time_min; }
   [[nodiscard]] TimeNs time_max() const override { return footer_.time_max; }
   [[nodiscard]] const SegmentFooter& footer() const { return footer_; }
-  Result<std::shared_ptr<const Columns>> columns() override;
+  Result<std::shared_ptr<const Columns>> columns(const FieldSet& wanted) override;
   Status read_row(uint32_t row, Record& record) override;
   Status rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) override;
 
  private:
+  // Adds what lacks to `columns`, or makes them.
+  Status decode(const FieldSet& wanted, std::shared_ptr<Columns>& columns) const;
+
   Disk& disk_;
   BlockCache& cache_;
   const SegmentFooter footer_;

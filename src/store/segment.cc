@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "store/block_layout.h"
 #include "store/byte_reader.h"
 
 namespace portbook {
@@ -255,19 +256,57 @@ Result<Bytes> read_segment_section(File& file, const SegmentSection& section) {
                  fmt::format("the checksum of the column of {} is wrong", section.field ? info(*section.field).name : "shapes"));
 }
 
-Result<std::unique_ptr<Columns>> read_segment_columns(File& file, const SegmentFooter& footer) {
+namespace {
+
+// The bytes of some columns, and where they belong.
+struct SectionsRead {
   std::vector<Bytes> kept;
   std::vector<ColumnSectionView> views;
-  kept.reserve(footer.columns.size());
+};
+Result<SectionsRead> read_sections(File& file, const SegmentFooter& footer, const FieldSet& wanted) {
+  const FieldSet needed = with_near_fields(wanted);
+  SectionsRead read;
+  read.kept.reserve(footer.columns.size());
   for (const SegmentSection& section : footer.columns) {
+    if (section.field && !needed.has(*section.field)) continue;
     auto bytes = read_segment_section(file, section);
     if (!bytes) return std::unexpected(bytes.error());
-    kept.push_back(std::move(*bytes));
-    views.push_back({section.field, kept.back()});
+    read.kept.push_back(std::move(*bytes));
+    read.views.push_back({section.field, read.kept.back()});
   }
-  auto columns = decode_columns(views, footer.rows);
-  if (!columns) return fail_in(fmt::format("offset {}", kSegmentHeaderBytes), columns);
+  return read;
+}
+
+// Decoding found it: no column in particular is to blame for what lacks.
+std::unexpected<Error> in_columns(const Error& error) {
+  return fail(error.code, fmt::format("offset {}: {}", kSegmentHeaderBytes, error.message));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Columns>> read_segment_columns(File& file, const SegmentFooter& footer) {
+  const auto sections = read_sections(file, footer, kEveryField);
+  if (!sections) return std::unexpected(sections.error());
+  auto columns = decode_columns(sections->views, footer.rows);
+  if (!columns) return in_columns(columns.error());
   return columns;
+}
+
+Result<std::unique_ptr<Columns>> read_segment_columns(File& file, const SegmentFooter& footer, const FieldSet& wanted) {
+  const auto sections = read_sections(file, footer, wanted);
+  if (!sections) return std::unexpected(sections.error());
+  auto columns = decode_columns(sections->views, footer.rows, wanted);
+  if (!columns) return in_columns(columns.error());
+  return columns;
+}
+
+Status read_more_segment_columns(File& file, const SegmentFooter& footer, const FieldSet& wanted, Columns& columns) {
+  const FieldSet lacking = wanted.without(columns.held());
+  if (lacking.empty()) return {};
+  const auto sections = read_sections(file, footer, lacking);
+  if (!sections) return std::unexpected(sections.error());
+  if (Status added = decode_more_columns(sections->views, lacking, columns); !added) return in_columns(added.error());
+  return {};
 }
 
 Status find_in_segment(File& file, const SegmentFooter& footer, RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) {

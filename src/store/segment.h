@@ -54,6 +54,9 @@ Result<SegmentFooter> read_segment_footer(File& file);
 
 // Reads the sections, checks their checksums, decodes. Errors: kIo; kCorrupt with the offset.
 Result<std::unique_ptr<Columns>> read_segment_columns(File& file, const SegmentFooter& footer);
+// The same of the `wanted` columns only; and those that `columns`, read from the same segment, lacks (one thread at a time).
+Result<std::unique_ptr<Columns>> read_segment_columns(File& file, const SegmentFooter& footer, const FieldSet& wanted);
+Status read_more_segment_columns(File& file, const SegmentFooter& footer, const FieldSet& wanted, Columns& columns);
 // The bytes of a section whose checksum is right. Errors as above.
 Result<Bytes> read_segment_section(File& file, const SegmentSection& section);
 // The rows that the index names for a key. Errors as above.

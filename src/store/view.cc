@@ -18,7 +18,7 @@ constexpr size_t kReadSinglyMax = 64;  // rows of a block; from more on the bloc
 Status visit_rows(Block& block, std::span<const uint32_t> rows, uint64_t from, const View::Visit& visit, bool& more) {
   std::shared_ptr<const Columns> columns;
   if (rows.size() > kReadSinglyMax) {
-    auto decoded = block.columns();
+    auto decoded = block.columns(kEveryField);
     if (!decoded) return std::unexpected(decoded.error());
     columns = std::move(*decoded);
   }

@@ -44,9 +44,9 @@ class Block {
   [[nodiscard]] virtual uint64_t first_index() const = 0;
   [[nodiscard]] virtual TimeNs time_min() const = 0;  // least and greatest `time` of the rows; may be wider, never narrower
   [[nodiscard]] virtual TimeNs time_max() const = 0;
-  // The block's columns; a sealed block is read and decoded, then kept while a bounded cache has room.
-  // Errors: kIo; kCorrupt.
-  virtual Result<std::shared_ptr<const Columns>> columns() = 0;
+  // The block's columns, of which at least those of `wanted` are held; a sealed block reads and decodes what it was not asked for
+  // before, then keeps it while a bounded cache has room. Errors: kIo; kCorrupt.
+  virtual Result<std::shared_ptr<const Columns>> columns(const FieldSet& wanted) = 0;
   // Reads one visible row without decoding the block where that can be avoided. Needs row < the rows that the view shows, or it
   // aborts. Errors as above.
   virtual Status read_row(uint32_t row, Record& record) = 0;
