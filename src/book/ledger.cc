@@ -75,7 +75,7 @@ Ledger::Published Ledger::published() const {
       const uint64_t end = i + 1 < blocks_.size() ? std::min(blocks_[i + 1]->first_index(), published_size_) : published_size_;
       refs.push_back({blocks_[i], static_cast<uint32_t>(end - blocks_[i]->first_index())});
     }
-    view_ = View(published_size_, std::move(refs), runs_.runs());
+    view_ = View(published_size_, std::move(refs), runs_.runs(), connections_);
   }
   return {view_, checkpoint_};
 }

@@ -19,6 +19,7 @@
 #include "book/reserve.h"
 #include "merkle/tree.h"
 #include "store/block_cache.h"
+#include "store/connection_rows.h"
 #include "store/index_runs.h"
 #include "store/log.h"
 #include "store/open_block.h"
@@ -108,6 +109,7 @@ class Ledger {
   Disk& disk_;
   const LedgerOptions options_;
   BlockCache cache_;
+  const std::shared_ptr<ConnectionRows> connections_ = std::make_shared<ConnectionRows>();  // shared with views
   IndexRuns runs_;
   OwnRecords own_;
   std::unique_ptr<Signer> signer_;

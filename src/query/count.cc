@@ -31,6 +31,7 @@ template <typename Visit>
 Result<bool> each_row(Search& search, const CountLimits& limits, uint64_t& rows, Visit visit) {
   constexpr auto kSlice = std::chrono::milliseconds(5);
   const auto stop_at = Clock_::now() + limits.time;
+  if (Status prepared = search.prepare(stop_at); !prepared) return std::unexpected(prepared.error());
   while (rows < limits.rows) {
     const auto done = search.scan(kSlice, [&](const Columns& columns, uint32_t row, uint64_t index) {
       if (rows >= limits.rows) return;
@@ -184,6 +185,7 @@ Result<Histogram> histogram(const View& view, Filter filter, TimeNs from, TimeNs
   filter.root = std::move(both);
   Search search(view, std::move(filter), std::nullopt);
   const auto stop_at = Clock_::now() + limits.time;
+  if (Status prepared = search.prepare(stop_at); !prepared) return std::unexpected(prepared.error());
   while (!search.done()) {
     const auto done = search.scan(std::chrono::milliseconds(20), [&](const Columns& columns, uint32_t row, uint64_t) {
       const size_t bucket = static_cast<size_t>((row_began(columns, row) - from) / result.bucket_ns);

@@ -207,6 +207,10 @@ bool Joins::superseded(const Id128& conn, Kind kind, uint64_t index) {
   note(view_.for_each_with(conn_key(conn), [&](uint64_t other_index, const Record& record) {
     if (other_index == index || !record.has(Field::kConn) || record.id128(Field::kConn) != conn) return true;
     const Kind other = record.kind();
+    // A translation's is another thing's that was there.
+    if (other == Kind::kExisting &&
+        record.uint_or(Field::kVantage, static_cast<uint64_t>(Vantage::kSocket)) != static_cast<uint64_t>(Vantage::kSocket))
+      return true;
     superseded = other == Kind::kClose || other == Kind::kFailed || (kind == Kind::kExisting && other == Kind::kOpen) ||
                  (kind == Kind::kExisting && other == Kind::kExisting && other_index > index);
     return !superseded;

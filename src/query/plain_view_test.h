@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "store/connection_rows.h"
 #include "store/view.h"
 
 namespace portbook {
@@ -24,6 +25,7 @@ class PlainBlock final : public Block {
   uint64_t first_index() const override { return first_; }
   TimeNs time_min() const override { return min_; }
   TimeNs time_max() const override { return max_; }
+  std::optional<uint32_t> sealed_rows() const override { return sealed_ ? std::optional(rows()) : std::nullopt; }
   Result<std::shared_ptr<const Columns>> columns(const FieldSet&) override { return columns_; }
   Status read_row(uint32_t row, Record& record) override {
     columns_->read(row, record);
@@ -34,26 +36,30 @@ class PlainBlock final : public Block {
     return {};
   }
   uint32_t rows() const { return columns_->rows(); }
+  void seal() { sealed_ = true; }  // nothing may be appended any more
 
  private:
   uint64_t first_;
   std::shared_ptr<Columns> columns_;
   TimeNs min_ = UINT64_MAX;
   TimeNs max_ = 0;
+  bool sealed_ = false;
 };
 
-inline View view_of(const std::vector<Record>& records) {
+// `connections`: of a view whose blocks are all sealed but the last one.
+inline View view_of(const std::vector<Record>& records, std::shared_ptr<ConnectionRows> connections = nullptr) {
   std::vector<BlockRef> refs;
   std::shared_ptr<PlainBlock> block;
   for (size_t i = 0; i < records.size(); ++i) {
     if (i % kRowsPerBlock == 0) {
+      if (block) block->seal();
       block = std::make_shared<PlainBlock>(i);
       refs.push_back({block, 0});
     }
     block->append(records[i]);
     refs.back().rows = block->rows();
   }
-  return {records.size(), std::move(refs)};
+  return {records.size(), std::move(refs), nullptr, std::move(connections)};
 }
 
 }  // namespace portbook

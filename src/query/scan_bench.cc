@@ -144,7 +144,7 @@ class SealedEstate {
     for (uint64_t block = 0; block < blocks; ++block)
       refs.push_back({seal_next(estate, block * kBlockRowsMax, seqs), kBlockRowsMax});
     records = blocks * kBlockRowsMax;
-    view = View(records, std::move(refs));
+    view = View(records, std::move(refs), nullptr, std::make_shared<ConnectionRows>());
     until = estate.now();
   }
   ~SealedEstate() {

@@ -65,17 +65,6 @@ Reading reading_of(const Filter& filter) {
   return filter.records_all || filter.asks_for_records ? Reading::kRecords : Reading::kConnections;
 }
 
-bool is_connection_kind(const Columns& columns, uint32_t row) {
-  switch (static_cast<Kind>(columns.uint(row, Field::kKind))) {
-    case Kind::kOpen:
-    case Kind::kClose:
-    case Kind::kFailed: return true;
-    case Kind::kExisting:
-      return !columns.has(row, Field::kVantage) || columns.uint(row, Field::kVantage) == static_cast<uint64_t>(Vantage::kSocket);
-    default: return false;
-  }
-}
-
 Search::Search(View view, Filter filter, std::optional<Cursor> cursor)
     : view_(cursor ? view.first_records(cursor->size) : std::move(view)),
       filter_(std::move(filter)),
@@ -138,12 +127,20 @@ void Search::pin_keys() {
   if (!status || keys_->size() >= kPinnedEndpointsMax) keys_.reset();  // look at every row instead
 }
 
-Status Search::candidates(Block& block, const Columns& columns, uint64_t first, uint32_t low, uint32_t high,
-                          std::vector<uint32_t>& rows) {
+Status Search::prepare(std::chrono::steady_clock::time_point stop_at) {
+  if (main_rows_ || !view_.connections() || reading_ != Reading::kConnections) return {};
+  auto known = view_.connections()->of(view_, stop_at);
+  if (!known) return std::unexpected(known.error());
+  main_rows_ = std::move(*known);
+  return {};
+}
+
+Status Search::candidates(const BlockRef& ref, const Columns& columns, uint32_t low, uint32_t high, std::vector<uint32_t>& rows) {
+  const uint64_t first = ref.block->first_index();
   rows.clear();
   if (keys_) {
     for (const RowKey key : *keys_) {
-      if (auto status = block.rows_with(key, high, rows); !status) return status;
+      if (auto status = ref.block->rows_with(key, high, rows); !status) return status;
     }
     std::ranges::sort(rows);
     const auto doubled = std::ranges::unique(rows);
@@ -154,15 +151,46 @@ Status Search::candidates(Block& block, const Columns& columns, uint64_t first, 
     for (uint32_t i = 0; i < rows.size(); ++i) rows[i] = low + i;
   }
   scanned_ += rows.size();
-  if (reading_ == Reading::kConnections) drop_superseded(columns, rows);
+  if (reading_ == Reading::kRecords) {
+    evaluator_.keep_matching(columns, first, rows);
+    return joins_.status();
+  }
+  if (!main_rows_) return keep_unknown(first, columns, rows);
+  const auto block = static_cast<size_t>(&ref - view_.blocks().data());
+  return keep_known(*(*main_rows_)[block], first, columns, rows);
+}
+
+Status Search::keep_known(const OpenRows& known, uint64_t first, const Columns& columns, std::vector<uint32_t>& rows) {
+  const uint16_t* const kinds = columns.storage().array<uint16_t>(Field::kKind);
+  const bool dropped = first_index_ > 0;  // what superseded a late one may be gone
+  auto open = known.rows.begin();
+  auto late = known.late.begin();
+  std::erase_if(rows, [&](uint32_t row) {
+    const auto kind = static_cast<Kind>(kinds[row]);
+    if (kind == Kind::kClose || kind == Kind::kFailed) return false;
+    while (open != known.rows.end() && *open < row) ++open;
+    if (open != known.rows.end() && *open == row) return false;
+    while (late != known.late.end() && *late < row) ++late;
+    return !dropped || late == known.late.end() || *late != row;
+  });
   evaluator_.keep_matching(columns, first, rows);
-  if (reading_ == Reading::kConnections) {
+  if (dropped && !known.late.empty()) {
     std::erase_if(rows, [&](uint32_t row) {
-      const auto kind = static_cast<Kind>(columns.uint(row, Field::kKind));
-      return (kind == Kind::kOpen || kind == Kind::kExisting) && columns.has(row, Field::kConn) &&
-             joins_.superseded(columns.id128(row, Field::kConn), kind, first + row);
+      return std::ranges::binary_search(known.late, row) &&
+             joins_.superseded(columns.id128(row, Field::kConn), static_cast<Kind>(kinds[row]), first + row);
     });
   }
+  return joins_.status();
+}
+
+Status Search::keep_unknown(uint64_t first, const Columns& columns, std::vector<uint32_t>& rows) {
+  drop_superseded(columns, rows);
+  evaluator_.keep_matching(columns, first, rows);
+  std::erase_if(rows, [&](uint32_t row) {
+    const auto kind = static_cast<Kind>(columns.uint(row, Field::kKind));
+    return (kind == Kind::kOpen || kind == Kind::kExisting) && columns.has(row, Field::kConn) &&
+           joins_.superseded(columns.id128(row, Field::kConn), kind, first + row);
+  });
   return joins_.status();
 }
 
@@ -203,7 +231,7 @@ Status Search::next_slice() {
   if (!read) return std::unexpected(read.error());
   pending_columns_ = std::move(*read);
   pending_block_ = ref.block;
-  if (auto status = candidates(*ref.block, *pending_columns_, block_first, low, high, pending_); !status) return status;
+  if (auto status = candidates(ref, *pending_columns_, low, high, pending_); !status) return status;
   below_ = block_first + low;
   return {};
 }
@@ -212,6 +240,7 @@ Result<bool> Search::step(size_t rows_max, std::chrono::nanoseconds budget, cons
   const auto stop_at = std::chrono::steady_clock::now() + budget;
   size_t emitted = 0;
   Record record;
+  if (Status prepared = prepare(stop_at); !prepared) return std::unexpected(prepared.error());
   while (emitted < rows_max) {
     if (!pending_.empty()) {
       const uint32_t row = pending_.back();

@@ -11,6 +11,7 @@
 #include "query/evaluate.h"
 #include "query/filter.h"
 #include "query/row.h"
+#include "store/connection_rows.h"
 
 namespace portbook {
 
@@ -25,8 +26,6 @@ Result<Cursor> parse_cursor(std::string_view text);
 
 // Which rows a filter speaks about.
 Reading reading_of(const Filter& filter);
-// True iff the row may be the main record of a connection (its kind and vantage say so; a later record may still supersede it).
-bool is_connection_kind(const Columns& columns, uint32_t row);
 
 // One thread at a time.
 class Search {
@@ -49,6 +48,9 @@ class Search {
   using Visit = std::function<void(const Columns& columns, uint32_t row, uint64_t index)>;
   Result<bool> scan(std::chrono::nanoseconds budget, const Visit& visit);
   void want(const FieldSet& fields) { wanted_.add(fields); }
+  // Has the book's blocks taken in that no question has seen yet, as far as there is time: rows are then known without looking each
+  // up. Errors: kIo, kCorrupt of a block.
+  Status prepare(std::chrono::steady_clock::time_point stop_at);
 
   [[nodiscard]] Cursor cursor() const { return {view_.size(), below_}; }
   [[nodiscard]] bool done() const { return below_ <= first_index_; }
@@ -59,7 +61,11 @@ class Search {
  private:
   // Puts the rows of the next slice that match and are main records into pending_, and moves below_ to the slice's first row.
   Status next_slice();
-  Status candidates(Block& block, const Columns& columns, uint64_t first, uint32_t low, uint32_t high, std::vector<uint32_t>& rows);
+  Status candidates(const BlockRef& ref, const Columns& columns, uint32_t low, uint32_t high, std::vector<uint32_t>& rows);
+  // Which of the rows are main records, by what is known of them all, and of them those that match.
+  Status keep_known(const OpenRows& known, uint64_t first, const Columns& columns, std::vector<uint32_t>& rows);
+  // The same where nothing is known.
+  Status keep_unknown(uint64_t first, const Columns& columns, std::vector<uint32_t>& rows);
   // Drops rows whose connection has a later main record. Rows come newest first, so a close comes by before its open: remembering
   // that spares a look-up for nearly every open.
   void drop_superseded(const Columns& columns, std::vector<uint32_t>& rows);
@@ -76,6 +82,7 @@ class Search {
   NumberRange start_range_;
   std::optional<std::vector<RowKey>> keys_;
   std::vector<size_t> key_blocks_;  // of the view, ascending: those that may have one of the keys
+  std::shared_ptr<const MainRows> main_rows_;  // of the view's blocks; null while they are not known
   uint64_t first_index_ = 0;
   uint64_t below_ = 0;  // rows from here on were looked at
   uint64_t scanned_ = 0;

@@ -161,7 +161,7 @@ std::shared_ptr<SealedBlock> IndexRuns::next_without_run() const {
 }
 
 Status IndexRuns::make_run(SealedBlock& block) {
-  const auto columns = block.columns();
+  const auto columns = block.columns(kEveryField);
   if (!columns) return std::unexpected(columns.error());
   const BlockKeys keys = keys_of(**columns, block.footer().rows);
   auto run = IndexRun::of_block(run_block_of(block.footer(), keys.begins, keys.ends), keys);

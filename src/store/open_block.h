@@ -29,6 +29,7 @@ class OpenBlock final : public Block {
   [[nodiscard]] uint64_t first_index() const override { return first_index_; }
   [[nodiscard]] TimeNs time_min() const override { return time_min_.load(std::memory_order_relaxed); }
   [[nodiscard]] TimeNs time_max() const override { return time_max_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::optional<uint32_t> sealed_rows() const override { return std::nullopt; }
   Result<std::shared_ptr<const Columns>> columns(const FieldSet&) override { return columns_; }
   Status read_row(uint32_t row, Record& record) override;
   Status rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) override;

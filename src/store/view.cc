@@ -38,8 +38,12 @@ Status visit_rows(Block& block, std::span<const uint32_t> rows, uint64_t from, c
 
 }  // namespace
 
-View::View(uint64_t size, std::vector<BlockRef> blocks, std::shared_ptr<const RunList> runs)
-    : size_(size), blocks_(std::make_shared<const std::vector<BlockRef>>(std::move(blocks))), runs_(std::move(runs)) {}
+View::View(uint64_t size, std::vector<BlockRef> blocks, std::shared_ptr<const RunList> runs,
+           std::shared_ptr<ConnectionRows> connections)
+    : size_(size),
+      blocks_(std::make_shared<const std::vector<BlockRef>>(std::move(blocks))),
+      runs_(std::move(runs)),
+      connections_(std::move(connections)) {}
 
 View View::first_records(uint64_t size) const {
   if (size >= size_) return *this;
@@ -49,7 +53,7 @@ View View::first_records(uint64_t size) const {
     if (first >= size) break;
     refs.push_back({ref.block, static_cast<uint32_t>(std::min<uint64_t>(ref.rows, size - first))});
   }
-  return {size, std::move(refs), runs_};
+  return {size, std::move(refs), runs_, connections_};
 }
 
 std::span<const BlockRef> View::blocks() const {

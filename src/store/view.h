@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -44,6 +45,8 @@ class Block {
   [[nodiscard]] virtual uint64_t first_index() const = 0;
   [[nodiscard]] virtual TimeNs time_min() const = 0;  // least and greatest `time` of the rows; may be wider, never narrower
   [[nodiscard]] virtual TimeNs time_max() const = 0;
+  // How many rows it has for ever; nothing while more may come.
+  [[nodiscard]] virtual std::optional<uint32_t> sealed_rows() const = 0;
   // The block's columns, of which at least those of `wanted` are held; a sealed block reads and decodes what it was not asked for
   // before, then keeps it while a bounded cache has room. Errors: kIo; kCorrupt.
   virtual Result<std::shared_ptr<const Columns>> columns(const FieldSet& wanted) = 0;
@@ -60,18 +63,24 @@ struct BlockRef {
   uint32_t rows = 0;  // visible rows
 };
 
+class ConnectionRows;
+
 // Cheap to copy. Valid as long as the book that gave it.
 class View {
  public:
   View() = default;
-  // Without a run a block is asked itself.
-  View(uint64_t size, std::vector<BlockRef> blocks, std::shared_ptr<const RunList> runs = nullptr);
+  // Without a run a block is asked itself. `connections`: what the views of one book share of which rows are connections; null
+  // where a view is by itself.
+  View(uint64_t size, std::vector<BlockRef> blocks, std::shared_ptr<const RunList> runs = nullptr,
+       std::shared_ptr<ConnectionRows> connections = nullptr);
 
   // Number of records: indices 0 to size - 1 (those below first_index() were dropped by retention).
   [[nodiscard]] uint64_t size() const { return size_; }
   [[nodiscard]] uint64_t first_index() const;
   // Ascending by first_index, without holes.
   [[nodiscard]] std::span<const BlockRef> blocks() const;
+
+  [[nodiscard]] const std::shared_ptr<ConnectionRows>& connections() const { return connections_; }
 
   // Errors: kNotFound (index not below size(), or dropped by retention); kIo; kCorrupt.
   Status read(uint64_t index, Record& record) const;
@@ -103,6 +112,7 @@ class View {
   uint64_t size_ = 0;
   std::shared_ptr<const std::vector<BlockRef>> blocks_;  // shared by the copies of one view
   std::shared_ptr<const RunList> runs_;                  // shared with the book, which makes a new list when they change
+  std::shared_ptr<ConnectionRows> connections_;          // shared by the views of one book, which may outlive its ledger
 };
 
 }  // namespace portbook
