@@ -10,6 +10,7 @@ namespace portbook {
 
 namespace {
 
+constexpr auto kPrepareForRows = std::chrono::milliseconds(20);
 constexpr size_t kPinnedEndpointsMax = 1000;  // internal endpoints behind one external one
 
 // The endpoint that a test pins to one address and port.
@@ -240,7 +241,9 @@ Result<bool> Search::step(size_t rows_max, std::chrono::nanoseconds budget, cons
   const auto stop_at = std::chrono::steady_clock::now() + budget;
   size_t emitted = 0;
   Record record;
-  if (Status prepared = prepare(stop_at); !prepared) return std::unexpected(prepared.error());
+  // The first rows are worth more than knowing them all.
+  if (Status prepared = prepare(std::min(stop_at, std::chrono::steady_clock::now() + kPrepareForRows)); !prepared)
+    return std::unexpected(prepared.error());
   while (emitted < rows_max) {
     if (!pending_.empty()) {
       const uint32_t row = pending_.back();
