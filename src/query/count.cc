@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <unordered_map>
 
 #include "base/check.h"
 #include "query/keep_rows.h"
+#include "query/scan_parts.h"
 #include "query/value_ids.h"
 
 namespace portbook {
@@ -26,17 +29,17 @@ bool may_stand_in_a_lease(Field field) {
          field == Field::kDstNatPort;
 }
 
-// Runs visit over the matching rows, newest first, until a limit is met; true when one was.
+// Runs visit(columns, first, rows) over the matching rows, newest first, until a limit is met; true when one was.
 template <typename Visit>
 Result<bool> each_row(Search& search, const CountLimits& limits, uint64_t& rows, Visit visit) {
   constexpr auto kSlice = std::chrono::milliseconds(5);
   const auto stop_at = Clock_::now() + limits.time;
   if (Status prepared = search.prepare(stop_at); !prepared) return std::unexpected(prepared.error());
   while (rows < limits.rows) {
-    const auto done = search.scan(kSlice, [&](const Columns& columns, uint32_t row, uint64_t index) {
-      if (rows >= limits.rows) return;
-      ++rows;
-      visit(columns, row, index);
+    const auto done = search.scan(kSlice, [&](const Columns& columns, uint64_t first, std::span<const uint32_t> found) {
+      const size_t taken = std::min<uint64_t>(found.size(), limits.rows - rows);
+      rows += taken;
+      visit(columns, first, found.last(taken));
     });
     if (!done) return std::unexpected(done.error());
     if (*done) return rows >= limits.rows;
@@ -51,7 +54,7 @@ class RowValues {
  public:
   // `prefix` must outlive it.
   RowValues(Joins& joins, std::span<const Field> fields, bool short_paths, bool with_leases, std::string_view prefix = {})
-      : joins_(joins), with_leases_(with_leases) {
+      : joins_(joins), with_leases_(with_leases), ids_(fields.size()), known_processes_(fields.size()) {
     for (const Field field : fields) {
       values_.emplace_back(field, short_paths && field == Field::kExe, prefix);
       const bool owned = std::ranges::find(kOwnerFields, field) != kOwnerFields.end();
@@ -78,6 +81,31 @@ class RowValues {
     columns.read(row, own_);
     merged_ = merged_record(joins_, index, own_, true);
   }
+  // Goes through rows of one block, from the last to the first: their numbers of the i-th field's value, kAbsent where a row lacks
+  // it, until another call. New values are added while there are at most `distinct`.
+  static constexpr uint32_t kAbsent = UINT32_MAX - 2;
+  std::span<const uint32_t> ids(size_t i, const Columns& columns, uint64_t first, std::span<const uint32_t> rows, size_t distinct) {
+    std::vector<uint32_t>& ids = ids_[i];
+    ids.resize(rows.size());
+    const Field field = values_[i].field();
+    const HasField has(columns, field, rows);
+    const HasField has_direction(columns, Field::kDirection, rows);
+    for (size_t k = rows.size(); k-- > 0;) {
+      const bool may_add = values_[i].size() <= distinct;
+      const uint32_t row = rows[k];
+      const bool own = !with_leases_ && (from_[i] == From::kRow || (from_[i] == From::kProcess && has(row)) ||
+                                         (from_[i] == From::kOwner && !may_be_owned_by_another(columns, row, has_direction)));
+      if (own) {
+        ids[k] = has(row) ? values_[i].of(columns, first, row, may_add) : kAbsent;
+      } else if (!with_leases_ && from_[i] == From::kProcess && !may_be_owned_by_another(columns, row, has_direction)) {
+        ids[k] = process_id(i, columns, first, row, may_add);
+      } else {
+        set(columns, row, first + row);
+        ids[k] = id(i, may_add).value_or(kAbsent);
+      }
+    }
+    return ids;
+  }
   // The number of the i-th field's value; nothing when the row lacks it.
   std::optional<uint32_t> id(size_t i, bool may_add) {
     const Field field = values_[i].field();
@@ -92,7 +120,34 @@ class RowValues {
 
  private:
   enum class From : uint8_t { kRow, kOwner, kProcess };
+  static constexpr size_t kProcessesKnown = 4096;
+  struct KnownProcess {
+    ProcessId process;
+    bool known = false;
+    uint32_t id = 0;
+  };
 
+  static bool may_be_owned_by_another(const Columns& columns, uint32_t row, const HasField& has_direction) {
+    return has_direction(row) && columns.uint(row, Field::kDirection) == static_cast<uint64_t>(Direction::kIn) &&
+           may_have_acceptor(columns, row);
+  }
+  // Of a field that the row's process knows. Where the process has one record, what that says holds for all of its rows.
+  uint32_t process_id(size_t i, const Columns& columns, uint64_t first, uint32_t row, bool may_add) {
+    if (!columns.has(row, Field::kPid) || !columns.has(row, Field::kProcessStart)) return kAbsent;
+    const ProcessId process{columns.uint(row, Field::kPid), columns.uint(row, Field::kProcessStart)};
+    std::vector<KnownProcess>& known = known_processes_[i];
+    if (known.empty()) known.resize(kProcessesKnown);
+    KnownProcess& one = known[((process.pid ^ process.start) * 0x9e3779b97f4a7c15U >> 32) % kProcessesKnown];
+    if (one.known && one.process == process) return one.id;
+    const Indexed* const only = joins_.only_process(process);
+    if (only == nullptr) {
+      set(columns, row, first + row);
+      return id(i, may_add).value_or(kAbsent);
+    }
+    const uint32_t found = only->record.has(values_[i].field()) ? values_[i].of(only->record, may_add) : kAbsent;
+    if (found != ValueIds::kRefused) one = {process, true, found};
+    return found;
+  }
   // The other record that has the say; null when it is the row itself.
   const Record* record_of(size_t i) {
     if (from_[i] == From::kRow) return nullptr;
@@ -122,6 +177,8 @@ class RowValues {
   const bool with_leases_;
   std::vector<ValueIds> values_;
   std::vector<From> from_;
+  std::vector<std::vector<uint32_t>> ids_;                  // of ids(), by field
+  std::vector<std::vector<KnownProcess>> known_processes_;  // by field
   const Columns* columns_ = nullptr;
   uint32_t row_ = 0;
   uint64_t index_ = 0;
@@ -165,6 +222,95 @@ struct GroupKeyHash {
   }
 };
 
+struct HistogramPart {
+  HistogramPart(const View& view, std::shared_ptr<const Filter> filter, const Histogram& empty)
+      : search(view, std::move(filter), std::nullopt), counted(empty) {}
+
+  void add(const Columns& columns, uint64_t, std::span<const uint32_t> rows) {
+    for (const uint32_t row : rows) {
+      const size_t bucket = static_cast<size_t>((row_began(columns, row) - counted.from) / counted.bucket_ns);
+      ++counted.counts[bucket];
+      if (columns.uint(row, Field::kKind) == static_cast<uint64_t>(Kind::kFailed)) ++counted.failed[bucket];
+    }
+  }
+
+  Search search;
+  Histogram counted;
+};
+
+using GroupMap = std::map<std::vector<std::string>, Group>;
+
+class GroupPart {
+ public:
+  GroupPart(const View& view, std::shared_ptr<const Filter> filter, const std::vector<Field>& fields, const CountLimits& limits)
+      : search(view, std::move(filter), std::nullopt),
+        values_(search.joins(), fields, false, std::ranges::any_of(fields, may_stand_in_a_lease)),
+        fields_(fields.size()),
+        distinct_(limits.distinct) {
+    search.want(values_.wanted());
+    search.want(fields_of(std::array{Field::kBytesOut, Field::kBytesIn}));
+  }
+
+  void add(const Columns& columns, uint64_t first, std::span<const uint32_t> rows) {
+    std::array<std::span<const uint32_t>, kGroupFieldsMax> ids;
+    for (size_t i = 0; i < fields_; ++i) ids[i] = values_.ids(i, columns, first, rows, distinct_);
+    const HasField has_out(columns, Field::kBytesOut, rows);
+    const HasField has_in(columns, Field::kBytesIn, rows);
+    for (size_t k = rows.size(); k-- > 0;) {
+      const uint32_t row = rows[k];
+      GroupKey key{};
+      for (size_t i = 0; i < fields_; ++i) key[i] = ids[i][k] == RowValues::kAbsent ? ValueIds::kEmpty : ids[i][k];
+      Group* const group = group_of(key);
+      if (group == nullptr) {
+        too_wide = true;
+        continue;
+      }
+      ++group->count;
+      if (columns.uint(row, Field::kKind) == static_cast<uint64_t>(Kind::kFailed)) ++group->failed;
+      if (has_out(row)) group->bytes_out += columns.uint(row, Field::kBytesOut);
+      if (has_in(row)) group->bytes_in += columns.uint(row, Field::kBytesIn);
+    }
+  }
+
+  // Adds what was counted to the groups of all parts, whose numbers of values differ.
+  void add_to(GroupMap& all) const {
+    for (const auto& [key, group] : groups_) {
+      std::vector<std::string> values;
+      for (size_t i = 0; i < fields_; ++i) values.push_back(values_.values(i).value(key[i]));
+      Group& sum = all[std::move(values)];
+      sum.count += group.count;
+      sum.failed += group.failed;
+      sum.bytes_out += group.bytes_out;
+      sum.bytes_in += group.bytes_in;
+    }
+  }
+
+  Search search;
+  bool too_wide = false;  // a group lacks, being one too many
+
+ private:
+  // The group; null when it would be a new one too many.
+  Group* group_of(const GroupKey& key) {
+    if (fields_ == 1 && key[0] < by_id_.size() && by_id_[key[0]] != nullptr) return by_id_[key[0]];
+    if (std::ranges::find(key, ValueIds::kRefused) != key.end()) return nullptr;
+    const auto known = groups_.find(key);
+    if (known != groups_.end()) return &known->second;
+    if (groups_.size() >= distinct_) return nullptr;
+    Group* const made = &groups_.try_emplace(key).first->second;
+    if (fields_ == 1) {
+      by_id_.resize(std::max<size_t>(by_id_.size(), key[0] + size_t{1}));
+      by_id_[key[0]] = made;
+    }
+    return made;
+  }
+
+  RowValues values_;
+  const size_t fields_;
+  const size_t distinct_;
+  std::unordered_map<GroupKey, Group, GroupKeyHash> groups_;
+  std::vector<Group*> by_id_;  // of one field's value, its group
+};
+
 }  // namespace
 
 Result<Histogram> histogram(const View& view, Filter filter, TimeNs from, TimeNs to, size_t buckets, const CountLimits& limits) {
@@ -183,20 +329,19 @@ Result<Histogram> histogram(const View& view, Filter filter, TimeNs from, TimeNs
   both.children.push_back(std::move(filter.root));
   both.children.push_back(std::move(since));
   filter.root = std::move(both);
-  Search search(view, std::move(filter), std::nullopt);
-  const auto stop_at = Clock_::now() + limits.time;
-  if (Status prepared = search.prepare(stop_at); !prepared) return std::unexpected(prepared.error());
-  while (!search.done()) {
-    const auto done = search.scan(std::chrono::milliseconds(20), [&](const Columns& columns, uint32_t row, uint64_t) {
-      const size_t bucket = static_cast<size_t>((row_began(columns, row) - from) / result.bucket_ns);
-      ++result.counts[bucket];
-      ++result.rows;
-      if (columns.uint(row, Field::kKind) == static_cast<uint64_t>(Kind::kFailed)) ++result.failed[bucket];
-    });
-    if (!done) return std::unexpected(done.error());
-    if (!*done && (Clock_::now() >= stop_at || limits.cancelled())) {
-      result.sampled = true;
-      break;
+  const auto shared = std::make_shared<const Filter>(std::move(filter));
+  CountLimits by_time = limits;
+  by_time.rows = UINT64_MAX;
+  std::vector<std::unique_ptr<HistogramPart>> parts;
+  for (size_t i = scan_parts(view, by_time); i-- > 0;) parts.push_back(std::make_unique<HistogramPart>(view, shared, result));
+  const auto scanned = scan_in_parts<HistogramPart>(view, parts, by_time);
+  if (!scanned) return std::unexpected(scanned.error());
+  result.rows = scanned->rows;
+  result.sampled = scanned->cut;
+  for (const auto& part : parts) {
+    for (size_t i = 0; i < buckets; ++i) {
+      result.counts[i] += part->counted.counts[i];
+      result.failed[i] += part->counted.failed[i];
     }
   }
   return result;
@@ -210,17 +355,18 @@ Result<Facets> facets(const View& view, Filter filter, const CountLimits& limits
   Search search(view, std::move(filter), std::nullopt);
   RowValues values(search.joins(), kFacetFields, true, false);
   search.want(values.wanted());
-  const auto cut = each_row(search, limits, result.rows, [&](const Columns& columns, uint32_t row, uint64_t index) {
-    values.set(columns, row, index);
-    for (size_t i = 0; i < kFacetFields.size(); ++i) {
-      if (too_wide[i]) continue;
-      const auto id = values.id(i, values.values(i).size() <= limits.distinct);
-      if (!id) continue;
-      ++present[i];
-      too_wide[i] = *id == ValueIds::kRefused;
-      if (!too_wide[i]) add(counts[i], *id);
-    }
-  });
+  const auto cut =
+      each_row(search, limits, result.rows, [&](const Columns& columns, uint64_t first, std::span<const uint32_t> rows) {
+        for (size_t i = 0; i < kFacetFields.size(); ++i) {
+          if (too_wide[i]) continue;
+          for (const uint32_t id : values.ids(i, columns, first, rows, limits.distinct)) {
+            if (id == RowValues::kAbsent) continue;
+            ++present[i];
+            too_wide[i] = too_wide[i] || id == ValueIds::kRefused;
+            if (!too_wide[i]) add(counts[i], id);
+          }
+        }
+      });
   if (!cut) return std::unexpected(cut.error());
   result.sampled = *cut;
   for (size_t i = 0; i < kFacetFields.size(); ++i) {
@@ -243,14 +389,14 @@ Result<FieldValues> field_values(const View& view, Filter filter, Field field, s
   RowValues row_values(search.joins(), std::array{field}, true, may_stand_in_a_lease(field), prefix);
   search.want(row_values.wanted());
   const ValueIds& ids = row_values.values(0);
-  const auto cut = each_row(search, limits, rows, [&](const Columns& columns, uint32_t row, uint64_t index) {
-    row_values.set(columns, row, index);
-    const auto id = row_values.id(0, ids.size() <= limits.distinct);
-    if (!id || *id == ValueIds::kOther) return;
-    if (*id == ValueIds::kRefused) {
-      too_wide = true;
-    } else {
-      add(counts, *id);
+  const auto cut = each_row(search, limits, rows, [&](const Columns& columns, uint64_t first, std::span<const uint32_t> found) {
+    for (const uint32_t id : row_values.ids(0, columns, first, found, limits.distinct)) {
+      if (id == RowValues::kAbsent || id == ValueIds::kOther) continue;
+      if (id == ValueIds::kRefused) {
+        too_wide = true;
+      } else {
+        add(counts, id);
+      }
     }
   });
   if (!cut) return std::unexpected(cut.error());
@@ -269,43 +415,28 @@ Result<FieldValues> field_values(const View& view, Filter filter, Field field, s
 Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field>& fields, size_t limit, GroupOrder order,
                         const CountLimits& limits) {
   PB_CHECK(!fields.empty() && fields.size() <= kGroupFieldsMax);
+  const auto shared = std::make_shared<const Filter>(std::move(filter));
+  std::vector<std::unique_ptr<GroupPart>> parts;
+  for (size_t i = scan_parts(view, limits); i-- > 0;) parts.push_back(std::make_unique<GroupPart>(view, shared, fields, limits));
+  const auto scanned = scan_in_parts<GroupPart>(view, parts, limits);
+  if (!scanned) return std::unexpected(scanned.error());
   Groups result;
-  std::unordered_map<GroupKey, Group, GroupKeyHash> groups;
-  bool too_wide = false;
-  Search search(view, std::move(filter), std::nullopt);
-  RowValues row_values(search.joins(), fields, false, std::ranges::any_of(fields, may_stand_in_a_lease));
-  search.want(row_values.wanted());
-  search.want(fields_of(std::array{Field::kBytesOut, Field::kBytesIn}));
-  const auto cut = each_row(search, limits, result.rows, [&](const Columns& columns, uint32_t row, uint64_t index) {
-    row_values.set(columns, row, index);
-    const bool may_add = groups.size() < limits.distinct;
-    GroupKey key{};
-    bool refused = false;
-    for (size_t i = 0; i < fields.size(); ++i) {
-      key[i] = row_values.id(i, may_add).value_or(ValueIds::kEmpty);
-      refused = refused || key[i] == ValueIds::kRefused;
+  result.rows = scanned->rows;
+  result.sampled = scanned->cut;
+  GroupMap all;
+  for (const auto& part : parts) {
+    result.sampled = result.sampled || part->too_wide;
+    part->add_to(all);
+  }
+  for (auto& [values, group] : all) {
+    if (result.groups.size() >= limits.distinct) {
+      result.sampled = true;
+      break;
     }
-    auto known = refused ? groups.end() : groups.find(key);
-    if (known == groups.end()) {
-      if (!may_add) {
-        too_wide = true;
-        return;
-      }
-      known = groups.try_emplace(key).first;
-    }
-    Group& group = known->second;
-    ++group.count;
-    if (columns.uint(row, Field::kKind) == static_cast<uint64_t>(Kind::kFailed)) ++group.failed;
-    if (columns.has(row, Field::kBytesOut)) group.bytes_out += columns.uint(row, Field::kBytesOut);
-    if (columns.has(row, Field::kBytesIn)) group.bytes_in += columns.uint(row, Field::kBytesIn);
-  });
-  if (!cut) return std::unexpected(cut.error());
-  result.sampled = *cut || too_wide;
-  result.total = groups.size();
-  for (auto& [key, group] : groups) {
-    for (size_t i = 0; i < fields.size(); ++i) group.values.push_back(row_values.values(i).value(key[i]));
+    group.values = values;
     result.groups.push_back(std::move(group));
   }
+  result.total = result.groups.size();
   std::ranges::sort(result.groups, {}, [order](const Group& one) {
     const uint64_t first = order == GroupOrder::kFailed     ? one.failed
                            : order == GroupOrder::kBytesOut ? one.bytes_out

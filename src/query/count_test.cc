@@ -198,10 +198,13 @@ template <typename Visit>
 void plain_rows(const View& view, std::string_view filter, bool with_leases, Visit visit) {
   Search search(view, filter_of(filter), std::nullopt);
   Record record;
-  const auto done = search.scan(std::chrono::minutes(1), [&](const Columns& columns, uint32_t row, uint64_t index) {
-    columns.read(row, record);
-    visit(merged_record(search.joins(), index, record, with_leases));
-  });
+  const auto done =
+      search.scan(std::chrono::minutes(1), [&](const Columns& columns, uint64_t first, std::span<const uint32_t> rows) {
+        for (const uint32_t row : rows) {
+          columns.read(row, record);
+          visit(merged_record(search.joins(), first + row, record, with_leases));
+        }
+      });
   ASSERT_TRUE(done.has_value() && *done);
 }
 

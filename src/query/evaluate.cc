@@ -20,6 +20,8 @@ constexpr auto kOwnTexts = std::to_array<Field>({Field::kExe, Field::kHost, Fiel
                                                  Field::kTrace, Field::kPrincipal, Field::kMessage, Field::kApp, Field::kCause,
                                                  Field::kAction, Field::kAbout, Field::kInterface});
 
+constexpr size_t kProcessesKnown = 1024;  // of which a slice of rows remembers the answer
+
 bool in_any(const std::vector<NumberRange>& ranges, uint64_t value) {
   for (const NumberRange& range : ranges) {
     if (range.contains(value)) return true;
@@ -134,7 +136,7 @@ bool time_matches(const Test& test, const ColumnRow& row) {
 
 // An inbound connection whose record does not yet say who accepted it: a close with a role names the one it has been.
 template <typename Source>
-bool may_have_acceptor(const Source& source) {
+bool has_unnamed_acceptor(const Source& source) {
   if (!source.has(Field::kDirection) || !source.has(Field::kConn) ||
       source.uint(Field::kDirection) != static_cast<uint64_t>(Direction::kIn)) {
     return false;
@@ -158,11 +160,15 @@ bool is_process_field(Field field) {
 }
 
 const Indexed* acceptor_of(Joins& joins, const Record& record) {
-  return may_have_acceptor(record) ? joins.acceptor(record.id128(Field::kConn)) : nullptr;
+  return has_unnamed_acceptor(record) ? joins.acceptor(record.id128(Field::kConn)) : nullptr;
+}
+
+bool may_have_acceptor(const Columns& columns, uint32_t row) {
+  return has_unnamed_acceptor(ColumnRow{columns, row});
 }
 
 const Indexed* acceptor_of(Joins& joins, const Columns& columns, uint32_t row) {
-  return may_have_acceptor(ColumnRow{columns, row}) ? joins.acceptor(columns.id128(row, Field::kConn)) : nullptr;
+  return has_unnamed_acceptor(ColumnRow{columns, row}) ? joins.acceptor(columns.id128(row, Field::kConn)) : nullptr;
 }
 
 RowInterval row_interval(const Record& record) {
@@ -251,7 +257,9 @@ void Evaluator::keep_test(const Test& test, std::vector<uint32_t>& rows) {
   const Columns& columns = *columns_;
   switch (test.subject) {
     case Subject::kField: {
-      if (is_joined(test.field)) {
+      if (is_process_field(test.field)) {
+        keep_process_values(test, rows);
+      } else if (is_joined(test.field)) {
         std::erase_if(rows, [&](uint32_t row) { return !field_matches(test, row); });
       } else {
         keep_values(columns, test, rows);
@@ -341,6 +349,35 @@ bool Evaluator::field_matches(const Test& test, uint32_t row) {
   if (lease->external) translated.set(Field::kSrcNatIp, Field::kSrcNatPort, *lease->external);
   if (lease->server) translated.set(Field::kDstNatIp, Field::kDstNatPort, *lease->server);
   return value_matches(test, translated);
+}
+
+void Evaluator::keep_process_values(const Test& test, std::vector<uint32_t>& rows) {
+  const Columns& columns = *columns_;
+  const HasField has_own(columns, test.field, rows);
+  const HasField has_pid(columns, Field::kPid, rows);
+  const HasField has_start(columns, Field::kProcessStart, rows);
+  const HasField has_direction(columns, Field::kDirection, rows);
+  const uint64_t* const pids = columns.storage().array<uint64_t>(Field::kPid);
+  const uint64_t* const starts = columns.storage().array<uint64_t>(Field::kProcessStart);
+  const uint16_t* const directions = columns.storage().array<uint16_t>(Field::kDirection);
+  struct Known {
+    ProcessId id;
+    bool known = false;
+    bool matches = false;
+  };
+  std::vector<Known> known(kProcessesKnown);
+  std::erase_if(rows, [&](uint32_t row) {
+    const bool inbound = has_direction(row) && directions[row] == static_cast<uint16_t>(Direction::kIn);
+    const bool other = reading_ == Reading::kConnections && inbound && may_have_acceptor(columns, row);
+    if (has_own(row) || other || !has_pid(row) || !has_start(row)) return !field_matches(test, row);
+    const ProcessId id{pids[row], starts[row]};
+    Known& one = known[((id.pid ^ id.start) * 0x9e3779b97f4a7c15U >> 32) % kProcessesKnown];
+    if (one.known && one.id == id) return !one.matches;
+    const Indexed* const only = joins_.only_process(id);
+    if (only == nullptr) return !field_matches(test, row);  // which of its records counts depends on the row
+    one = {id, true, value_matches(test, only->record)};
+    return !one.matches;
+  });
 }
 
 bool Evaluator::any_side_matches(const Test& test, uint32_t row) {

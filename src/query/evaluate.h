@@ -34,6 +34,8 @@ class Evaluator {
   bool field_matches(const Test& test, uint32_t row);
   bool any_side_matches(const Test& test, uint32_t row);
   bool any_text_matches(const Test& test, uint32_t row);
+  // Test of a field of the process. Rows of one process share the answer.
+  void keep_process_values(const Test& test, std::vector<uint32_t>& rows);
   // The row's process, as this reading names it.
   std::optional<ProcessId> process_of(uint32_t row);
   const Indexed* process_record(uint32_t row);
@@ -54,6 +56,8 @@ bool is_process_field(Field field);
 // until the next look-up.
 const Indexed* acceptor_of(Joins& joins, const Record& record);
 const Indexed* acceptor_of(Joins& joins, const Columns& columns, uint32_t row);
+// True iff acceptor_of() has to look for such a record.
+bool may_have_acceptor(const Columns& columns, uint32_t row);
 // When the row's connection began and ended, as the row says: a close and a failed have both, an open its time and no end.
 struct RowInterval {
   std::optional<TimeNs> start;

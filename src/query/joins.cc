@@ -92,7 +92,7 @@ std::vector<Indexed> Joins::read_process(const ProcessId& id, uint64_t before, s
   return found;
 }
 
-const Indexed* Joins::process(const ProcessId& id, uint64_t before) {
+const std::vector<Indexed>& Joins::versions_of(const ProcessId& id) {
   const RowKey key = process_key(id.pid, id.start);
   auto known = processes_.find(key);
   if (known != processes_.end() && !known->second.empty() && known->second.front().record.uint_or(Field::kPid, 0) != id.pid) {
@@ -103,7 +103,16 @@ const Indexed* Joins::process(const ProcessId& id, uint64_t before) {
     if (processes_.size() >= kRemembered) processes_.clear();
     known = processes_.emplace(key, read_process(id, UINT64_MAX, kVersionsKept)).first;
   }
-  const std::vector<Indexed>& versions = known->second;
+  return known->second;
+}
+
+const Indexed* Joins::only_process(const ProcessId& id) {
+  const std::vector<Indexed>& versions = versions_of(id);
+  return versions.size() == 1 ? versions.data() : nullptr;
+}
+
+const Indexed* Joins::process(const ProcessId& id, uint64_t before) {
+  const std::vector<Indexed>& versions = versions_of(id);
   if (versions.empty()) return nullptr;
   const auto newest = std::ranges::find_if(versions, [&](const Indexed& one) { return one.index < before; });
   if (newest != versions.end()) return &*newest;

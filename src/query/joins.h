@@ -63,6 +63,8 @@ class Joins {
 
   // The process record: the newest below index `before`, else the oldest. Null when there is none; valid until the next call.
   const Indexed* process(const ProcessId& id, uint64_t before);
+  // The process's record where it has just one, which is then that of every row; else null.
+  const Indexed* only_process(const ProcessId& id);
   // The used_by record of the process that accepted the connection; null when there is none; valid until the next call.
   const Indexed* acceptor(const Id128& conn);
   // Every record of the connection, newest first, at most kConnRecordsMax.
@@ -80,6 +82,8 @@ class Joins {
     TimeNs from = 0;
     TimeNs to = UINT64_MAX;
   };
+  // Its records, newest first, at most kVersionsKept; valid until the next call.
+  const std::vector<Indexed>& versions_of(const ProcessId& id);
   void note(const Status& status);
   bool has_address(const Ip& ip, std::string_view host, TimeNs from, TimeNs to);
   std::vector<Claim> read_claims(const Ip& ip);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/check.h"
+
 namespace portbook {
 
 namespace {
@@ -10,13 +12,25 @@ namespace {
 // Rows that have the field and whose value fits.
 template <typename Value, typename Fits>
 void keep_if(const Columns& columns, Field field, std::vector<uint32_t>& rows, Fits fits) {
+  PB_CHECK(columns.holds(field));
+  const HasField has(columns, field, rows);
   const Value* const values = columns.storage().array<Value>(field);
   size_t kept = 0;
-  for (const uint32_t row : rows) {
-    rows[kept] = row;
-    kept += columns.has(row, field) && fits(values[row]) ? 1 : 0;
+  if (has.none()) {
+    rows.clear();
+  } else if (has.all()) {
+    for (const uint32_t row : rows) {
+      rows[kept] = row;
+      kept += fits(values[row]) ? 1 : 0;
+    }
+    rows.resize(kept);
+  } else {
+    for (const uint32_t row : rows) {
+      rows[kept] = row;
+      kept += has(row) && fits(values[row]) ? 1 : 0;
+    }
+    rows.resize(kept);
   }
-  rows.resize(kept);
 }
 
 template <typename Value>
@@ -51,6 +65,23 @@ void keep_texts(const Columns& columns, const Test& test, std::vector<uint32_t>&
 
 }  // namespace
 
+HasField::HasField(const Columns& columns, Field field, std::span<const uint32_t> rows)
+    : shape_ids_(columns.storage().shape_ids()) {
+  // Others may be adding shapes: only those of the rows are looked at.
+  uint16_t last = 0;
+  for (const uint32_t row : rows) last = std::max(last, shape_ids_[row]);
+  if (rows.empty()) return;
+  std::vector<uint8_t> used(last + size_t{1});
+  for (const uint32_t row : rows) used[shape_ids_[row]] = 1;
+  has_.resize(used.size());
+  for (size_t i = 0; i < used.size(); ++i) {
+    if (used[i] == 0) continue;
+    has_[i] = columns.storage().shapes()[i].has(field) ? 1 : 0;
+    all_ = all_ && has_[i] != 0;
+    none_ = none_ && has_[i] == 0;
+  }
+}
+
 void keep_values(const Columns& columns, const Test& test, std::vector<uint32_t>& rows) {
   if (test.any_value) {
     std::erase_if(rows, [&](uint32_t row) { return !columns.has(row, test.field); });
@@ -84,9 +115,13 @@ TimeNs row_began(const Columns& columns, uint32_t row) {
 }
 
 void keep_started(const Columns& columns, const Test& test, std::vector<uint32_t>& rows) {
+  const HasField has_time(columns, Field::kTime, rows);
+  const HasField has_start(columns, Field::kStart, rows);
+  PB_CHECK(columns.holds(Field::kStart));
+  const uint64_t* const starts = columns.storage().array<uint64_t>(Field::kStart);
   std::erase_if(rows, [&](uint32_t row) {
-    if (!columns.has(row, Field::kTime)) return true;
-    const TimeNs began = row_began(columns, row);
+    if (!has_time(row)) return true;
+    const TimeNs began = has_start(row) ? starts[row] : row_began(columns, row);
     return std::ranges::none_of(test.numbers, [&](const NumberRange& range) { return range.contains(began); });
   });
 }

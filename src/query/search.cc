@@ -6,6 +6,8 @@
 #include <charconv>
 #include <set>
 
+#include "base/check.h"
+
 namespace portbook {
 
 namespace {
@@ -67,14 +69,17 @@ Reading reading_of(const Filter& filter) {
 }
 
 Search::Search(View view, Filter filter, std::optional<Cursor> cursor)
+    : Search(std::move(view), std::make_shared<const Filter>(std::move(filter)), cursor) {}
+
+Search::Search(View view, std::shared_ptr<const Filter> filter, std::optional<Cursor> cursor)
     : view_(cursor ? view.first_records(cursor->size) : std::move(view)),
       filter_(std::move(filter)),
       joins_(view_),
-      reading_(reading_of(filter_)),
-      evaluator_(filter_, joins_, reading_),
+      reading_(reading_of(*filter_)),
+      evaluator_(*filter_, joins_, reading_),
       wanted_(evaluator_.wanted()),
-      start_range_(start_range(filter_)),
-      first_index_(view_.first_index()),
+      start_range_(start_range(*filter_)),
+      from_(view_.first_index()),
       below_(cursor ? std::min(cursor->below, view_.size()) : view_.size()) {
   pin_keys();
   if (!keys_) return;
@@ -90,7 +95,7 @@ void Search::pass_over_blocks() {
   const auto blocks = view_.blocks();
   while (!key_blocks_.empty() && blocks[key_blocks_.back()].block->first_index() >= below_) key_blocks_.pop_back();
   if (key_blocks_.empty()) {
-    below_ = first_index_;
+    below_ = from_;
     return;
   }
   const BlockRef& next = blocks[key_blocks_.back()];
@@ -99,7 +104,7 @@ void Search::pass_over_blocks() {
 
 void Search::pin_keys() {
   Pins pins;
-  collect_pins(filter_.root, pins);
+  collect_pins(filter_->root, pins);
   for (const auto& [ip, port] : kEndpointFields) {
     const auto& address = pins.addresses[index_of(ip)];
     const auto& number = pins.ports[index_of(port)];
@@ -126,6 +131,12 @@ void Search::pin_keys() {
                                             },
                                             {.marks = kMarkLease});
   if (!status || keys_->size() >= kPinnedEndpointsMax) keys_.reset();  // look at every row instead
+}
+
+void Search::look_at(const BlockRef& ref) {
+  pending_.clear();
+  from_ = ref.block->first_index();
+  below_ = from_ + ref.rows;
 }
 
 Status Search::prepare(std::chrono::steady_clock::time_point stop_at) {
@@ -162,18 +173,24 @@ Status Search::candidates(const BlockRef& ref, const Columns& columns, uint32_t 
 }
 
 Status Search::keep_known(const OpenRows& known, uint64_t first, const Columns& columns, std::vector<uint32_t>& rows) {
+  PB_CHECK(columns.holds(Field::kKind));
   const uint16_t* const kinds = columns.storage().array<uint16_t>(Field::kKind);
-  const bool dropped = first_index_ > 0;  // what superseded a late one may be gone
+  const bool dropped = view_.first_index() > 0;  // what superseded a late one may be gone
   auto open = known.rows.begin();
   auto late = known.late.begin();
-  std::erase_if(rows, [&](uint32_t row) {
-    const auto kind = static_cast<Kind>(kinds[row]);
-    if (kind == Kind::kClose || kind == Kind::kFailed) return false;
+  size_t kept = 0;
+  for (const uint32_t row : rows) {
+    rows[kept] = row;
+    if (kinds[row] == static_cast<uint16_t>(Kind::kClose) || kinds[row] == static_cast<uint16_t>(Kind::kFailed)) {
+      ++kept;
+      continue;
+    }
     while (open != known.rows.end() && *open < row) ++open;
-    if (open != known.rows.end() && *open == row) return false;
-    while (late != known.late.end() && *late < row) ++late;
-    return !dropped || late == known.late.end() || *late != row;
-  });
+    while (dropped && late != known.late.end() && *late < row) ++late;
+    const bool is_open = open != known.rows.end() && *open == row;
+    kept += is_open || (dropped && late != known.late.end() && *late == row) ? 1 : 0;
+  }
+  rows.resize(kept);
   evaluator_.keep_matching(columns, first, rows);
   if (dropped && !known.late.empty()) {
     std::erase_if(rows, [&](uint32_t row) {
@@ -269,8 +286,7 @@ Result<bool> Search::scan(std::chrono::nanoseconds budget, const Visit& visit) {
   while (!done()) {
     if (std::chrono::steady_clock::now() >= stop_at) return false;
     if (auto status = next_slice(); !status) return std::unexpected(status.error());
-    for (auto row = pending_.rbegin(); row != pending_.rend(); ++row)
-      visit(*pending_columns_, *row, pending_block_->first_index() + *row);
+    if (!pending_.empty()) visit(*pending_columns_, pending_block_->first_index(), pending_);
     pending_.clear();
   }
   return true;

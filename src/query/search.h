@@ -35,6 +35,8 @@ class Search {
 
   // `filter` is kept. Without a cursor it begins at the newest record of `view`.
   Search(View view, Filter filter, std::optional<Cursor> cursor);
+  // The filter is shared by searches that divide one question among threads.
+  Search(View view, std::shared_ptr<const Filter> filter, std::optional<Cursor> cursor);
   Search(const Search&) = delete;  // its parts refer to each other
   Search& operator=(const Search&) = delete;
 
@@ -43,17 +45,20 @@ class Search {
   // Errors: kIo, kCorrupt of a block; the search can then not go on.
   Result<bool> step(size_t rows_max, std::chrono::nanoseconds budget, const Emit& emit);
 
-  // Calls visit(columns, row, index) instead of building rows; for counting. The columns hold want()ed fields and those that the
+  // Calls visit(columns, first, rows) with some rows at a time, each ascending and below those of the calls before, instead of
+  // building them; for counting. `first`: the index of the columns' row 0. The columns hold want()ed fields and those that the
   // filter looks at. Otherwise as step().
-  using Visit = std::function<void(const Columns& columns, uint32_t row, uint64_t index)>;
+  using Visit = std::function<void(const Columns& columns, uint64_t first, std::span<const uint32_t> rows)>;
   Result<bool> scan(std::chrono::nanoseconds budget, const Visit& visit);
+  // Goes to the rows of one of the view's blocks, and not below them.
+  void look_at(const BlockRef& ref);
   void want(const FieldSet& fields) { wanted_.add(fields); }
   // Has the book's blocks taken in that no question has seen yet, as far as there is time: rows are then known without looking each
   // up. Errors: kIo, kCorrupt of a block.
   Status prepare(std::chrono::steady_clock::time_point stop_at);
 
   [[nodiscard]] Cursor cursor() const { return {view_.size(), below_}; }
-  [[nodiscard]] bool done() const { return below_ <= first_index_; }
+  [[nodiscard]] bool done() const { return below_ <= from_; }
   [[nodiscard]] uint64_t scanned() const { return scanned_; }
   [[nodiscard]] const View& view() const { return view_; }
   [[nodiscard]] Joins& joins() { return joins_; }
@@ -74,17 +79,17 @@ class Search {
   void pin_keys();
 
   View view_;
-  Filter filter_;
+  std::shared_ptr<const Filter> filter_;
   Joins joins_;
   Reading reading_;
   Evaluator evaluator_;
   FieldSet wanted_;
   NumberRange start_range_;
   std::optional<std::vector<RowKey>> keys_;
-  std::vector<size_t> key_blocks_;  // of the view, ascending: those that may have one of the keys
+  std::vector<size_t> key_blocks_;             // of the view, ascending: those that may have one of the keys
   std::shared_ptr<const MainRows> main_rows_;  // of the view's blocks; null while they are not known
-  uint64_t first_index_ = 0;
-  uint64_t below_ = 0;  // rows from here on were looked at
+  uint64_t from_ = 0;                          // rows below it are not looked at
+  uint64_t below_ = 0;                         // rows from here on were looked at
   uint64_t scanned_ = 0;
   struct ConnHash {
     size_t operator()(const Id128& conn) const { return static_cast<size_t>(load_little<uint64_t>(conn.data() + 8)); }
