@@ -147,22 +147,28 @@ Status Search::prepare(std::chrono::steady_clock::time_point stop_at) {
   return {};
 }
 
+Status Search::keyed_rows(const BlockRef& ref, uint32_t high, std::vector<uint32_t>& rows) {
+  rows.clear();
+  for (const RowKey key : *keys_) {
+    if (auto status = ref.block->rows_with(key, high, rows); !status) return status;
+  }
+  std::ranges::sort(rows);
+  const auto doubled = std::ranges::unique(rows);
+  rows.erase(doubled.begin(), doubled.end());
+  return {};
+}
+
 Status Search::candidates(const BlockRef& ref, const Columns& columns, uint32_t low, uint32_t high, std::vector<uint32_t>& rows) {
   const uint64_t first = ref.block->first_index();
-  rows.clear();
   if (keys_) {
-    for (const RowKey key : *keys_) {
-      if (auto status = ref.block->rows_with(key, high, rows); !status) return status;
-    }
-    std::ranges::sort(rows);
-    const auto doubled = std::ranges::unique(rows);
-    rows.erase(doubled.begin(), doubled.end());
+    if (auto status = keyed_rows(ref, high, rows); !status) return status;
     std::erase_if(rows, [&](uint32_t row) { return row < low; });
   } else {
     rows.resize(high - low);
     for (uint32_t i = 0; i < rows.size(); ++i) rows[i] = low + i;
   }
   scanned_ += rows.size();
+  pending_settled_ = true;
   if (reading_ == Reading::kRecords) {
     evaluator_.keep_matching(columns, first, rows);
     return joins_.status();
@@ -170,6 +176,44 @@ Status Search::candidates(const BlockRef& ref, const Columns& columns, uint32_t 
   if (!main_rows_) return keep_unknown(first, columns, rows);
   const auto block = static_cast<size_t>(&ref - view_.blocks().data());
   return keep_known(*(*main_rows_)[block], first, columns, rows);
+}
+
+Status Search::next_single_rows(const BlockRef& ref, uint32_t high) {
+  const uint64_t first = ref.block->first_index();
+  std::vector<uint32_t> rows;
+  if (auto status = keyed_rows(ref, high, rows); !status) return status;
+  // A row stands in columns by itself, so that it is told apart from its neighbours by its index alone.
+  Columns columns;
+  Record record;
+  std::vector<uint32_t> one;
+  uint32_t low = 0;
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row) {
+    if (single_rows_ == kSingleRowsMax) {
+      low = *row + 1;  // from here on the block is decoded
+      break;
+    }
+    ++single_rows_;
+    ++scanned_;
+    if (Status read = ref.block->read_row(*row, record); !read) return read;
+    const uint32_t place = columns.appended();
+    columns.append(record);
+    columns.publish();
+    one = {place};
+    pending_settled_ = true;
+    const uint64_t first_of_columns = first + *row - place;
+    if (reading_ == Reading::kRecords) {
+      evaluator_.keep_matching(columns, first_of_columns, one);
+    } else if (Status kept = keep_unknown(first_of_columns, columns, one); !kept) {
+      return kept;
+    }
+    if (!joins_.status()) return joins_.status();
+    if (!one.empty()) pending_.push_back(*row);
+  }
+  std::ranges::reverse(pending_);
+  pending_settled_ = reading_ == Reading::kRecords;
+  pending_block_ = ref.block;
+  below_ = first + low;
+  return {};
 }
 
 Status Search::keep_known(const OpenRows& known, uint64_t first, const Columns& columns, std::vector<uint32_t>& rows) {
@@ -204,11 +248,25 @@ Status Search::keep_known(const OpenRows& known, uint64_t first, const Columns& 
 Status Search::keep_unknown(uint64_t first, const Columns& columns, std::vector<uint32_t>& rows) {
   drop_superseded(columns, rows);
   evaluator_.keep_matching(columns, first, rows);
-  std::erase_if(rows, [&](uint32_t row) {
+  pending_settled_ = false;
+  return joins_.status();
+}
+
+bool Search::is_settled(uint32_t row, const Record& record) {
+  const Kind kind = record.kind();
+  if (pending_settled_ || !record.has(Field::kConn) || (kind != Kind::kOpen && kind != Kind::kExisting)) return true;
+  return !joins_.superseded(record.id128(Field::kConn), kind, pending_block_->first_index() + row);
+}
+
+Status Search::settle_all() {
+  if (pending_settled_) return {};
+  const Columns& columns = *pending_columns_;
+  std::erase_if(pending_, [&](uint32_t row) {
     const auto kind = static_cast<Kind>(columns.uint(row, Field::kKind));
     return (kind == Kind::kOpen || kind == Kind::kExisting) && columns.has(row, Field::kConn) &&
-           joins_.superseded(columns.id128(row, Field::kConn), kind, first + row);
+           joins_.superseded(columns.id128(row, Field::kConn), kind, pending_block_->first_index() + row);
   });
+  pending_settled_ = true;
   return joins_.status();
 }
 
@@ -229,7 +287,7 @@ void Search::drop_superseded(const Columns& columns, std::vector<uint32_t>& rows
   rows = std::move(kept);
 }
 
-Status Search::next_slice() {
+Status Search::next_slice(bool singly) {
   pending_.clear();
   if (keys_) pass_over_blocks();
   if (done()) return {};
@@ -243,6 +301,7 @@ Status Search::next_slice() {
     below_ = block_first;
     return {};
   }
+  if (singly && keys_ && single_rows_ < kSingleRowsMax) return next_single_rows(ref, high);
   const uint32_t slice = keys_ ? kBlockRowsMax : kRowsPerSlice;
   const uint32_t low = high > slice ? high - slice : 0;
   auto read = ref.block->columns(wanted_);
@@ -259,23 +318,28 @@ Result<bool> Search::step(size_t rows_max, std::chrono::nanoseconds budget, cons
   size_t emitted = 0;
   Record record;
   // The first rows are worth more than knowing them all.
-  if (Status prepared = prepare(std::min(stop_at, std::chrono::steady_clock::now() + kPrepareForRows)); !prepared)
-    return std::unexpected(prepared.error());
+  if (!keys_) {
+    const auto prepare_until = std::min(stop_at, std::chrono::steady_clock::now() + kPrepareForRows);
+    if (Status prepared = prepare(prepare_until); !prepared) return std::unexpected(prepared.error());
+  }
   while (emitted < rows_max) {
     if (!pending_.empty()) {
       const uint32_t row = pending_.back();
       if (Status read = pending_block_->read_row(row, record); !read) return std::unexpected(read.error());
-      pending_.pop_back();
       const uint64_t index = pending_block_->first_index() + row;
-      emit(reading_ == Reading::kConnections ? connection_row(joins_, index, record) : record_row(joins_, index, record));
+      const bool is_row = is_settled(row, record);
+      if (is_row)
+        emit(reading_ == Reading::kConnections ? connection_row(joins_, index, record) : record_row(joins_, index, record));
       if (!joins_.status()) return std::unexpected(joins_.status().error());
+      pending_.pop_back();
       below_ = pending_.empty() ? slice_low_ : index;
-      ++emitted;
+      emitted += is_row ? 1 : 0;
+      if (!is_row && std::chrono::steady_clock::now() >= stop_at) return false;
       continue;
     }
     if (done()) return true;
     if (std::chrono::steady_clock::now() >= stop_at) return false;
-    if (auto status = next_slice(); !status) return std::unexpected(status.error());
+    if (auto status = next_slice(true); !status) return std::unexpected(status.error());
     slice_low_ = below_;
   }
   return pending_.empty() && done();
@@ -285,7 +349,8 @@ Result<bool> Search::scan(std::chrono::nanoseconds budget, const Visit& visit) {
   const auto stop_at = std::chrono::steady_clock::now() + budget;
   while (!done()) {
     if (std::chrono::steady_clock::now() >= stop_at) return false;
-    if (auto status = next_slice(); !status) return std::unexpected(status.error());
+    if (auto status = next_slice(false); !status) return std::unexpected(status.error());
+    if (auto status = settle_all(); !status) return std::unexpected(status.error());
     if (!pending_.empty()) visit(*pending_columns_, pending_block_->first_index(), pending_);
     pending_.clear();
   }

@@ -32,6 +32,7 @@ class Search {
  public:
   static constexpr uint32_t kRowsPerSlice = 4096;        // rows looked at between two looks at the clock
   static constexpr size_t kEndedRemembered = 1'000'000;  // connections whose close came by and whose open did not yet
+  static constexpr size_t kSingleRowsMax = 512;          // read one by one where keys name them; from then on blocks are decoded
 
   // `filter` is kept. Without a cursor it begins at the newest record of `view`.
   Search(View view, Filter filter, std::optional<Cursor> cursor);
@@ -65,12 +66,21 @@ class Search {
 
  private:
   // Puts the rows of the next slice that match and are main records into pending_, and moves below_ to the slice's first row.
-  Status next_slice();
+  // `singly`: rows that keys name may be read one by one; pending_columns_ are then of no use.
+  Status next_slice(bool singly);
+  // The same of the newest rows that keys name in a block, which is not decoded for them.
+  Status next_single_rows(const BlockRef& ref, uint32_t high);
+  // The rows below `high` that keys name, ascending.
+  Status keyed_rows(const BlockRef& ref, uint32_t high, std::vector<uint32_t>& rows);
   Status candidates(const BlockRef& ref, const Columns& columns, uint32_t low, uint32_t high, std::vector<uint32_t>& rows);
   // Which of the rows are main records, by what is known of them all, and of them those that match.
   Status keep_known(const OpenRows& known, uint64_t first, const Columns& columns, std::vector<uint32_t>& rows);
-  // The same where nothing is known.
+  // The same where nothing is known; is_settled() has to look at each row then.
   Status keep_unknown(uint64_t first, const Columns& columns, std::vector<uint32_t>& rows);
+  // False if the pending row's connection has a later main record, which is looked up where that is not settled.
+  bool is_settled(uint32_t row, const Record& record);
+  // Drops such rows out of pending_.
+  Status settle_all();
   // Drops rows whose connection has a later main record. Rows come newest first, so a close comes by before its open: remembering
   // that spares a look-up for nearly every open.
   void drop_superseded(const Columns& columns, std::vector<uint32_t>& rows);
@@ -99,6 +109,8 @@ class Search {
   std::shared_ptr<Block> pending_block_;
   std::shared_ptr<const Columns> pending_columns_;
   std::vector<uint32_t> pending_;
+  bool pending_settled_ = true;  // none of them has a later main record
+  size_t single_rows_ = 0;       // that were read so far
   uint64_t slice_low_ = 0;
 };
 
