@@ -18,6 +18,7 @@
 #include "privilege/confine.h"
 #include "record/version.h"
 #include "server/api.h"
+#include "server/connections_ahead.h"
 #include "server/http.h"
 #include "server/ingest.h"
 #include "ship/stream_socket.h"
@@ -110,7 +111,10 @@ class RunningBook {
   }
 
   // Questions wait until then.
-  void answer() { server_->run(); }
+  void answer() {
+    server_->run();
+    ahead_ = std::make_unique<ConnectionsAhead>([this] { return book_->view(); });
+  }
   Ingest& ingest() { return *ingest_; }
 
   void print_welcome(const BookRole& role) const {
@@ -134,6 +138,7 @@ class RunningBook {
   }
 
   ~RunningBook() {
+    ahead_.reset();
     if (listening_) book_->unlisten(token_);
     http_.store(nullptr);
     server_.reset();  // its threads ask the ingest
@@ -242,6 +247,7 @@ class RunningBook {
   std::unique_ptr<Api> api_;
   std::unique_ptr<HttpServer> server_;
   std::unique_ptr<Ingest> ingest_;
+  std::unique_ptr<ConnectionsAhead> ahead_;
   std::atomic<const HttpServer*> http_{nullptr};      // to the server's threads
   std::atomic<const Ingest*> ingest_shown_{nullptr};  // likewise
   Confinement confinement_;                           // before the server runs

@@ -34,7 +34,7 @@ template <typename Visit>
 Result<bool> each_row(Search& search, const CountLimits& limits, uint64_t& rows, Visit visit) {
   constexpr auto kSlice = std::chrono::milliseconds(5);
   const auto stop_at = Clock_::now() + limits.time;
-  if (Status prepared = search.prepare(stop_at); !prepared) return std::unexpected(prepared.error());
+  if (Status prepared = search.prepare(Clock_::now() + limits.time / 2); !prepared) return std::unexpected(prepared.error());
   while (rows < limits.rows) {
     const auto done = search.scan(kSlice, [&](const Columns& columns, uint64_t first, std::span<const uint32_t> found) {
       const size_t taken = std::min<uint64_t>(found.size(), limits.rows - rows);

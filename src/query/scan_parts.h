@@ -33,7 +33,9 @@ Result<Scanned> scan_in_parts(const View& view, std::span<const std::unique_ptr<
   using Clock = std::chrono::steady_clock;
   constexpr auto kSlice = std::chrono::milliseconds(5);
   const auto stop_at = Clock::now() + limits.time;
-  if (Status prepared = parts.front()->search.prepare(stop_at); !prepared) return std::unexpected(prepared.error());
+  // Half of the time is left to count what can be counted without it.
+  const auto prepare_until = Clock::now() + limits.time / 2;
+  if (Status prepared = parts.front()->search.prepare(prepare_until); !prepared) return std::unexpected(prepared.error());
   std::atomic<size_t> next = 0;  // blocks that were taken, newest first
   std::atomic<bool> stop = false;
   std::vector<Scanned> scanned(parts.size());
@@ -41,7 +43,7 @@ Result<Scanned> scan_in_parts(const View& view, std::span<const std::unique_ptr<
   const auto run = [&](size_t which) {
     Part& part = *parts[which];
     Scanned& here = scanned[which];
-    if (failed[which] = part.search.prepare(stop_at); !failed[which]) stop = true;
+    if (failed[which] = part.search.prepare(Clock::now() + kSlice); !failed[which]) stop = true;
     while (!stop) {
       if (parts.size() > 1 || view.blocks().empty()) {
         const size_t taken = next++;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <set>
+#include <utility>
 
 #include "base/check.h"
 
@@ -318,7 +319,7 @@ Result<bool> Search::step(size_t rows_max, std::chrono::nanoseconds budget, cons
   size_t emitted = 0;
   Record record;
   // The first rows are worth more than knowing them all.
-  if (!keys_) {
+  if (!keys_ && !std::exchange(prepared_, true)) {
     const auto prepare_until = std::min(stop_at, std::chrono::steady_clock::now() + kPrepareForRows);
     if (Status prepared = prepare(prepare_until); !prepared) return std::unexpected(prepared.error());
   }

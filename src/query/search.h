@@ -97,6 +97,7 @@ class Search {
   NumberRange start_range_;
   std::optional<std::vector<RowKey>> keys_;
   std::vector<size_t> key_blocks_;             // of the view, ascending: those that may have one of the keys
+  bool prepared_ = false;                      // step() tried to know main_rows_
   std::shared_ptr<const MainRows> main_rows_;  // of the view's blocks; null while they are not known
   uint64_t from_ = 0;                          // rows below it are not looked at
   uint64_t below_ = 0;                         // rows from here on were looked at

@@ -223,6 +223,8 @@ class Server final : public HttpServer {
         co_await pause.async_wait(kAwait);
         continue;
       }
+      // An answer is written in pieces: the second would wait for the first one's acknowledgement, up to 40 ms.
+      if constexpr (std::is_same_v<Acceptor, tcp::acceptor>) socket.set_option(tcp::no_delay(true), error);
       asio::co_spawn(io_, serve(std::move(socket)), asio::detached);
     }
   }

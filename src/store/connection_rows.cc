@@ -50,7 +50,10 @@ Result<std::shared_ptr<const MainRows>> ConnectionRows::of(const View& view, std
   const std::unique_lock lock(mutex_, stop_at);
   const auto blocks = view.blocks();
   if (!lock || too_many_ || blocks.empty()) return nullptr;
-  if (!begun_) begin_at(view.first_index());
+  if (!begun_) {
+    begin_at(view.first_index());
+    ends_.reserve(std::min<size_t>(blocks.size() * kBlockRowsMax / 2, kEndsMax));  // half of the records are ends
+  }
   if (view.size() < end_ || view.first_index() < first_) return nullptr;
   if (last_ && last_first_ == view.first_index() && last_size_ == view.size()) return last_;
   drop_below(view.first_index());

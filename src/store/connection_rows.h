@@ -38,7 +38,7 @@ using MainRows = std::vector<std::shared_ptr<const OpenRows>>;
 class ConnectionRows {
  public:
   static constexpr size_t kOpenMax = 4'000'000;   // connections that nothing has ended; with more of them nothing is known
-  static constexpr size_t kEndsMax = 64'000'000;  // closes and faileds that are remembered, 5 to 10 bytes each; likewise
+  static constexpr size_t kEndsMax = 64'000'000;  // closes and faileds that are remembered, in up to 360 MB; likewise
 
   // The rows of the view; null where they are not known: the view is older than a block that was taken in, there is too much, or
   // `stop_at` came while blocks were taken in (the next call goes on). Errors: kIo, kCorrupt of a block.

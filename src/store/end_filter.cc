@@ -1,6 +1,16 @@
 #include "store/end_filter.h"
 
+#include <algorithm>
+#include <bit>
+
+#include "base/check.h"
+
 namespace portbook {
+
+void EndFilter::reserve(size_t keys) {
+  PB_CHECK(tables_.empty());
+  tables_.emplace_back(std::max(kFirstSlots, std::bit_ceil(keys + keys / 3)));
+}
 
 uint64_t EndFilter::mix(uint64_t key) {
   key ^= key >> 32;
@@ -17,7 +27,7 @@ uint32_t EndFilter::mark_of(uint64_t mixed) {
 void EndFilter::add(uint64_t key) {
   ++size_;
   if (tables_.empty() || filled_ * 4 >= tables_.back().size() * 3) {
-    tables_.emplace_back(tables_.empty() ? kFirstSlots : tables_.back().size() * 4);
+    tables_.emplace_back(tables_.empty() ? kFirstSlots : std::min(tables_.back().size() * 4, kGrowthMax));
     filled_ = 0;
   }
   std::vector<uint32_t>& table = tables_.back();
