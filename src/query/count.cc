@@ -106,6 +106,11 @@ class RowValues {
     }
     return ids;
   }
+  // The number of a value of the i-th field that stands in narrow columns.
+  uint32_t id_of(size_t i, const NarrowColumn& column, size_t place, bool may_add) {
+    column.set_value(values_[i].field(), place, one_);
+    return values_[i].of(one_, may_add);
+  }
   // The number of the i-th field's value; nothing when the row lacks it.
   std::optional<uint32_t> id(size_t i, bool may_add) {
     const Field field = values_[i].field();
@@ -188,6 +193,7 @@ class RowValues {
   const Record* process_ = nullptr;
   Record own_;
   Record merged_;
+  Record one_;
 };
 
 // How often each number came by.
@@ -222,20 +228,63 @@ struct GroupKeyHash {
   }
 };
 
+// Calls visit(row) for those of the rows that failed. Kinds have ids always: there are few.
+template <typename Visit>
+void each_failed(const NarrowColumns& columns, std::span<const uint16_t> rows, Visit visit) {
+  const NarrowColumn& kinds = columns.column(Field::kKind);
+  const auto failed = std::ranges::find(kinds.values, static_cast<uint64_t>(Kind::kFailed));
+  if (failed == kinds.values.end()) return;
+  const auto id = static_cast<uint32_t>(failed - kinds.values.begin() + 1);
+  for (const uint16_t row : rows) {
+    if (kinds.id(row) == id) visit(row);
+  }
+}
+
+// sums[ids[row]] += the row's number, 0 where it has none.
+template <typename Ids>
+void add_numbers(const NarrowColumn& numbers, std::span<const uint16_t> rows, const Ids* ids, std::vector<uint64_t>& sums) {
+  switch (numbers.form) {
+    case NarrowColumn::Form::kNumbers32:
+      for (const uint16_t row : rows) sums[ids[row]] += numbers.base + numbers.numbers32[row];
+      break;
+    case NarrowColumn::Form::kNumbers64:
+      for (const uint16_t row : rows) sums[ids[row]] += numbers.numbers64[row];
+      break;
+    default:
+      for (const uint16_t row : rows) {
+        const uint32_t id = numbers.id(row);
+        sums[ids[row]] += id == 0 ? 0 : numbers.values[id - 1];
+      }
+      break;
+  }
+}
+
 struct HistogramPart {
   HistogramPart(const View& view, std::shared_ptr<const Filter> filter, const Histogram& empty)
       : search(view, std::move(filter), std::nullopt), counted(empty) {}
 
   void add(const Columns& columns, uint64_t, std::span<const uint32_t> rows) {
     for (const uint32_t row : rows) {
-      const size_t bucket = static_cast<size_t>((row_began(columns, row) - counted.from) / counted.bucket_ns);
+      const size_t bucket = bucket_of(row_began(columns, row));
       ++counted.counts[bucket];
       if (columns.uint(row, Field::kKind) == static_cast<uint64_t>(Kind::kFailed)) ++counted.failed[bucket];
     }
   }
 
+  Result<bool> add_block(const BlockRef& ref, uint64_t& rows) {
+    return search.scan_narrow(ref, {}, false, [&](const NarrowColumns& columns, std::span<const uint16_t> found) {
+      rows += found.size();
+      const uint64_t* const began = columns.beginnings->began.data();
+      for (const uint16_t row : found) ++counted.counts[bucket_of(began[row])];
+      each_failed(columns, found, [&](uint16_t row) { ++counted.failed[bucket_of(began[row])]; });
+    });
+  }
+
   Search search;
   Histogram counted;
+
+ private:
+  [[nodiscard]] size_t bucket_of(TimeNs began) const { return static_cast<size_t>((began - counted.from) / counted.bucket_ns); }
 };
 
 using GroupMap = std::map<std::vector<std::string>, Group>;
@@ -272,6 +321,26 @@ class GroupPart {
     }
   }
 
+  Result<bool> add_block(const BlockRef& ref, uint64_t& rows) {
+    const Field field = values_.values(0).field();
+    if (fields_ != 1 || is_process_field(field) || may_stand_in_a_lease(field)) return false;
+    bool counted = true;
+    const auto whole =
+        search.scan_narrow(ref, fields_of(std::array{field, Field::kBytesOut, Field::kBytesIn}), is_owner_field(field),
+                           [&](const NarrowColumns& columns, std::span<const uint16_t> found) {
+                             counted = columns.column(field).has_ids();
+                             if (!counted) return;
+                             rows += found.size();
+                             if (columns.column(field).form == NarrowColumn::Form::kIds8) {
+                               add_narrow(columns, found, columns.column(field).ids8.data());
+                             } else {
+                               add_narrow(columns, found, columns.column(field).ids16.data());
+                             }
+                           });
+    if (!whole) return whole;
+    return *whole && counted;
+  }
+
   // Adds what was counted to the groups of all parts, whose numbers of values differ.
   void add_to(GroupMap& all) const {
     for (const auto& [key, group] : groups_) {
@@ -289,6 +358,32 @@ class GroupPart {
   bool too_wide = false;  // a group lacks, being one too many
 
  private:
+  // `ids`: of the values of the one field by which rows are counted, for each of the block's rows.
+  template <typename Ids>
+  void add_narrow(const NarrowColumns& columns, std::span<const uint16_t> rows, const Ids* ids) {
+    const NarrowColumn& values = columns.column(values_.values(0).field());
+    std::vector<uint64_t> counts(values.value_count() + 1);
+    std::vector<uint64_t> failed(counts.size());
+    std::vector<uint64_t> bytes_out(counts.size());
+    std::vector<uint64_t> bytes_in(counts.size());
+    for (const uint16_t row : rows) ++counts[ids[row]];
+    each_failed(columns, rows, [&](uint16_t row) { ++failed[ids[row]]; });
+    add_numbers(columns.column(Field::kBytesOut), rows, ids, bytes_out);
+    add_numbers(columns.column(Field::kBytesIn), rows, ids, bytes_in);
+    for (size_t id = 0; id < counts.size(); ++id) {
+      if (counts[id] == 0) continue;
+      const uint32_t known = id == 0 ? ValueIds::kEmpty : values_.id_of(0, values, id - 1, values_.values(0).size() <= distinct_);
+      Group* const group = group_of({known});
+      if (group == nullptr) {
+        too_wide = true;
+        continue;
+      }
+      group->count += counts[id];
+      group->failed += failed[id];
+      group->bytes_out += bytes_out[id];
+      group->bytes_in += bytes_in[id];
+    }
+  }
   // The group; null when it would be a new one too many.
   Group* group_of(const GroupKey& key) {
     if (fields_ == 1 && key[0] < by_id_.size() && by_id_[key[0]] != nullptr) return by_id_[key[0]];

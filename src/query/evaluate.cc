@@ -4,6 +4,7 @@
 #include <array>
 
 #include "query/keep_rows.h"
+#include "store/narrow_columns.h"
 
 namespace portbook {
 
@@ -39,10 +40,6 @@ bool in_any(const std::vector<TextPattern>& patterns, std::string_view text) {
     if (pattern.matches(text)) return true;
   }
   return false;
-}
-
-bool is_owner_field(Field field) {
-  return std::ranges::find(kOwnerFields, field) != kOwnerFields.end();
 }
 
 // What the NAT lease of a row is found by.
@@ -134,18 +131,6 @@ bool time_matches(const Test& test, const ColumnRow& row) {
   }
 }
 
-// An inbound connection whose record does not yet say who accepted it: a close with a role names the one it has been.
-template <typename Source>
-bool has_unnamed_acceptor(const Source& source) {
-  if (!source.has(Field::kDirection) || !source.has(Field::kConn) ||
-      source.uint(Field::kDirection) != static_cast<uint64_t>(Direction::kIn)) {
-    return false;
-  }
-  if (!source.has(Field::kRole)) return true;
-  return source.uint(Field::kKind) != static_cast<uint64_t>(Kind::kClose) &&
-         source.uint(Field::kRole) != static_cast<uint64_t>(Role::kAcceptor);
-}
-
 // Rows that are in `all` and not in `some`; both ascending.
 std::vector<uint32_t> without(const std::vector<uint32_t>& all, const std::vector<uint32_t>& some) {
   std::vector<uint32_t> rest;
@@ -154,6 +139,18 @@ std::vector<uint32_t> without(const std::vector<uint32_t>& all, const std::vecto
 }
 
 }  // namespace
+
+bool own_value_matches(const Test& test, const Record& record) {
+  return value_matches(test, record);
+}
+
+bool is_owner_field(Field field) {
+  return std::ranges::find(kOwnerFields, field) != kOwnerFields.end();
+}
+
+bool is_nat_field(Field field) {
+  return std::ranges::find(kNatFields, field) != kNatFields.end();
+}
 
 bool is_process_field(Field field) {
   return std::ranges::find(kProcessFields, field) != kProcessFields.end();
@@ -192,7 +189,7 @@ void Evaluator::add_wanted(const FilterNode& node, FieldSet& wanted) const {
       const Field field = node.test.field;
       wanted.add(field);
       if (is_process_field(field) || is_owner_field(field)) wanted.add(fields_of(kProcessKeyFields));
-      if (std::ranges::find(kNatFields, field) != kNatFields.end()) wanted.add(kLeaseKeyFields);
+      if (is_nat_field(field)) wanted.add(kLeaseKeyFields);
       break;
     }
     case Subject::kAnyIp:
@@ -277,8 +274,7 @@ void Evaluator::keep_test(const Test& test, std::vector<uint32_t>& rows) {
 }
 
 bool Evaluator::is_joined(Field field) const {
-  return is_process_field(field) ||
-         (reading_ == Reading::kConnections && (is_owner_field(field) || std::ranges::find(kNatFields, field) != kNatFields.end()));
+  return is_process_field(field) || (reading_ == Reading::kConnections && (is_owner_field(field) || is_nat_field(field)));
 }
 
 bool Evaluator::stands_in_columns(const FilterNode& node) const {

@@ -58,6 +58,11 @@ const Indexed* acceptor_of(Joins& joins, const Record& record);
 const Indexed* acceptor_of(Joins& joins, const Columns& columns, uint32_t row);
 // True iff acceptor_of() has to look for such a record.
 bool may_have_acceptor(const Columns& columns, uint32_t row);
+// True iff a value of the record's own field `test.field` passes. `test` has subject kField.
+bool own_value_matches(const Test& test, const Record& record);
+// True iff an acceptor's record may say what the field is; and those that a NAT lease may.
+bool is_owner_field(Field field);
+bool is_nat_field(Field field);
 // When the row's connection began and ended, as the row says: a close and a failed have both, an open its time and no end.
 struct RowInterval {
   std::optional<TimeNs> start;

@@ -108,12 +108,6 @@ void keep_values(const Columns& columns, const Test& test, std::vector<uint32_t>
   }
 }
 
-TimeNs row_began(const Columns& columns, uint32_t row) {
-  if (columns.has(row, Field::kStart)) return columns.uint(row, Field::kStart);
-  const bool failed = columns.uint(row, Field::kKind) == static_cast<uint64_t>(Kind::kFailed);
-  return columns.uint(row, failed && columns.has(row, Field::kEnd) ? Field::kEnd : Field::kTime);
-}
-
 void keep_started(const Columns& columns, const Test& test, std::vector<uint32_t>& rows) {
   const HasField has_time(columns, Field::kTime, rows);
   const HasField has_start(columns, Field::kStart, rows);

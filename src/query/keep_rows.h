@@ -8,6 +8,7 @@
 
 #include "query/filter.h"
 #include "store/columns.h"
+#include "store/narrow_columns.h"
 
 namespace portbook {
 
@@ -32,8 +33,5 @@ void keep_values(const Columns& columns, const Test& test, std::vector<uint32_t>
 
 // The same for subject kStart: when the row began, by its record alone.
 void keep_started(const Columns& columns, const Test& test, std::vector<uint32_t>& rows);
-
-// When the row began: `start`, else its `time` (the end of a failed one that says only that). Needs has(row, kTime).
-TimeNs row_began(const Columns& columns, uint32_t row);
 
 }  // namespace portbook

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "store/connection_rows.h"
+#include "store/narrow_columns.h"
 #include "store/view.h"
 
 namespace portbook {
@@ -27,6 +29,12 @@ class PlainBlock final : public Block {
   TimeNs time_max() const override { return max_; }
   std::optional<uint32_t> sealed_rows() const override { return sealed_ ? std::optional(rows()) : std::nullopt; }
   Result<std::shared_ptr<const Columns>> columns(const FieldSet&) override { return columns_; }
+  // Of a sealed block what is asked for, from what was asked for before on.
+  Result<std::shared_ptr<const NarrowColumns>> narrow(const FieldSet& fields) override {
+    const std::lock_guard lock(mutex_);
+    if (sealed_) narrow_ = with_columns(narrow_, *columns_, rows(), fields);
+    return narrow_;
+  }
   Status read_row(uint32_t row, Record& record) override {
     columns_->read(row, record);
     return {};
@@ -44,6 +52,8 @@ class PlainBlock final : public Block {
   TimeNs min_ = UINT64_MAX;
   TimeNs max_ = 0;
   bool sealed_ = false;
+  std::mutex mutex_;
+  std::shared_ptr<const NarrowColumns> narrow_;  // under mutex_
 };
 
 // `connections`: of a view whose blocks are all sealed but the last one.

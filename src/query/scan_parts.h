@@ -26,8 +26,8 @@ struct Scanned {
 };
 
 // Counts the matching rows of the view: calls part.add(columns, first, rows) as Search::scan() does. A Part has also a member
-// `search`, over the same view. One part gets the rows newest first; several, each in a thread, whole blocks in any order.
-// Errors: kIo, kCorrupt of a block.
+// `search`, over the same view, and may take a whole block at once: part.add_block(ref, rows) as Search::scan_narrow() does. One
+// part gets the rows newest first; several, each in a thread, whole blocks in any order. Errors: kIo, kCorrupt of a block.
 template <typename Part>
 Result<Scanned> scan_in_parts(const View& view, std::span<const std::unique_ptr<Part>> parts, const CountLimits& limits) {
   using Clock = std::chrono::steady_clock;
@@ -40,12 +40,13 @@ Result<Scanned> scan_in_parts(const View& view, std::span<const std::unique_ptr<
   std::atomic<bool> stop = false;
   std::vector<Scanned> scanned(parts.size());
   std::vector<Status> failed(parts.size());
+  const bool by_block = limits.rows >= view.size();
   const auto run = [&](size_t which) {
     Part& part = *parts[which];
     Scanned& here = scanned[which];
     if (failed[which] = part.search.prepare(Clock::now() + kSlice); !failed[which]) stop = true;
     while (!stop) {
-      if (parts.size() > 1 || view.blocks().empty()) {
+      if (by_block) {
         const size_t taken = next++;
         if (taken >= view.blocks().size()) return;
         if (Clock::now() >= stop_at || (which == 0 && limits.cancelled())) {
@@ -53,7 +54,12 @@ Result<Scanned> scan_in_parts(const View& view, std::span<const std::unique_ptr<
           stop = true;
           return;
         }
-        part.search.look_at(view.blocks()[view.blocks().size() - 1 - taken]);
+        const BlockRef& ref = view.blocks()[view.blocks().size() - 1 - taken];
+        const auto whole = part.add_block(ref, here.rows);
+        if (!whole) failed[which] = std::unexpected(whole.error());
+        if (!whole) stop = true;
+        if (!whole || *whole) continue;
+        part.search.look_at(ref);
       }
       while (!stop) {
         const auto done = part.search.scan(kSlice, [&](const Columns& columns, uint64_t first, std::span<const uint32_t> rows) {
@@ -63,14 +69,14 @@ Result<Scanned> scan_in_parts(const View& view, std::span<const std::unique_ptr<
         });
         if (!done) failed[which] = std::unexpected(done.error());
         if (!done) stop = true;
-        if (parts.size() == 1 && here.rows >= limits.rows) here.cut = true;
+        if (!by_block && here.rows >= limits.rows) here.cut = true;
         if (here.cut || (done && *done)) break;
         if (Clock::now() >= stop_at || (which == 0 && limits.cancelled())) {
           here.cut = true;
           stop = true;
         }
       }
-      if (parts.size() == 1) return;
+      if (!by_block) return;
     }
   };
   {

@@ -346,6 +346,25 @@ Result<bool> Search::step(size_t rows_max, std::chrono::nanoseconds budget, cons
   return pending_.empty() && done();
 }
 
+Result<bool> Search::scan_narrow(const BlockRef& ref, const FieldSet& shown, bool owner_shown, const VisitNarrow& visit) {
+  if (keys_) return false;
+  const OpenRows* open = nullptr;
+  if (reading_ == Reading::kConnections) {
+    if (!main_rows_) return false;
+    open = (*main_rows_)[static_cast<size_t>(&ref - view_.blocks().data())].get();
+    if (view_.first_index() > 0 && !open->late.empty()) return false;  // what superseded a late one may be gone
+  }
+  auto filter = NarrowFilter::of(*filter_, reading_, owner_shown);
+  if (!filter || ref.block->sealed_rows() != ref.rows) return false;
+  FieldSet wanted = shown;
+  wanted.add(filter->wanted());
+  const auto columns = ref.block->narrow(wanted);
+  if (!columns) return std::unexpected(columns.error());
+  if (!*columns || !filter->keep_matching(**columns, open, narrow_rows_)) return false;
+  if (!narrow_rows_.empty()) visit(**columns, narrow_rows_);
+  return true;
+}
+
 Result<bool> Search::scan(std::chrono::nanoseconds budget, const Visit& visit) {
   const auto stop_at = std::chrono::steady_clock::now() + budget;
   while (!done()) {

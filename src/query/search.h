@@ -10,6 +10,7 @@
 
 #include "query/evaluate.h"
 #include "query/filter.h"
+#include "query/narrow_filter.h"
 #include "query/row.h"
 #include "store/connection_rows.h"
 
@@ -53,6 +54,11 @@ class Search {
   Result<bool> scan(std::chrono::nanoseconds budget, const Visit& visit);
   // Goes to the rows of one of the view's blocks, and not below them.
   void look_at(const BlockRef& ref);
+  // Calls visit(columns, rows) with the matching rows of one of the view's blocks, ascending, where narrow columns alone tell them;
+  // those hold `shown` then. False: they do not, and visit was not called. Errors: kIo, kCorrupt of the block.
+  // `owner_shown`: see NarrowFilter.
+  using VisitNarrow = std::function<void(const NarrowColumns& columns, std::span<const uint16_t> rows)>;
+  Result<bool> scan_narrow(const BlockRef& ref, const FieldSet& shown, bool owner_shown, const VisitNarrow& visit);
   void want(const FieldSet& fields) { wanted_.add(fields); }
   // Has the book's blocks taken in that no question has seen yet, as far as there is time: rows are then known without looking each
   // up. Errors: kIo, kCorrupt of a block.
@@ -110,6 +116,7 @@ class Search {
   std::shared_ptr<Block> pending_block_;
   std::shared_ptr<const Columns> pending_columns_;
   std::vector<uint32_t> pending_;
+  std::vector<uint16_t> narrow_rows_;
   bool pending_settled_ = true;  // none of them has a later main record
   size_t single_rows_ = 0;       // that were read so far
   uint64_t slice_low_ = 0;

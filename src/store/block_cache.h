@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "store/columns.h"
+#include "store/narrow_columns.h"
 #include "store/packed_segment.h"
 #include "store/recently_used.h"
 
@@ -17,12 +18,19 @@ struct DecodedBlock {
   std::shared_ptr<Columns> columns;  // under `mutex`; null before the first were decoded
 };
 
-// Thread-safe. By the index of a block's first record. A scan decodes block after block, so the two kinds do not push each other
+// The same as narrow ones.
+struct NarrowBlock {
+  std::mutex mutex;                              // held while columns are added
+  std::shared_ptr<const NarrowColumns> columns;  // under `mutex`; null before the first
+};
+
+// Thread-safe. By the index of a block's first record. A scan decodes block after block, so the kinds do not push each other
 // out.
 class BlockCache {
  public:
-  // Decoded columns take up to `bytes_max` bytes, packed ones up to half as many beside them.
-  explicit BlockCache(size_t bytes_max) : decoded_(bytes_max), packed_(bytes_max / 2) {}
+  // Up to twice `bytes_max` bytes: half as many for packed columns, a quarter for decoded ones, which walk through a whole book
+  // anyway, the rest for narrow ones, which are to stay.
+  explicit BlockCache(size_t bytes_max) : decoded_(bytes_max / 4), packed_(bytes_max / 2), narrow_(bytes_max + bytes_max / 4) {}
 
   // The block that begins there, new and empty if it is not here.
   std::shared_ptr<DecodedBlock> decoded(uint64_t first_index) {
@@ -36,6 +44,16 @@ class BlockCache {
   // Bytes of all decoded blocks that are here.
   [[nodiscard]] size_t decoded_bytes() const { return decoded_.bytes(); }
 
+  // Likewise of narrow columns.
+  std::shared_ptr<NarrowBlock> narrow(uint64_t first_index) {
+    if (auto known = narrow_.find(first_index)) return known;
+    return narrow_.put(first_index, std::make_shared<NarrowBlock>(), sizeof(NarrowBlock));
+  }
+  void narrow_grown(uint64_t first_index, const std::shared_ptr<NarrowBlock>& block, size_t bytes) {
+    narrow_.grown(first_index, block, sizeof(NarrowBlock) + bytes);
+  }
+  [[nodiscard]] size_t narrow_bytes() const { return narrow_.bytes(); }
+
   std::shared_ptr<PackedSegment> find_packed(uint64_t first_index) { return packed_.find(first_index); }
   // Returns the one that stays.
   std::shared_ptr<PackedSegment> put_packed(uint64_t first_index, std::shared_ptr<PackedSegment> segment) {
@@ -46,6 +64,7 @@ class BlockCache {
  private:
   RecentlyUsed<DecodedBlock> decoded_;
   RecentlyUsed<PackedSegment> packed_;
+  RecentlyUsed<NarrowBlock> narrow_;
 };
 
 }  // namespace portbook

@@ -29,6 +29,20 @@ Status SealedBlock::decode(const FieldSet& wanted, std::shared_ptr<Columns>& col
   return {};
 }
 
+Result<std::shared_ptr<const NarrowColumns>> SealedBlock::narrow(const FieldSet& fields) {
+  const std::shared_ptr<NarrowBlock> kept = cache_.narrow(footer_.first_index);
+  const std::lock_guard lock(kept->mutex);
+  FieldSet lacking = kept->columns ? fields.without(kept->columns->held()) : fields;
+  if (kept->columns && lacking.empty()) return kept->columns;
+  const FieldSet added = lacking;
+  if (!kept->columns) lacking.add(kNarrowBaseFields);
+  std::shared_ptr<Columns> columns;
+  if (Status decoded = decode(lacking, columns); !decoded) return std::unexpected(decoded.error());
+  kept->columns = with_columns(kept->columns, *columns, footer_.rows, added);
+  cache_.narrow_grown(footer_.first_index, kept, kept->columns->bytes_used());
+  return kept->columns;
+}
+
 Status SealedBlock::read_row(uint32_t row, Record& record) {
   PB_CHECK(row < footer_.rows);
   auto packed = cache_.find_packed(footer_.first_index);

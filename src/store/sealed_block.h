@@ -22,6 +22,7 @@ class SealedBlock final : public Block {
   [[nodiscard]] const SegmentFooter& footer() const { return footer_; }
   [[nodiscard]] std::optional<uint32_t> sealed_rows() const override { return footer_.rows; }
   Result<std::shared_ptr<const Columns>> columns(const FieldSet& wanted) override;
+  Result<std::shared_ptr<const NarrowColumns>> narrow(const FieldSet& fields) override;
   Status read_row(uint32_t row, Record& record) override;
   Status rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) override;
 

@@ -38,6 +38,10 @@ Status visit_rows(Block& block, std::span<const uint32_t> rows, uint64_t from, c
 
 }  // namespace
 
+Result<std::shared_ptr<const NarrowColumns>> Block::narrow(const FieldSet&) {
+  return nullptr;
+}
+
 View::View(uint64_t size, std::vector<BlockRef> blocks, std::shared_ptr<const RunList> runs,
            std::shared_ptr<ConnectionRows> connections)
     : size_(size),

@@ -38,6 +38,8 @@ struct Wanted {
   uint64_t index_from = 0;  // none below
 };
 
+struct NarrowColumns;  // narrow_columns.h
+
 // One block as a question sees it: sealed or still open.
 class Block {
  public:
@@ -50,6 +52,9 @@ class Block {
   // The block's columns, of which at least those of `wanted` are held; a sealed block reads and decodes what it was not asked for
   // before, then keeps it while a bounded cache has room. Errors: kIo; kCorrupt.
   virtual Result<std::shared_ptr<const Columns>> columns(const FieldSet& wanted) = 0;
+  // The columns to count over, of which at least `fields` are there; null where the block may still grow or has none such.
+  // Otherwise as above.
+  virtual Result<std::shared_ptr<const NarrowColumns>> narrow(const FieldSet& fields);
   // Reads one visible row without decoding the block where that can be avoided. Needs row < the rows that the view shows, or it
   // aborts. Errors as above.
   virtual Status read_row(uint32_t row, Record& record) = 0;
