@@ -5,8 +5,10 @@
 
 #include <map>
 #include <random>
+#include <set>
 
 #include "query/keep_rows.h"
+#include "query/narrow_filter.h"
 #include "query/plain_view_test.h"
 #include "record/json.h"
 #include "record/random_record.h"
@@ -185,7 +187,11 @@ constexpr const char* kFilters[] = {"",
                                     "host:*",
                                     "src.ip:10.0.0.0/8 proto:tcp dst.ip:10.0.1.1..10.0.1.2",
                                     "nat:translated",
-                                    "port:2001 or container.name:c1"};
+                                    "port:2001 or container.name:c1",
+                                    "records:all kind:close -dst.port:80 exe:*/a",
+                                    "records:all not (proto:tcp or bytes_out:>1000) bytes_in:*",
+                                    "dst.ip:10.0.1.1 or bytes_out:<700",
+                                    "kind:(close or failed) -(src.port:1000..1010 proto:udp)"};
 
 Filter filter_of(std::string_view text) {
   auto filter = parse_filter(text, 0);
@@ -211,7 +217,7 @@ void plain_rows(const View& view, std::string_view filter, bool with_leases, Vis
 class Counting : public testing::TestWithParam<uint64_t> {};
 
 TEST_P(Counting, GroupsAreThoseOfTheWholeRecords) {
-  const View view = view_of(estate(GetParam()));
+  const View view = view_of(estate(GetParam()), std::make_shared<ConnectionRows>());
   const std::vector<std::vector<Field>> by = {{Field::kExe},
                                               {Field::kUser},
                                               {Field::kDstIp, Field::kProto},
@@ -281,7 +287,7 @@ TEST_P(Counting, ValuesAndFacetsAreThoseOfTheWholeRecords) {
 }
 
 TEST_P(Counting, AHistogramHasEveryRowInItsBucket) {
-  const View view = view_of(estate(GetParam()));
+  const View view = view_of(estate(GetParam()), std::make_shared<ConnectionRows>());
   for (const char* const text : kFilters) {
     std::vector<uint64_t> expected(50);
     plain_rows(view, text, false, [&](const Record& record) {
@@ -295,6 +301,120 @@ TEST_P(Counting, AHistogramHasEveryRowInItsBucket) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Counting, testing::Values(1, 2, 3));
+
+// Narrow columns against the rows they were made of, by each way in which they may stand.
+TEST(NarrowColumns, KeepEveryValue) {
+  RandomRecords random(23);
+  Columns columns;
+  Record record;
+  for (uint32_t row = 0; row < 5000; ++row) {
+    random.next(record, 3);
+    record.set(Field::kTime, random.below(1000));
+    record.set(Field::kBytesOut, random.below(1'000'000));                // too many for ids
+    if (row % 2 == 0) record.set(Field::kEnd, random.below(UINT64_MAX));  // and far apart
+    columns.append(record);
+  }
+  columns.publish();
+  const auto narrow = with_columns(nullptr, columns, columns.rows(), kEveryField);
+  std::set<NarrowColumn::Form> forms;
+  for (const FieldInfo& about : kFields) {
+    const NarrowColumn& column = narrow->column(about.field);
+    forms.insert(column.form);
+    for (uint32_t row = 0; row < columns.rows() && column.form != NarrowColumn::Form::kNone; ++row) {
+      if (!column.has_ids()) {
+        const bool is_32 = column.form == NarrowColumn::Form::kNumbers32;
+        const uint64_t number = is_32 ? column.base + column.numbers32[row] : column.numbers64[row];
+        ASSERT_EQ(number, columns.has(row, about.field) ? columns.uint(row, about.field) : 0) << about.name;
+        continue;
+      }
+      ASSERT_EQ(column.id(row) != 0, columns.has(row, about.field)) << about.name;
+      if (column.id(row) == 0) continue;
+      Record found;
+      Record expected;
+      column.set_value(about.field, column.id(row) - 1, found);
+      columns.read(row, fields_of(std::array{about.field}), expected);
+      ASSERT_EQ(found, expected) << about.name;
+    }
+  }
+  EXPECT_TRUE(forms.contains(NarrowColumn::Form::kIds8) && forms.contains(NarrowColumn::Form::kIds16) &&
+              forms.contains(NarrowColumn::Form::kNumbers32) && forms.contains(NarrowColumn::Form::kNumbers64));
+}
+
+// Filters that ask nothing of other records find the same rows in narrow columns as in whole ones.
+TEST(NarrowFilter, FindsTheRowsThatTheFilterFinds) {
+  RandomRecords random(31);
+  for (int round = 0; round < 30; ++round) {
+    std::vector<Record> records(40);
+    Columns columns;
+    for (Record& record : records) {
+      random.next(record, 3);
+      if (random.below(10) != 0) record.set(Field::kTime, random.below(1000));
+      record.set(Field::kKind, 1 + random.below(6));
+      columns.append(record);
+    }
+    columns.publish();
+    Joins joins((View()));
+    for (const FieldInfo& about : kFields) {
+      std::vector<const Record*> with;
+      for (const Record& record : records) {
+        if (record.has(about.field)) with.push_back(&record);
+      }
+      if (with.empty() || is_process_field(about.field)) continue;
+      const auto any = [&]() -> const Record& { return *with[random.below(with.size())]; };
+      Filter filter;
+      FilterNode& root = filter.root;
+      root.op = std::array{FilterNode::Op::kAll, FilterNode::Op::kAny, FilterNode::Op::kNot}[random.below(3)];
+      for (int i = root.op == FilterNode::Op::kNot ? 1 : 2; i > 0; --i) {
+        FilterNode test;
+        test.op = FilterNode::Op::kTest;
+        test.test = test_of(about.field, any(), any(), random);
+        if (random.below(3) == 0) {
+          test.test = {};
+          test.test.subject = Subject::kStart;
+          const uint64_t low = random.below(1000);
+          test.test.numbers.push_back({low, low + random.below(500)});
+        }
+        root.children.push_back(std::move(test));
+      }
+      Evaluator plain(filter, joins, Reading::kRecords);
+      std::vector<uint32_t> expected(records.size());
+      for (uint32_t row = 0; row < expected.size(); ++row) expected[row] = row;
+      plain.keep_matching(columns, 0, expected);
+      auto narrow_filter = NarrowFilter::of(filter, Reading::kRecords, false);
+      ASSERT_TRUE(narrow_filter.has_value());
+      const auto narrow = with_columns(nullptr, columns, columns.rows(), narrow_filter->wanted());
+      std::vector<uint16_t> rows;
+      ASSERT_TRUE(narrow_filter->keep_matching(*narrow, nullptr, rows));
+      EXPECT_TRUE(std::ranges::equal(rows, expected)) << about.name << " " << round;
+    }
+  }
+}
+
+TEST(CountLimits, ACancelledCountSaysThatItIsNotWhole) {
+  const View view = view_of(estate(4), std::make_shared<ConnectionRows>());
+  CountLimits limits;
+  limits.rows = UINT64_MAX;
+  limits.cancelled = [] { return true; };
+  for (const char* const text : kFilters) {
+    const auto groups = count_by(view, filter_of(text), {Field::kExe}, 100, GroupOrder::kCount, limits);
+    ASSERT_TRUE(groups.has_value());
+    EXPECT_TRUE(groups->sampled) << text;
+    const auto buckets = histogram(view, filter_of(text), 0, 5000, 10, limits);
+    ASSERT_TRUE(buckets.has_value());
+    EXPECT_TRUE(buckets->sampled) << text;
+  }
+}
+
+TEST(CountLimits, WithoutTimeNothingIsCounted) {
+  const View view = view_of(estate(4), std::make_shared<ConnectionRows>());
+  CountLimits limits;
+  limits.time = std::chrono::milliseconds(0);
+  limits.rows = UINT64_MAX;
+  const auto groups = count_by(view, filter_of("records:all"), {Field::kExe}, 100, GroupOrder::kCount, limits);
+  ASSERT_TRUE(groups.has_value());
+  EXPECT_TRUE(groups->sampled);
+  EXPECT_EQ(groups->rows, 0U);
+}
 
 TEST(CountLimits, ASmallNumberOfGroupsIsKeptAndSaid) {
   const View view = view_of(estate(4));
