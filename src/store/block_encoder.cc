@@ -49,11 +49,17 @@ void BlockEncoder::for_each_row(Field field, Visit visit) const {
     for (uint32_t row = 0; row < rows_; ++row) visit(row);
     return;
   }
-  std::vector<uint8_t> has;
-  for (const FieldSet& shape : shapes_.shapes) has.push_back(shape.has(field) ? 1 : 0);
+  const std::vector<uint8_t> has = shapes_with(field);
   for (uint32_t row = 0; row < rows_; ++row) {
     if (has[shapes_.of_row[row]] != 0) visit(row);
   }
+}
+
+// For each shape 1 if it has the field, else 0.
+std::vector<uint8_t> BlockEncoder::shapes_with(Field field) const {
+  std::vector<uint8_t> has;
+  for (const FieldSet& shape : shapes_.shapes) has.push_back(shape.has(field) ? 1 : 0);
+  return has;
 }
 
 // Calls visit(row, value) for each row that has the field, ascending.
@@ -154,7 +160,9 @@ void BlockEncoder::make_tables() {
     if (parent != BlockTable::kRows) {
       for (uint32_t& first : joint.firsts) first = parent_rows[first];
     }
-    tables_[index_of(table)] = {std::move(joint.ids), std::move(joint.firsts)};
+    std::vector<uint16_t> shapes(joint.firsts.size());
+    std::ranges::transform(joint.firsts, shapes.begin(), [&](uint32_t row) { return shapes_.of_row[row]; });
+    tables_[index_of(table)] = {std::move(joint.ids), std::move(joint.firsts), std::move(shapes)};
   }
 }
 
@@ -188,12 +196,13 @@ BlockEncoder::Words BlockEncoder::plain_values(Field field, size_t half) const {
     return values;
   }
   const Words& of_rows = words_[index_of(field)].halves[half];
-  const std::vector<uint32_t>& first_rows = tables_[index_of(table)].first_rows;
-  const bool all_have = counts_[index_of(field)] == rows_;
-  Words values(first_rows.size());
+  const TableRows& entries = tables_[index_of(table)];
+  const std::vector<uint8_t> has = shapes_with(field);
+  Words values(entries.first_rows.size());
   uint64_t last = 0;
   for (size_t i = 0; i < values.size(); ++i) {
-    if (all_have || has(first_rows[i], field)) last = of_rows[first_rows[i]];
+    const uint64_t value = of_rows[entries.first_rows[i]];
+    last = has[entries.shapes[i]] != 0 ? value : last;
     values[i] = last;
   }
   return values;
@@ -225,11 +234,12 @@ BlockEncoder::Words BlockEncoder::near_values(Field field, size_t half) const {
 
 Bytes BlockEncoder::relate_near(Field field, size_t half, const Words& plain) const {
   const BlockTable table = plan_of(field, half).table;
-  const std::vector<uint32_t>& first_rows = tables_[index_of(table)].first_rows;
   Words values = near_values(field, half);
-  for (size_t i = 0; i < values.size(); ++i) {
-    const bool lacks = table != BlockTable::kRows && !has(first_rows[i], field);
-    values[i] = lacks ? 0 : zigzag(plain[i] - values[i]);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = zigzag(plain[i] - values[i]);
+  if (table != BlockTable::kRows) {
+    const std::vector<uint8_t> has = shapes_with(field);
+    const std::vector<uint16_t>& shapes = tables_[index_of(table)].shapes;
+    for (size_t i = 0; i < values.size(); ++i) values[i] = has[shapes[i]] != 0 ? values[i] : 0;
   }
   Bytes bytes;
   encode_numbers(values, bytes);
@@ -239,13 +249,14 @@ Bytes BlockEncoder::relate_near(Field field, size_t half, const Words& plain) co
 Bytes BlockEncoder::relate_below(Field field, size_t half, const Words& plain) const {
   const BlockTable table = plan_of(field, half).table;
   const std::vector<uint32_t> hosts = entries(table, BlockTable::kHosts);
-  const std::vector<uint32_t>& first_rows = tables_[index_of(table)].first_rows;
+  const std::vector<uint16_t>& shapes = tables_[index_of(table)].shapes;
+  const std::vector<uint8_t> has = shapes_with(field);
   Words greatest(tables_[index_of(BlockTable::kHosts)].first_rows.size());
   for (size_t i = 0; i < plain.size(); ++i) {
-    if (has(first_rows[i], field)) greatest[hosts[i]] = std::max(greatest[hosts[i]], plain[i]);
+    if (has[shapes[i]] != 0) greatest[hosts[i]] = std::max(greatest[hosts[i]], plain[i]);
   }
   Words values(plain.size());
-  for (size_t i = 0; i < plain.size(); ++i) values[i] = has(first_rows[i], field) ? greatest[hosts[i]] - plain[i] : 0;
+  for (size_t i = 0; i < plain.size(); ++i) values[i] = has[shapes[i]] != 0 ? greatest[hosts[i]] - plain[i] : 0;
   Bytes bytes;
   encode_plain_numbers(greatest, bytes);
   encode_numbers(values, bytes);

@@ -32,13 +32,14 @@ class BlockEncoder {
   struct TableRows {
     std::vector<uint32_t> ids;         // of each entry of the parent
     std::vector<uint32_t> first_rows;  // of each entry
+    std::vector<uint16_t> shapes;      // of each entry's first row
   };
 
   template <typename Visit>
   void for_each_row(Field field, Visit visit) const;
   template <typename Visit>
   void for_each_word(Field field, size_t half, Visit visit) const;
-  [[nodiscard]] bool has(uint32_t row, Field field) const { return shapes_.shapes[shapes_.of_row[row]].has(field); }
+  [[nodiscard]] std::vector<uint8_t> shapes_with(Field field) const;
   void fill_words(Field field);
   void fill_texts(Field field);
   Words presence_of(BlockTable table) const;

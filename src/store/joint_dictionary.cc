@@ -8,28 +8,30 @@ namespace portbook {
 
 namespace {
 
-// By hash alone.
+// By hash alone. A slot has an id plus one, and beside it half of the hash, so that most others are told apart there.
 JointDictionary group(const std::vector<uint64_t>& hashes) {
+  struct Slot {
+    uint32_t half_hash = 0;
+    uint32_t id_plus_one = 0;
+  };
   JointDictionary joint;
-  joint.ids.reserve(hashes.size());
-  const auto bits = static_cast<unsigned>(std::bit_width(hashes.size())) + 1;
-  std::vector<uint32_t> slots(size_t{1} << bits);  // id plus one
+  joint.ids.resize(hashes.size());
+  const auto bits = static_cast<unsigned>(std::bit_width(hashes.size()));
+  std::vector<Slot> slots(size_t{1} << bits);
   for (uint32_t row = 0; row < hashes.size(); ++row) {
-    size_t slot = hashes[row] >> (64 - bits);
-    while (slots[slot] != 0 && hashes[joint.firsts[slots[slot] - 1]] != hashes[row]) slot = (slot + 1) & (slots.size() - 1);
-    if (slots[slot] == 0) {
+    const auto half_hash = static_cast<uint32_t>(hashes[row]);
+    size_t at = hashes[row] >> (64 - bits);
+    const auto other = [&](const Slot& slot) {
+      return slot.half_hash != half_hash || hashes[joint.firsts[slot.id_plus_one - 1]] != hashes[row];
+    };
+    while (slots[at].id_plus_one != 0 && other(slots[at])) at = (at + 1) & (slots.size() - 1);
+    if (slots[at].id_plus_one == 0) {
       joint.firsts.push_back(row);
-      slots[slot] = static_cast<uint32_t>(joint.firsts.size());
+      slots[at] = {half_hash, static_cast<uint32_t>(joint.firsts.size())};
     }
-    joint.ids.push_back(slots[slot] - 1);
+    joint.ids[row] = slots[at].id_plus_one - 1;
   }
   return joint;
-}
-
-bool same_as_first(const std::vector<uint64_t>& column, const JointDictionary& joint) {
-  bool same = true;
-  for (size_t row = 0; row < joint.ids.size(); ++row) same &= column[row] == column[joint.firsts[joint.ids[row]]];
-  return same;
 }
 
 }  // namespace
@@ -44,7 +46,14 @@ JointDictionary find_joint(std::span<const std::vector<uint64_t>* const> columns
     for (uint32_t row = 0; row < rows; ++row) hashes[row] = joint_hash(hashes[row], (*column)[row]);
   }
   JointDictionary joint = group(hashes);
-  if (std::ranges::all_of(varying, [&](const auto* column) { return same_as_first(*column, joint); })) return joint;
+  std::vector<uint32_t> first_of(rows);
+  for (uint32_t row = 0; row < rows; ++row) first_of[row] = joint.firsts[joint.ids[row]];
+  const auto same_as_first = [&](const auto* column) {
+    uint64_t differences = 0;
+    for (uint32_t row = 0; row < rows; ++row) differences |= (*column)[row] ^ (*column)[first_of[row]];
+    return differences == 0;
+  };
+  if (std::ranges::all_of(varying, same_as_first)) return joint;
   joint.ids.resize(rows);
   std::iota(joint.ids.begin(), joint.ids.end(), 0U);
   joint.firsts = joint.ids;

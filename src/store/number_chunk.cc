@@ -24,13 +24,23 @@ ByteView highs_of(const NumberChunk& chunk, ByteView bytes, size_t count) {
 
 }  // namespace
 
+uint64_t least_of(std::span<const uint64_t> numbers) {
+  std::array<uint64_t, 4> least;
+  least.fill(numbers.front());
+  size_t i = 0;
+  for (; i + 4 <= numbers.size(); i += 4) {
+    for (size_t k = 0; k < 4; ++k) least[k] = std::min(least[k], numbers[i + k]);
+  }
+  for (; i < numbers.size(); ++i) least[0] = std::min(least[0], numbers[i]);
+  return std::ranges::min(least);
+}
+
 size_t NumberChunk::bytes(size_t count) const {
   return packed_bytes(count, width) + packed_bytes(exceptions, kPlaceBits) + packed_bytes(exceptions, high_width);
 }
 
 NumberChunk plan_chunk(std::span<const uint64_t> numbers) {
-  uint64_t base = numbers.front();
-  for (const uint64_t number : numbers) base = std::min(base, number);
+  const uint64_t base = least_of(numbers);
   // Four counts of each, because numbers that need the same bits follow one another.
   std::array<std::array<uint16_t, 65>, 4> counts{};
   for (size_t i = 0; i < numbers.size(); ++i) ++counts[i % 4][static_cast<size_t>(std::bit_width(numbers[i] - base))];

@@ -19,6 +19,9 @@ struct NumberChunk {
   [[nodiscard]] size_t bytes(size_t count) const;
 };
 
+// Of at least one number.
+uint64_t least_of(std::span<const uint64_t> numbers);
+
 // How the numbers (at least one) take the fewest bytes.
 NumberChunk plan_chunk(std::span<const uint64_t> numbers);
 

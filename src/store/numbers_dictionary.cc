@@ -1,6 +1,7 @@
 // Wide numbers that are few: u32 how many different ones ‖ they, ascending ‖ which one stands at each place. The arrays within are
 // plain ones.
 #include <algorithm>
+#include <bit>
 
 #include "store/numbers.h"
 
@@ -10,8 +11,7 @@ namespace {
 
 constexpr size_t kDictionaryMax = 16'384;  // different numbers
 constexpr size_t kUsesLeast = 4;           // of each, on average
-constexpr size_t kSampleNumbers = 4'096;   // so many of the first ones tell whether there are too many different ones
-constexpr size_t kSampleDistinctMax = 3'400;
+constexpr size_t kSampleNumbers = 2'048;
 constexpr unsigned kSlotBits = 16;
 
 class DictionaryArray final : public NumberArray {
@@ -44,12 +44,14 @@ class DistinctNumbers {
  public:
   DistinctNumbers() : slots_(size_t{1} << kSlotBits) {}
 
-  // False if there are more than `most`, or if it looks so.
-  bool find(std::span<const uint64_t> numbers, size_t most) {
+  // False if there are more than `most`, or if ids of as many as the first numbers have would already take `bytes_max` bytes.
+  bool find(std::span<const uint64_t> numbers, size_t most, size_t bytes_max) {
     for (size_t i = 0; i < numbers.size(); ++i) {
+      if (i == kSampleNumbers && numbers.size() / 8 * static_cast<size_t>(std::bit_width(appeared_.size() - 1)) > bytes_max)
+        return false;
       uint16_t& slot = slot_of(numbers[i]);
       if (slot != 0) continue;
-      if (appeared_.size() == most || (i < kSampleNumbers && appeared_.size() == kSampleDistinctMax)) return false;
+      if (appeared_.size() == most) return false;
       appeared_.push_back(numbers[i]);
       slot = static_cast<uint16_t>(appeared_.size());
     }
@@ -84,7 +86,7 @@ bool encode_dictionary(std::span<const uint64_t> numbers, size_t bytes_max, Byte
   // Ids take about a bit a number at the least.
   if (bytes_max < numbers.size() / 4) return false;
   DistinctNumbers distinct;
-  if (!distinct.find(numbers, std::min(kDictionaryMax, numbers.size() / kUsesLeast))) return false;
+  if (!distinct.find(numbers, std::min(kDictionaryMax, numbers.size() / kUsesLeast), bytes_max)) return false;
   const std::vector<uint64_t> ascending = distinct.sort();
   const size_t begin = out.size();
   append_little(out, static_cast<uint32_t>(ascending.size()));

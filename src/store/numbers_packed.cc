@@ -44,8 +44,7 @@ class PackedArray final : public NumberArray {
 
 bool encode_packed(std::span<const uint64_t> numbers, size_t bytes_max, Bytes& out) {
   const size_t begin = out.size();
-  uint64_t least = numbers.front();
-  for (const uint64_t number : numbers) least = std::min(least, number);
+  const uint64_t least = least_of(numbers);
   append_little(out, least);
   std::vector<NumberChunk> chunks;
   size_t bytes = 0;
