@@ -1,10 +1,12 @@
-// portbook_sim SEED | --seeds N: the real ledger, log and store on a simulated disk and clock. Prints the seed, so that a failure
-// can be run again.
+// portbook_sim [SEED] [--seeds N]: the real ledger, log and store on a simulated disk and clock. N seeds from SEED on, so that a
+// long run can be done in portions; without SEED from 1 on, without --seeds one. Prints the seed, so that a failure can be run
+// again.
 #include <fmt/format.h>
 
 #include <charconv>
 #include <cstring>
 #include <random>
+#include <span>
 #include <string_view>
 
 #include "sim/simulation.h"
@@ -27,14 +29,16 @@ bool run(uint64_t seed, portbook::SimulationCounts& counts) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  uint64_t first = std::random_device{}();
+  const std::span<char*> arguments(argv + 1, static_cast<size_t>(argc - 1));
+  const bool many = arguments.size() >= 2 && std::strcmp(arguments[arguments.size() - 2], "--seeds") == 0;
+  const std::span<char*> before = arguments.first(arguments.size() - (many ? 2 : 0));
+  uint64_t first = many ? 1 : std::random_device{}();
   uint64_t seeds = 1;
-  const bool many = argc == 3 && std::strcmp(argv[1], "--seeds") == 0;
-  if ((many && !read_number(argv[2], seeds)) || (argc == 2 && !read_number(argv[1], first)) || argc > 3 || (argc == 3 && !many)) {
-    fmt::print(stderr, "usage: portbook_sim [SEED | --seeds N]\n");
+  if (before.size() > 1 || (before.size() == 1 && !read_number(before[0], first)) ||
+      (many && !read_number(arguments.back(), seeds))) {
+    fmt::print(stderr, "usage: portbook_sim [SEED] [--seeds N]\n");
     return 2;
   }
-  if (many) first = 1;
   portbook::SimulationCounts counts;
   uint64_t failed = 0;
   for (uint64_t seed = first; seed < first + seeds; ++seed) failed += run(seed, counts) ? 0 : 1;

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "book/verify.h"
+#include "merkle/checkpoint.h"
 #include "merkle/tree.h"
 #include "record/cbor.h"
 
@@ -155,6 +156,9 @@ std::string Simulation::commit_some(Ledger& ledger, SimulationCounts& counts) {
     for (uint32_t k = 0; k < outcomes[i]->count; ++k) acknowledged_[outcomes[i]->first_index + k] = batches[i].leaves[k];
     acknowledged_size_ = std::max(acknowledged_size_, outcomes[i]->first_index + outcomes[i]->count);
     counts.records += outcomes[i]->count;
+    const auto checkpoint = open_checkpoint(ledger.published().checkpoint, ledger.verifier());
+    if (!checkpoint) return "a batch was acknowledged under a checkpoint that does not open: " + checkpoint.error().message;
+    signed_roots_.emplace(checkpoint->head.size, checkpoint->head.root);
   }
   return "";
 }
@@ -168,12 +172,13 @@ std::string Simulation::check_refusal(const Ledger& ledger) {
   return "";
 }
 
-// No acknowledged record lost or changed, none invented, no sequence broken.
+// No acknowledged record lost or changed, none invented, no sequence broken; every checkpoint ever handed out still fits.
 std::string Simulation::check_records(const Ledger& ledger) {
   const View view = ledger.published().view;
   if (view.size() < acknowledged_size_)
     return fmt::format("{} records were acknowledged, {} are there", acknowledged_size_, view.size());
   std::map<std::string, uint64_t> seqs;
+  CompactRange range;
   Record record;
   Bytes bytes;
   for (uint64_t index = 0; index < view.size(); ++index) {
@@ -184,6 +189,10 @@ std::string Simulation::check_records(const Ledger& ledger) {
     bytes.clear();
     encode(record, bytes);
     if (std::string wrong = check_record(index, record, bytes, seqs); !wrong.empty()) return wrong;
+    range.append(leaf_hash(bytes));
+    const auto signed_root = signed_roots_.find(range.size());
+    if (signed_root != signed_roots_.end() && signed_root->second != range.root())
+      return fmt::format("the checkpoint of {} records no longer fits", range.size());
   }
   for (const Source& source : sources_) {
     if (seqs[source.name] < source.acknowledged) return fmt::format("{} lost acknowledged records", source.name);

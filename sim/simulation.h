@@ -70,8 +70,9 @@ class Simulation {
   std::vector<Source> sources_;
   std::map<uint64_t, Hash> acknowledged_;  // index → leaf hash
   uint64_t acknowledged_size_ = 0;
-  bool damaged_ = false;  // the disk wrote a wrong bit at some time
-  bool ended_ = false;    // and the book rightly refuses to go on
+  std::map<uint64_t, Hash> signed_roots_;  // of every checkpoint that acknowledged something, by size
+  bool damaged_ = false;                   // the disk wrote a wrong bit at some time
+  bool ended_ = false;                     // and the book rightly refuses to go on
 };
 
 }  // namespace portbook
