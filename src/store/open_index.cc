@@ -12,6 +12,8 @@ namespace portbook {
 namespace {
 
 constexpr size_t kNodes = size_t{kBlockRowsMax} * kRowKeysMax + 1;
+// By so many keys most pages of the slots have been touched, one by one; on a quiet host it may be hours until then.
+constexpr uint32_t kSlotsWantedWholeAt = 4096;
 
 void* reserve(size_t bytes) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -44,6 +46,8 @@ void OpenIndex::add(RowKey key, uint16_t row) {
   PB_CHECK(node_count_ < kNodes);
   Slot& slot = slot_of(key);
   const uint32_t node = node_count_++;
+  // Else each page costs two faults, one when it is looked at and one when it is written. Where it fails it goes on like that.
+  if (node == kSlotsWantedWholeAt) madvise(slots_, kSlots * sizeof(Slot), MADV_POPULATE_WRITE);
   nodes_[node] = {slot.newest.load(std::memory_order_relaxed), row};
   // The node before its place in the chain, the chain before its key: a reader finds whole ones only.
   slot.newest.store(node, std::memory_order_release);
