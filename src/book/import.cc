@@ -130,15 +130,22 @@ class Import {
   }
 
  private:
+  // The parser is too large to be copied with the function.
+  [[nodiscard]] LineReader json_reader() const {
+    return [json = std::make_shared<ImportLine>(options_.vantages)](std::string_view line, Record& record) {
+      return json->read(line, record);
+    };
+  }
+
   void work() {
-    ImportLine line(options_.vantages);
+    const LineReader read = options_.reader ? options_.reader() : json_reader();
     LineChunk chunk;
     Record record;
     while (true) {
       uint64_t turn = 0;
       if (!take(chunk, turn)) break;
       BatchBuilder builder(options_.source, std::max(chunk.seq_first, already_ + 1));
-      Status good = parse(chunk, line, record, builder);
+      Status good = parse(chunk, read, record, builder);
       hand_over(turn, builder, std::move(good));
     }
     const std::lock_guard lock(mutex_);
@@ -163,13 +170,13 @@ class Import {
   }
 
   // The records before the one that fails are in `builder`.
-  Status parse(const LineChunk& chunk, ImportLine& line, Record& record, BatchBuilder& builder) {
+  Status parse(const LineChunk& chunk, const LineReader& reader, Record& record, BatchBuilder& builder) {
     uint64_t number = chunk.line_first;
     uint64_t seq = chunk.seq_first;
     for (std::string_view text = chunk.text; !text.empty(); ++number) {
       const std::string_view one = take_line(text);
       if (!holds_something(one) || seq++ <= already_) continue;
-      if (Status read = line.read(one, record); !read) return fail_in(fmt::format("line {}", number), read);
+      if (Status read = reader(one, record); !read) return fail_in(fmt::format("line {}", number), read);
       builder.add(record);
     }
     return {};

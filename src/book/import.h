@@ -25,11 +25,16 @@ struct ImportProgress {
   uint64_t records = 0;  // taken in: durable, hashed, signed, searchable
 };
 
+// Makes the record that a line is, without source and number, or says why it is none. Owned by one thread.
+using LineReader = std::function<Status(std::string_view line, Record& record)>;
+
 struct ImportOptions {
   std::string source;                                        // at most kImportSourceBytesMax bytes
   uint32_t vantages = kImportVantages;                       // bit v: records of Vantage v are taken; never that of `book`
   unsigned threads = 2;                                      // that parse
   std::function<void(const ImportProgress&)> progress = {};  // called now and then by the thread that imports
+  // Makes a reader for each thread; what these make is taken as it is. Empty: lines are JSON, read and checked by ImportLine.
+  std::function<LineReader()> reader = {};
 };
 
 struct ImportReport {

@@ -7,6 +7,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "cli/roles.h"
 #include "privilege/confine.h"
 #include "server/credentials.h"
+#include "sources/decode.h"
 
 namespace portbook {
 
@@ -25,6 +27,7 @@ namespace {
 constexpr size_t kReadBytes = 1024 * 1024;
 constexpr size_t kNameBytesMax = 60;  // of the file's name in the source's
 constexpr unsigned kThreads = 2;
+constexpr std::string_view kJson = "json";
 
 struct Options {
   BookPlace place;
@@ -32,6 +35,8 @@ struct Options {
   std::string source;
   std::string vouch;
   std::string host;
+  std::string format = std::string(kJson);
+  std::string zone = "+00:00";
 };
 
 Result<FileDescriptor> open_input(const std::string& path) {
@@ -89,6 +94,46 @@ Result<std::unique_ptr<Book>> open_book(const std::filesystem::path& data, const
   return book;
 }
 
+// "+01:00", "-0330"; minutes east of UTC.
+Result<int32_t> parse_zone(const std::string& text) {
+  const bool colon = text.size() == 6 && text[3] == ':';
+  uint64_t hours = 0;
+  uint64_t minutes = 0;
+  if ((colon || text.size() == 5) && (text[0] == '+' || text[0] == '-') && parse_count(text.substr(1, 2), hours) &&
+      parse_count(text.substr(colon ? 4 : 3), minutes) && hours <= 14 && minutes <= 59) {
+    const auto east = static_cast<int32_t>(hours * 60 + minutes);
+    return text[0] == '-' ? -east : east;
+  }
+  return fail(ErrorCode::kBadInput, fmt::format("--zone: \"{}\" is no offset from UTC such as +01:00", text));
+}
+
+struct Understood {
+  std::atomic<uint64_t> lines = 0;  // also of those that the book had already
+  std::atomic<uint64_t> not_understood = 0;
+};
+
+// Makes `importing` read lines of another program's log. `counts` outlives the import.
+Status read_as(const Options& options, ImportOptions& importing, Understood& counts) {
+  if (options.format == kJson) return {};
+  const auto format = line_format_named(options.format);
+  if (!format) {
+    std::string known(kJson);
+    for (const LineFormatName& one : line_formats()) known += fmt::format(", {}", one.name);
+    return fail(ErrorCode::kBadInput, fmt::format("--format: there is no \"{}\"; there are {}", options.format, known));
+  }
+  const auto zone = parse_zone(options.zone);
+  if (!zone) return std::unexpected(zone.error());
+  const LineOrigin origin{system_clock().now(), *zone};
+  importing.reader = [format = *format, origin, &counts] {
+    return [format, origin, &counts](std::string_view line, Record& record) -> Status {
+      if (!decode_line(format, line, origin, record)) ++counts.not_understood;
+      ++counts.lines;
+      return {};
+    };
+  };
+  return {};
+}
+
 void show(const ImportProgress& progress, double seconds) {
   const auto records = static_cast<double>(progress.records);
   fmt::print(stderr, "\r{} records, {} MiB, {:.0f} records/s", progress.records, progress.bytes >> 20,
@@ -105,6 +150,8 @@ int import(const Options& options) {
       return report({ErrorCode::kBadInput, "--vouch: what is of vantage book only a book says; there are socket,nat"});
     importing.vantages |= *vantages;
   }
+  Understood understood;
+  if (Status known = read_as(options, importing, understood); !known) return report(known.error());
   const auto file = open_input(options.file);
   if (!file) return report(file.error());
   const std::string host = options.host.empty() ? host_name() : options.host;
@@ -126,6 +173,9 @@ int import(const Options& options) {
   fmt::print(stderr, "{} records are in the book as {}{}, in {:.1f} s ({:.0f} records/s).\n", found.records, importing.source,
              found.already == 0 ? "" : fmt::format(", {} were there already", found.already), took,
              static_cast<double>(found.records) / std::max(took, 1e-3));
+  if (understood.not_understood > 0)
+    fmt::print(stderr, "{} of {} lines were not understood: they are notes; find them with: cause:\"{}\"\n",
+               understood.not_understood.load(), understood.lines.load(), kNotUnderstood);
   if (done) return 0;
   report(done.error().in(options.file == "-" ? "standard input" : options.file));
   fmt::print(stderr, "portbook: what stands before it is in the book; to go on with the corrected lines: --source {}\n", *name);
@@ -143,12 +193,17 @@ void add_import(CLI::App& program, Run& run) {
   command->add_option("--source", options->source, "Name under which the file is known again (default: its name and a checksum)");
   command->add_option("--vouch", options->vouch,
                       "Also take records of these vantages, socket or nat: you vouch that a kernel saw what they say");
+  command->add_option("--format", options->format,
+                      "What the lines are: json, or a program whose log it is: haproxy (default: json)");
+  command->add_option("--zone", options->zone, "Offset from UTC of times that name no zone, such as +01:00 (default: UTC)");
   command->add_option("--host", options->host, "Name of this host in the source's name (default: its host name)");
   command->footer(
       "Examples:\n"
       "  portbook import proxy-2026-10.ndjson --data /srv/portbook\n"
       "  zcat conns.ndjson.gz | portbook import - --source conns-2026-10 --vouch socket,nat\n"
-      "The same file again takes in what is missing and doubles nothing. docs/import.md has the form of a line.");
+      "  portbook import /var/log/haproxy.log --format haproxy --zone +01:00\n"
+      "The same file again takes in what is missing and doubles nothing. docs/import.md has the form of a line, docs/sources.md "
+      "the programs.");
   command->callback([options, &run] { run = [options] { return import(*options); }; });
 }
 

@@ -1,0 +1,72 @@
+#include "sources/syslog_header.h"
+
+#include "sources/calendar.h"
+
+namespace portbook {
+
+namespace {
+
+constexpr size_t kBsdTimeBytes = 15;
+constexpr size_t kIsoTimeBytesMin = 20;
+constexpr size_t kPriorityDigitsMax = 3;
+
+std::optional<TimeNs> take_time(std::string_view& rest, const LineOrigin& origin) {
+  if (rest.size() > kBsdTimeBytes && rest[kBsdTimeBytes] == ' ') {
+    if (const auto time = parse_bsd_time(rest.substr(0, kBsdTimeBytes), origin)) {
+      rest.remove_prefix(kBsdTimeBytes + 1);
+      return time;
+    }
+  }
+  const size_t end = rest.find(' ');
+  // A zone must be named: parse_time takes what has none as UTC.
+  if (end == std::string_view::npos || end < kIsoTimeBytesMin || rest[10] != 'T') return std::nullopt;
+  const std::string_view text = rest.substr(0, end);
+  if (text.back() != 'Z' && text[end - 6] != '+' && text[end - 6] != '-') return std::nullopt;
+  const auto written = parse_time(text, origin.read);
+  if (!written) return std::nullopt;
+  rest.remove_prefix(end + 1);
+  return written->time;
+}
+
+// "haproxy[316]:" or "haproxy:"
+bool take_tag(std::string_view word, SyslogHeader& header) {
+  if (!word.ends_with(':')) return false;
+  word.remove_suffix(1);
+  const size_t bracket = word.find('[');
+  if (bracket != std::string_view::npos) {
+    if (!word.ends_with(']')) return false;
+    header.pid = word.substr(bracket + 1, word.size() - bracket - 2);
+    uint64_t pid = 0;
+    if (!parse_count(header.pid, pid)) return false;
+  }
+  header.app = word.substr(0, bracket);
+  return !header.app.empty();
+}
+
+}  // namespace
+
+SyslogHeader parse_syslog_header(std::string_view line, const LineOrigin& origin) {
+  const SyslogHeader none{std::nullopt, {}, {}, {}, line};
+  std::string_view rest = line;
+  if (rest.starts_with('<')) {
+    const size_t end = rest.find('>');
+    uint64_t priority = 0;
+    if (end == std::string_view::npos || end > kPriorityDigitsMax + 1 || !parse_count(rest.substr(1, end - 1), priority))
+      return none;
+    rest.remove_prefix(end + 1);
+  }
+  SyslogHeader header;
+  header.time = take_time(rest, origin);
+  if (!header.time) return none;
+  LineScan scan(rest);
+  std::string_view word;
+  if (!scan.take(' ', word)) return none;
+  if (!take_tag(word, header)) {
+    header.host = word;
+    if (!scan.take(' ', word) || !take_tag(word, header)) return none;
+  }
+  header.message = scan.rest();
+  return header;
+}
+
+}  // namespace portbook
