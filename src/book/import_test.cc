@@ -169,5 +169,25 @@ TEST_F(ImportTest, TheShortestLinesFitIntoBatches) {
   EXPECT_EQ(report_.records, static_cast<uint64_t>(std::ranges::count(text, '\n')));
 }
 
+TEST_F(ImportTest, lines_of_another_form_are_read_by_who_is_given) {
+  const FileDescriptor file = file_of("first\n\nsecond\nthird\n");
+  ImportOptions options{.source = std::string(kName), .threads = 2};
+  options.reader = [] {
+    return [](std::string_view line, Record& record) -> Status {
+      if (line == "third") return fail(ErrorCode::kBadInput, "that is one too many");
+      record.clear();
+      record.set(Field::kKind, Kind::kNote);
+      record.set(Field::kVantage, Vantage::kApp);
+      record.set(Field::kTime, uint64_t{line.size()});
+      return Status();
+    };
+  };
+  auto book = open();
+  const Status done = import_lines(file.get(), *book, options, report_);
+  ASSERT_FALSE(done.has_value());
+  EXPECT_THAT(done.error().message, HasSubstr("line 4: that is one too many"));
+  EXPECT_EQ(imported(*book), (std::vector<uint64_t>{5, 6}));
+}
+
 }  // namespace
 }  // namespace portbook

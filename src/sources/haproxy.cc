@@ -160,6 +160,11 @@ bool take_counters(LineScan& scan) {
   return is_list(counters, 4) && is_list(queues, 1);
 }
 
+// The request in quotes, after headers that were captured.
+bool ends_with_request(std::string_view rest) {
+  return rest.ends_with('"') && rest.find('"') != rest.size() - 1;
+}
+
 bool decode_standard(LineScan scan, const LineOrigin& origin, Record& record) {
   LineFront front;
   set_common(record);
@@ -174,7 +179,7 @@ bool decode_standard(LineScan scan, const LineOrigin& origin, Record& record) {
   if (!scan.take(' ', got) || !set_count(got, Field::kBytesIn, record)) return false;
   if (http && (!scan.take(' ', cookie) || !scan.take(' ', cookie))) return false;
   if (!scan.take(' ', state) || state.size() != (http ? 4 : 2) || !take_counters(scan)) return false;
-  if (http ? !scan.rest().ends_with('"') : !scan.rest().empty()) return false;
+  if (http ? !ends_with_request(scan.rest()) : !scan.rest().empty()) return false;
   set_outcome(state, record);
   NamedValues values;
   values.add("state", state);
