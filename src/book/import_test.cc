@@ -169,7 +169,7 @@ TEST_F(ImportTest, TheShortestLinesFitIntoBatches) {
   EXPECT_EQ(report_.records, static_cast<uint64_t>(std::ranges::count(text, '\n')));
 }
 
-TEST_F(ImportTest, lines_of_another_form_are_read_by_who_is_given) {
+TEST_F(ImportTest, LinesOfAnotherFormAreReadByWhoeverIsGiven) {
   const FileDescriptor file = file_of("first\n\nsecond\nthird\n");
   ImportOptions options{.source = std::string(kName), .threads = 2};
   options.reader = [] {
@@ -178,7 +178,7 @@ TEST_F(ImportTest, lines_of_another_form_are_read_by_who_is_given) {
       record.clear();
       record.set(Field::kKind, Kind::kNote);
       record.set(Field::kVantage, Vantage::kApp);
-      record.set(Field::kTime, uint64_t{line.size()});
+      record.set(Field::kTime, 1'795'000'000'000'000'000 + line.size());
       return Status();
     };
   };
