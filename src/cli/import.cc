@@ -108,7 +108,7 @@ Result<int32_t> parse_zone(const std::string& text) {
 }
 
 struct Understood {
-  std::atomic<uint64_t> lines = 0;  // also of those that the book had already
+  std::atomic<uint64_t> lines = 0;  // without those that the book had already
   std::atomic<uint64_t> not_understood = 0;
 };
 

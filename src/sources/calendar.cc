@@ -11,7 +11,7 @@ using std::chrono::year;
 
 constexpr auto kMonths =
     std::to_array<std::string_view>({"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"});
-constexpr int kYearMax = 2500;  // its nanoseconds fit
+constexpr int kYearMax = 2200;  // its nanoseconds fit, with a duration of as many added
 
 struct Civil {
   int year = 0;

@@ -10,7 +10,7 @@
 namespace portbook {
 
 // "23/Nov/2026:12:31:46.704", also with one to nine digits of the second or none; of the origin's zone. Nothing when it is no such
-// moment since 1970.
+// moment from 1970 to 2200.
 std::optional<TimeNs> parse_clf_time(std::string_view text, const LineOrigin& origin);
 
 // "Nov 23 12:31:46" (RFC 3164), of the origin's zone, in the year that puts it nearest before a day after `origin.read`.

@@ -101,6 +101,12 @@ TEST(haproxy, the_zone_shifts_dates_and_not_epochs) {
   EXPECT_EQ(format_time(record.time()), "2026-11-23T12:31:58.735000000Z");
 }
 
+TEST(haproxy, a_line_of_the_far_future_does_not_end_before_it_began) {
+  const Record record = decoded("10.0.1.2:1 [01/Jan/2200:00:00:00.000] f b/s 0/0/8796093022208 2 -- 0/0/0/0/0 0/0");
+  EXPECT_GT(record.uint(Field::kEnd), record.uint(Field::kStart));
+  EXPECT_FALSE(understood("10.0.1.2:1 [01/Jan/2201:00:00:00.000] f b/s 0/0/8796093022208 2 -- 0/0/0/0/0 0/0"));
+}
+
 TEST(haproxy, a_line_that_was_cut_is_a_note_with_all_of_it) {
   Record record;
   for (const std::string& line : captured()) {
