@@ -3,22 +3,36 @@
 #include <algorithm>
 #include <ranges>
 
+#include "query/evaluate.h"
+
 namespace portbook {
 
 namespace {
 
 constexpr uint64_t kLeaseSlackMaxNs = 2 * kNsPerSecond;  // no stated clock error is taken to be greater
 
-bool is_lease(const Record& record) {
-  return record.kind() == Kind::kNatOpen || record.kind() == Kind::kNatClose ||
-         (record.kind() == Kind::kExisting && record.uint_or(Field::kVantage, 0) == static_cast<uint64_t>(Vantage::kNat));
-}
-
 bool same_tuple(const Record& record, const ConnectionTuple& tuple) {
   const auto found = tuple_of(record);
   if (!found || found->src != tuple.src) return false;
   if (found->proto != 0 && tuple.proto != 0 && found->proto != tuple.proto) return false;
   return found->dst == tuple.dst;
+}
+
+bool same_lease(const Record& one, const Record& other) {
+  return one.text_or(Field::kHost, "") == other.text_or(Field::kHost, "") &&
+         std::ranges::all_of(kEndpointFields, [&](const auto& fields) {
+           return one.endpoint(fields.first, fields.second) == other.endpoint(fields.first, fields.second);
+         });
+}
+
+// Whether `end`, of a lease that was last told of at `begin`, may be its end.
+bool may_end(const Record& end, const Record& begin) {
+  if (begin.kind() == Kind::kNatClose || !same_lease(end, begin)) return false;
+  const uint64_t slack = end.uint_or(Field::kClockError, 0) + begin.uint_or(Field::kClockError, 0) + kNsPerMs;
+  if (!end.has(Field::kStart) || begin.kind() != Kind::kNatOpen) return true;
+  const TimeNs start = end.uint(Field::kStart);
+  const TimeNs begun = time_of_lease_record(begin);
+  return begun > start ? begun - start <= slack : start - begun <= slack;
 }
 
 bool overlaps(const Lease& lease, TimeNs from, TimeNs to) {
@@ -43,6 +57,11 @@ void merge_lease_record(const Record& record, Lease& lease) {
 }
 
 }  // namespace
+
+bool is_lease(const Record& record) {
+  return record.kind() == Kind::kNatOpen || record.kind() == Kind::kNatClose ||
+         (record.kind() == Kind::kExisting && record.uint_or(Field::kVantage, 0) == static_cast<uint64_t>(Vantage::kNat));
+}
 
 std::optional<ConnectionTuple> tuple_of(const Record& record) {
   const auto src = record.endpoint(Field::kSrcIp, Field::kSrcPort);
@@ -73,6 +92,32 @@ std::optional<Lease> lease_of(const std::vector<Indexed>& records) {
   if (lease.external == lease.internal) lease.external.reset();
   if (lease.server == lease.asked_for) lease.server.reset();
   return lease;
+}
+
+TimeNs time_of_lease_record(const Record& record) {
+  return record.kind() == Kind::kNatClose ? record.uint_or(Field::kEnd, record.time())
+                                          : record.uint_or(Field::kStart, record.time());
+}
+
+std::vector<Lease> leases_without_id(std::vector<Indexed> records) {
+  std::ranges::sort(records, {}, [](const Indexed& one) {
+    return std::pair(time_of_lease_record(one.record), one.record.kind() == Kind::kNatClose);
+  });
+  std::vector<std::vector<Indexed>> groups;
+  for (Indexed& one : records) {
+    const auto begun = one.record.kind() != Kind::kNatClose
+                           ? groups.rend()
+                           : std::ranges::find_if(groups.rbegin(), groups.rend(), [&](const std::vector<Indexed>& group) {
+                               return may_end(one.record, group.back().record);
+                             });
+    auto& group = begun == groups.rend() ? groups.emplace_back() : *begun;
+    group.push_back(std::move(one));
+  }
+  std::vector<Lease> leases;
+  for (const std::vector<Indexed>& group : groups) {
+    if (auto lease = lease_of(group)) leases.push_back(std::move(*lease));
+  }
+  return leases;
 }
 
 void Joins::note(const Status& status) {
@@ -169,15 +214,31 @@ std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, std::string_view 
                             .to = to > UINT64_MAX - kLeaseSlackMaxNs ? UINT64_MAX : to + kLeaseSlackMaxNs,
                             .marks = kMarkLease}));
   std::vector<Lease> found;
-  const auto keep = [&](const std::vector<Indexed>& records) {
-    auto lease = lease_of(records);
+  const auto keep = [&](std::optional<Lease> lease) {
     if (lease && overlaps(*lease, from, to)) found.push_back(std::move(*lease));
   };
-  for (const Id128& conn : conns) keep(records_of(conn));
-  for (const Indexed& one : loose) keep({one});
+  for (const Id128& conn : conns) keep(lease_of(records_of(conn)));
+  if (!loose.empty()) {
+    // Ends before `from` may have been passed over.
+    const TimeNs begun =
+        std::ranges::min(loose | std::views::transform([](const Indexed& one) { return time_of_lease_record(one.record); }));
+    for (Lease& one : leases_without_id(tuple.src, begun)) {
+      if (one.internal == tuple.src && one.asked_for == tuple.dst) keep(std::move(one));
+    }
+  }
   std::erase_if(found, [&](const Lease& one) { return one.host != host && has_address(tuple.src.ip, one.host, from, to); });
   std::ranges::sort(found, {}, [&](const Lease& one) { return std::pair(one.host != host, one.seen); });
   return found;
+}
+
+std::vector<Lease> Joins::leases_without_id(const Endpoint& endpoint, TimeNs from) {
+  std::vector<Indexed> records;
+  const auto visit = [&](uint64_t index, const Record& record) {
+    if (is_lease(record) && !record.has(Field::kConn)) records.push_back({index, record});
+    return records.size() < kLooseRecordsMax;
+  };
+  note(view_.for_each_with(endpoint_key(endpoint), visit, {.from = from, .marks = kMarkLease}));
+  return portbook::leases_without_id(std::move(records));
 }
 
 // Whether that host had the address itself at some moment of [from, to].

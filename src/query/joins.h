@@ -54,6 +54,7 @@ class Joins {
   static constexpr size_t kRemembered = 4096;         // processes, acceptors and leases each
   static constexpr size_t kConnRecordsMax = 256;      // records read for one connection
   static constexpr size_t kAddressRecordsMax = 4096;  // of one address, newest first
+  static constexpr size_t kLooseRecordsMax = 4096;    // of leases without conn, for one endpoint
   static constexpr size_t kVersionsKept = 16;         // of a process, one for each exec; older ones are looked up each time
 
   explicit Joins(View view) : view_(std::move(view)) {}
@@ -72,6 +73,9 @@ class Joins {
   // Leases of that tuple which overlap [from, to], oldest first; those of `host`, where the tuple's source is, before all others.
   // Not those of other hosts that had that address themselves: many have the same private ones.
   std::vector<Lease> leases(const ConnectionTuple& tuple, std::string_view host, TimeNs from, TimeNs to);
+  // Leases without conn that name the endpoint and have a record that tells of `from` or later: those of the newest
+  // kLooseRecordsMax such records.
+  std::vector<Lease> leases_without_id(const Endpoint& endpoint, TimeNs from);
   // True iff a record of the connection makes another one the row that people see (see search.h).
   bool superseded(const Id128& conn, Kind kind, uint64_t index);
 
@@ -99,5 +103,12 @@ class Joins {
 
 // Builds a lease from the records of one lease's conn; nothing when they name no internal endpoint.
 std::optional<Lease> lease_of(const std::vector<Indexed>& records);
+// Builds leases from records of leases without conn: an end belongs to the newest begin before it with the same host, ends and
+// translation.
+std::vector<Lease> leases_without_id(std::vector<Indexed> records);
+// When a record of a lease says that it was there: for an end the end, else the start where it is told, else its time.
+TimeNs time_of_lease_record(const Record& record);
+// True iff the record tells of a lease.
+bool is_lease(const Record& record);
 
 }  // namespace portbook

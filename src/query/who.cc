@@ -16,8 +16,6 @@ namespace portbook {
 
 namespace {
 
-constexpr uint64_t kHeardLateMaxNs = kNsPerSecond;  // how long before it is heard of a lease may have begun
-
 constexpr uint64_t kUnsynchronisedWindowNs = kNsPerSecond;
 constexpr size_t kSettledMax = 1'000;           // connections whose start had to be looked up
 constexpr uint64_t kErrorMaxNs = kNsPerSecond;  // no stated clock error is taken to be greater
@@ -128,14 +126,22 @@ void WhoSearch::settle(size_t place, Sightings& sightings) {
   const Sighting& one = sightings.all[place];
   if (one.settled || (one.end != UINT64_MAX && one.start_known)) return;
   sightings.all[place].settled = true;
-  for (const Indexed& of_it : joins_.records_of(one.conn)) note(of_it.index, of_it.record, sightings);
+  for (const Indexed& of_it : joins_.records_of(one.conn)) {
+    note(of_it.index, of_it.record, sightings);
+    Sighting& settled = sightings.all[place];
+    if (of_it.record.kind() == Kind::kUsedBy && !settled.start_known) settled.start = std::min(settled.start, of_it.record.time());
+  }
 }
 
 void WhoSearch::note(uint64_t index, const Record& record, Sightings& sightings) {
   const Kind kind = record.kind();
   const bool nat = record.has(Field::kVantage) && record.uint(Field::kVantage) == static_cast<uint64_t>(Vantage::kNat);
   sightings.leases = sightings.leases || nat || kind == Kind::kNatOpen || kind == Kind::kNatClose;
-  if (!record.has(Field::kConn) || !record.has(Field::kTime)) return;
+  if (!record.has(Field::kTime)) return;
+  if (!record.has(Field::kConn)) {
+    if (is_lease(record)) sightings.lease_without_id = std::min(sightings.lease_without_id, time_of_lease_record(record));
+    return;
+  }
   if (kind != Kind::kOpen && kind != Kind::kClose && kind != Kind::kFailed && kind != Kind::kExisting && kind != Kind::kNatOpen &&
       kind != Kind::kNatClose) {
     return;
@@ -185,10 +191,22 @@ Status WhoSearch::add_sighted() {
     settle(place, sightings);
     if (is_near(sightings.all[place])) add(sightings.all[place], leases);
   }
+  add_leases_without_id(sightings, leases);
   rule_out();
   const bool found =
       std::ranges::any_of(answer_.candidates, [](const Candidate& one) { return one.verdict == Candidate::Verdict::kMatches; });
   return found && !names_leases(sightings) ? Status() : add_nearest(sightings, leases);
+}
+
+// Ends before the moment may have been passed over, so what was seen says only from when on to look for them.
+void WhoSearch::add_leases_without_id(const Sightings& sightings, size_t& leases) {
+  if (sightings.lease_without_id == UINT64_MAX) return;
+  const uint64_t slack = slack_ns();
+  for (const Lease& lease : joins_.leases_without_id(question_.endpoint, sightings.lease_without_id)) {
+    if (lease.start.value_or(lease.seen) > later(high_, slack) || later(lease.end.value_or(UINT64_MAX), slack) < low_) continue;
+    bounded_ = bounded_ || leases >= kLeasesMax;
+    if (++leases <= kLeasesMax) add_lease(lease);
+  }
 }
 
 // Whether any lease has the asked endpoint: seen, or in a block not looked into.
@@ -202,7 +220,7 @@ void WhoSearch::add(const Sighting& one, size_t& leases) {
   bounded_ = bounded_ || (one.lease && leases >= kLeasesMax);
   if (one.lease && ++leases > kLeasesMax) return;
   if (one.lease) {
-    add_lease(one.conn);
+    if (const auto lease = lease_of(joins_.records_of(one.conn))) add_lease(*lease);
   } else {
     add_socket(one.conn, std::nullopt);
   }
@@ -245,14 +263,12 @@ Status WhoSearch::add_nearest(Sightings& sightings, size_t& leases) {
 
 // A lease names the asked endpoint: as its external one (then its internal one is looked for), as what was asked for (then the real
 // server is), or as another of its ends.
-void WhoSearch::add_lease(const Id128& conn) {
-  auto lease = lease_of(joins_.records_of(conn));
-  if (!lease) return;
-  if (lease->server && lease->asked_for == question_.endpoint) return add_published(*lease);
-  if (lease->external != question_.endpoint && lease->internal != question_.endpoint) return;
-  const std::vector<Id128> sockets = sockets_of(*lease, LeaseEnd::kInitiator);
+void WhoSearch::add_lease(const Lease& lease) {
+  if (lease.server && lease.asked_for == question_.endpoint) return add_published(lease);
+  if (lease.external != question_.endpoint && lease.internal != question_.endpoint) return;
+  const std::vector<Id128> sockets = sockets_of(lease, LeaseEnd::kInitiator);
   for (const Id128& socket : sockets) add_socket(socket, lease);
-  if (sockets.empty()) add_lease_alone(*lease, LeaseEnd::kInitiator);
+  if (sockets.empty()) add_lease_alone(lease, LeaseEnd::kInitiator);
 }
 
 // A published port: behind what the client asked for stands the real server, whose socket has the client as its other end.
@@ -288,7 +304,13 @@ std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
     const Sighting& one = sightings.all[place];
     if (one.start > lease.end.value_or(UINT64_MAX - slack) + slack || one.end + std::min(slack, UINT64_MAX - one.end) < begun)
       continue;
-    for (const Indexed& record : joins_.records_of(one.conn)) {
+    const std::vector<Indexed> records = joins_.records_of(one.conn);
+    const bool of_another_lease = std::ranges::any_of(records, [&](const Indexed& record) {
+      const auto translated = record.record.endpoint(Field::kSrcNatIp, Field::kSrcNatPort);
+      return translated && lease.external && translated != lease.external;
+    });
+    if (of_another_lease) continue;
+    for (const Indexed& record : records) {
       const auto tuple = tuple_of(record.record);
       if (!tuple || tuple->src != client) continue;
       if (at_server ? tuple->dst != lease.server : tuple->dst != lease.asked_for && tuple->dst != lease.server) continue;

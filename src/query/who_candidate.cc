@@ -94,7 +94,13 @@ void WhoSearch::read_ends(const Record& main, const std::optional<Lease>& lease,
     const TimeNs from = interval.start.value_or(main.time());
     for (const Lease& one : joins_.leases(*tuple, candidate.host, from, interval.end.value_or(UINT64_MAX / 2))) {
       const bool speaks_of_it = one.host == candidate.host || !has_address(one, tuple->src.ip);
-      if ((one.external || one.server) && speaks_of_it && !candidate.lease) candidate.lease = one;
+      if ((!one.external && !one.server) || !speaks_of_it) continue;
+      // The one that has the asked endpoint before others, of these one that covers the moment.
+      const auto rank = [&](const Lease& of) {
+        const bool covers = of.start.value_or(of.seen) <= high_ && of.end.value_or(UINT64_MAX) >= low_;
+        return of.external != question_.endpoint ? 0 : covers ? 2 : 1;
+      };
+      if (!candidate.lease || rank(one) > rank(*candidate.lease)) candidate.lease = one;
     }
   }
   candidate.external = translated;
@@ -143,27 +149,43 @@ void WhoSearch::settle_interval(const Record& main, const std::vector<Indexed>& 
   } else {
     candidate.state = "open now";
   }
-  place(candidate, candidate.start.value_or(first_seen), end);
+  const TimeNs start = candidate.start.value_or(first_seen);
+  if (const auto held = held_by_lease(candidate, start)) return place_by_lease(candidate, *held);
+  place(candidate, start, end);
   if (!candidate.start && candidate.position == Candidate::Position::kAfter) {
     candidate.reason = fmt::format("it was there when capture began at {}; how long before is not known", format_time(first_seen));
   }
-  outlive(candidate);
 }
 
-// The external endpoint stays leased after the socket has closed (TIME_WAIT): still this owner's, nobody else can have it.
-void WhoSearch::outlive(Candidate& candidate) const {
-  if (!candidate.lease || candidate.external != question_.endpoint || candidate.verdict != Candidate::Verdict::kNotCovering ||
-      candidate.position != Candidate::Position::kBefore) {
-    return;
+// When the candidate had the asked endpoint, where that is one that a lease gave it: another may have it before and after.
+std::optional<WhoSearch::Held> WhoSearch::held_by_lease(const Candidate& candidate, TimeNs socket_start) const {
+  if (!candidate.lease || candidate.relation != Candidate::Relation::kOwned || candidate.internal == question_.endpoint) {
+    return std::nullopt;
   }
   const Lease& lease = *candidate.lease;
-  const uint64_t slack = lease.clock_error_ns.value_or(0) + answer_.window_ns;
-  if (lease.end && *lease.end + slack < low_) return;
-  candidate.verdict = Candidate::Verdict::kMatches;
-  candidate.position = Candidate::Position::kCovers;
-  candidate.distance_ns = 0;
-  candidate.state = "lease outlived the connection";
-  candidate.reason = fmt::format("the connection closed at {}", format_time(*candidate.end));
+  if (lease.external != question_.endpoint && !candidate.published) return std::nullopt;
+  const TimeNs heard_late = std::max(socket_start, lease.seen - std::min(lease.seen, kHeardLateMaxNs));
+  const TimeNs begun = lease.start.value_or(std::min(lease.seen, heard_late));
+  return Held{candidate.start ? std::max(begun, *candidate.start) : begun, lease.end.value_or(UINT64_MAX)};
+}
+
+// The external endpoint stays leased after the socket has closed (TIME_WAIT): still this owner's, nobody else can have it. Before
+// and after the lease it is not, however long the socket is there.
+void WhoSearch::place_by_lease(Candidate& candidate, const Held& held) const {
+  const auto error = candidate.clock_error_ns;
+  candidate.clock_error_ns = std::max(error, candidate.lease->clock_error_ns);
+  place(candidate, held.from, held.to);
+  const uint64_t slack = candidate.clock_error_ns.value_or(0) + answer_.window_ns;
+  candidate.clock_error_ns = error;
+  if (candidate.verdict == Candidate::Verdict::kNotCovering) {
+    candidate.reason = candidate.position == Candidate::Position::kBefore
+                           ? fmt::format("its lease of {} ended at {}", to_text(question_.endpoint), format_time(held.to))
+                           : fmt::format("it had {} from {} on", to_text(question_.endpoint), format_time(held.from));
+  } else if (candidate.end && *candidate.end + slack < low_) {
+    candidate.state = "lease outlived the connection";
+    candidate.reason = fmt::format("the connection closed at {}", format_time(*candidate.end));
+    candidate.distance_ns = 0;
+  }
 }
 
 // The process of the local end: who accepted an inbound connection, else the socket's own.

@@ -1,9 +1,10 @@
 // Who answers the same through index runs, which let it pass over blocks, as when it looks into every block: over random histories
 // with ends that come late or never, endpoints used by several at once, leases with and without ids, sockets that were there
-// before.
+// before. And it names who held the endpoint, by the records themselves (who_oracle_test.h).
 #include <gtest/gtest.h>
 
 #include "query/who.h"
+#include "query/who_oracle_test.h"
 #include "store/sealed_history_test.h"
 
 namespace portbook {
@@ -58,6 +59,38 @@ TEST_P(WhoHistory, IsAnsweredAsByLookingIntoEveryBlock) {
   }
   EXPECT_GT(found, 10U);
   EXPECT_LT(looked_into, 100 * history_.blocks.size() * 4 / 5) << "nothing was passed over";
+}
+// Against the records themselves: who certainly held the endpoint is named, and nobody who cannot have.
+TEST_P(WhoHistory, NamesWhoHeldTheEndpoint) {
+  const std::vector<Record> sealed(records_.begin(), records_.begin() + static_cast<ptrdiff_t>(history_.size()));
+  const WhoOracle oracle(sealed);
+  std::mt19937_64 random(GetParam() + 99);
+  size_t named = 0;
+  for (int i = 0; i < 300; ++i) {
+    WhoQuestion question;
+    question.endpoint = {random() % 2 == 0 ? RandomHistory::gateway() : RandomHistory::address(random() % RandomHistory::kHosts),
+                         RandomHistory::port(random() % RandomHistory::kPorts)};
+    question.at = sealed[random() % sealed.size()].time() + random() % 3 * kNsPerSecond / (1 + random() % 1000);
+    question.window_ns = random() % 2 * random() % kNsPerSecond;
+    Coverage coverage;
+    const auto answer = who(with_, coverage, question, records_.back().time() + 3600 * kNsPerSecond);
+    ASSERT_TRUE(answer.has_value());
+    std::set<Id128> matching;
+    for (const Candidate& one : answer->candidates) {
+      if (one.verdict == Candidate::Verdict::kMatches && one.conn && one.relation != Candidate::Relation::kListener)
+        matching.insert(*one.conn);
+    }
+    const std::set<Id128> certain = oracle.certain(question.endpoint, question.at, question.at);
+    const std::set<Id128> possible = oracle.possible(question.endpoint, question.at, question.at, *question.window_ns);
+    const std::string asked = to_text(question.endpoint) + " at " + format_time(question.at);
+    EXPECT_TRUE(std::ranges::includes(matching, certain))
+        << asked << ": of " << certain.size() << " that held it not all are named\n"
+        << to_json(*answer, 0);
+    EXPECT_TRUE(std::ranges::includes(possible, matching)) << asked << ": named is one that cannot have held it\n"
+                                                           << to_json(*answer, 0);
+    named += certain.size();
+  }
+  EXPECT_GT(named, 100U);
 }
 INSTANTIATE_TEST_SUITE_P(Seeds, WhoHistory, testing::Range<uint64_t>(1, 5));
 

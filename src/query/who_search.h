@@ -8,8 +8,9 @@
 
 namespace portbook {
 
-inline constexpr size_t kWhoBlocksMax = 256;  // looked into for one endpoint
-inline constexpr size_t kLeasesMax = 64;      // leases, and sockets of one lease, followed in one answer
+inline constexpr size_t kWhoBlocksMax = 256;               // looked into for one endpoint
+inline constexpr uint64_t kHeardLateMaxNs = kNsPerSecond;  // how long before it is heard of a lease may have begun
+inline constexpr size_t kLeasesMax = 64;                   // leases, and sockets of one lease, followed in one answer
 
 // What the rows that name an endpoint say about one connection or lease, by its conn.
 struct Sighting {
@@ -32,10 +33,11 @@ struct Sighting {
 struct Sightings {
   std::vector<Sighting> all;
   std::map<Id128, size_t> by_conn;
-  std::set<size_t> blocks;            // looked into
-  size_t looked_at = 0;               // records
-  bool leases = false;                // a lease was among them
-  std::vector<View::KeyBlock> named;  // all blocks that may name the endpoint
+  std::set<size_t> blocks;               // looked into
+  size_t looked_at = 0;                  // records
+  bool leases = false;                   // a lease was among them
+  TimeNs lease_without_id = UINT64_MAX;  // first moment that a record of a lease without conn tells of
+  std::vector<View::KeyBlock> named;     // all blocks that may name the endpoint
 };
 
 // One thread; used once. Everything that is passed in must outlive it.
@@ -59,8 +61,9 @@ class WhoSearch {
   Status add_sighted();
   [[nodiscard]] bool names_leases(const Sightings& sightings) const;
   void add(const Sighting& one, size_t& leases);
+  void add_leases_without_id(const Sightings& sightings, size_t& leases);
   Status add_nearest(Sightings& sightings, size_t& leases);
-  void add_lease(const Id128& conn);
+  void add_lease(const Lease& lease);
   void add_published(const Lease& lease);
   enum class LeaseEnd : uint8_t { kInitiator, kServer };
   std::vector<Id128> sockets_of(const Lease& lease, LeaseEnd end);
@@ -76,7 +79,12 @@ class WhoSearch {
   void add_socket(const Id128& conn, const std::optional<Lease>& lease);
   void read_ends(const Record& main, const std::optional<Lease>& lease, Candidate& candidate);
   void settle_interval(const Record& main, const std::vector<Indexed>& records, Candidate& candidate);
-  void outlive(Candidate& candidate) const;
+  struct Held {
+    TimeNs from = 0;
+    TimeNs to = UINT64_MAX;
+  };
+  std::optional<Held> held_by_lease(const Candidate& candidate, TimeNs socket_start) const;
+  void place_by_lease(Candidate& candidate, const Held& held) const;
   void add_process(const Indexed& main, Candidate& candidate);
   void set_process(const Record& owner, uint64_t index, Candidate& candidate);
 
