@@ -6,8 +6,10 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "base/clock.h"
 #include "book/book.h"
@@ -19,8 +21,11 @@
 #include "record/version.h"
 #include "server/api.h"
 #include "server/connections_ahead.h"
+#include "server/door.h"
 #include "server/http.h"
 #include "server/ingest.h"
+#include "server/readers.h"
+#include "server/tls.h"
 #include "ship/stream_socket.h"
 
 namespace portbook {
@@ -87,6 +92,18 @@ CaptureLine disk_line(const std::filesystem::path& data) {
                       bytes_text(space.available), folder)};
 }
 
+// Where certificate and key may be replaced later, also by links to elsewhere.
+std::vector<std::filesystem::path> folders_of(const BookRole& role) {
+  std::vector<std::filesystem::path> folders;
+  if (role.tls_certificate.empty()) return folders;
+  for (const auto& file : {role.tls_certificate, role.tls_key}) {
+    std::error_code error;
+    folders.push_back(std::filesystem::absolute(file).parent_path());
+    if (const auto real = std::filesystem::canonical(file, error); !error) folders.push_back(real.parent_path());
+  }
+  return folders;
+}
+
 // Everything that runs, in the order in which it begins; it ends in the reverse order.
 class RunningBook {
  public:
@@ -94,6 +111,12 @@ class RunningBook {
   Status start(const BookRole& role, const std::string& own_token) {
     auto http_options = listen_options(role.listen);
     if (!http_options) return std::unexpected(http_options.error());
+    // Before privileges are given up: the key may be root's alone.
+    if (!role.tls_certificate.empty()) {
+      auto identity = load_tls_identity({role.tls_certificate, role.tls_key});
+      if (!identity) return std::unexpected(identity.error());
+      http_options->tls = std::move(*identity);
+    }
     if (auto status = go_apart(role, http_options->port); !status) return status;
     auto book = open_book(role);
     if (!book) return std::unexpected(book.error());
@@ -101,6 +124,9 @@ class RunningBook {
     auto credentials = Credentials::load(role.data);
     if (!credentials) return std::unexpected(credentials.error());
     credentials_ = std::move(*credentials);
+    auto readers = Readers::load(role.data);
+    if (!readers) return std::unexpected(readers.error());
+    readers_ = std::move(*readers);
     http_options->unix_socket = role.data / "portbook.sock";
     if (auto status = bind_server(role, *http_options); !status) return status;
     if (auto status = bind_ingest(role, own_token); !status) return status;
@@ -117,11 +143,19 @@ class RunningBook {
   }
   Ingest& ingest() { return *ingest_; }
 
+  // Takes a new certificate and key; goes on with the old ones, and says why, when they cannot be used.
+  void reload_tls(const BookRole& role) {
+    auto identity = load_tls_identity({role.tls_certificate, role.tls_key});
+    if (identity) server_->use_tls(std::move(*identity));
+    fmt::print(stderr, "portbook: {}\n",
+               identity ? "the certificate was read anew" : "the certificate stays as it is: " + identity.error().message);
+  }
+
   void print_welcome(const BookRole& role) const {
-    const std::string address =
-        server_->port() == 0
-            ? ""
-            : fmt::format("http://{}:{}/", address_.contains(':') ? "[" + address_ + "]" : address_, server_->port());
+    const std::string address = server_->port() == 0
+                                    ? ""
+                                    : fmt::format("{}://{}:{}/", role.tls_certificate.empty() ? "http" : "https",
+                                                  address_.contains(':') ? "[" + address_ + "]" : address_, server_->port());
     fmt::print("portbook is {}. Page: {}\n", role.supervisor == kNoSupervisor ? "answering" : "recording",
                inked(Ink::kBold, address));
     fmt::print("Public key, keep it somewhere else: {}\n", book_->vkey());
@@ -144,7 +178,9 @@ class RunningBook {
     server_.reset();  // its threads ask the ingest
     ingest_shown_.store(nullptr);
     ingest_.reset();
+    door_.reset();
     api_.reset();
+    readers_.reset();
     credentials_.reset();
     book_.reset();
   }
@@ -173,6 +209,7 @@ class RunningBook {
       for_others_ = std::move(*listener);
     }
     options.writable = {role.data, socket_.parent_path()};
+    options.readable = folders_of(role);
     options.tcp_port = port;
     options.filter_later = true;
     auto confined = confine(options);
@@ -216,7 +253,8 @@ class RunningBook {
       return server == nullptr ? HttpStatistics() : server->statistics();
     };
     api_ = std::make_unique<Api>(*book_, system_clock(), std::move(options));
-    auto server = HttpServer::bind(http_options, [this](const HttpRequest& request) { return api_->answer(request); });
+    door_ = std::make_unique<Door>(*api_, *readers_, system_clock());
+    auto server = HttpServer::bind(http_options, [this](const HttpRequest& request) { return door_->answer(request); });
     if (!server) return std::unexpected(server.error());
     server_ = std::move(*server);
     address_ = http_options.address;
@@ -244,7 +282,9 @@ class RunningBook {
 
   std::unique_ptr<Book> book_;
   std::unique_ptr<Credentials> credentials_;
+  std::unique_ptr<Readers> readers_;
   std::unique_ptr<Api> api_;
+  std::unique_ptr<Door> door_;
   std::unique_ptr<HttpServer> server_;
   std::unique_ptr<Ingest> ingest_;
   std::unique_ptr<ConnectionsAhead> ahead_;
@@ -283,7 +323,8 @@ int run_book(const BookRole& role) {
   if (!stop) {
     running.answer();
     if (!role.again) running.print_welcome(role);
-    wait_for_stop(role.supervisor);
+    const auto reload = [&] { running.reload_tls(role); };
+    wait_for_stop(role.supervisor, -1, role.tls_certificate.empty() ? std::function<void()>() : reload);
   }
   return 0;
 }

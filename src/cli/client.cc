@@ -1,6 +1,8 @@
 #include "cli/client.h"
 
 #include <fmt/format.h>
+#include <openssl/ssl.h>
+#include <openssl/x509_vfy.h>
 #include <simdjson.h>
 
 #include <array>
@@ -8,9 +10,12 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
 
+#include "record/endpoint.h"
 #include "server/http.h"
 
 namespace portbook {
@@ -75,12 +80,13 @@ std::string target_of(std::string_view path, const Client::Params& params) {
 
 // Sends the request and hands the body over piece by piece until take() returns false.
 template <typename Socket>
-Status exchange(Socket& socket, const std::string& host, const std::string& target,
+Status exchange(Socket& socket, http::verb verb, const std::string& host, const std::string& token, const std::string& target,
                 const std::function<bool(std::string_view)>& take) {
   error_code error;
-  http::request<http::empty_body> request(http::verb::get, target, 11);
+  http::request<http::empty_body> request(verb, target, 11);
   request.set(http::field::host, host);
   request.set(http::field::user_agent, "portbook");
+  if (!token.empty()) request.set(http::field::authorization, "Bearer " + token);
   request.keep_alive(false);
   // A book that refuses the caller answers before it has read anything: the answer counts, not a failed write.
   http::write(socket, request, error);
@@ -109,14 +115,37 @@ Status exchange(Socket& socket, const std::string& host, const std::string& targ
   return {};
 }
 
+Result<std::shared_ptr<asio::ssl::context>> tls_context(const RemoteAccess& access) {
+  auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
+  SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
+  context->set_verify_mode(asio::ssl::verify_peer);
+  error_code error;
+  if (access.authority.empty()) {
+    context->set_default_verify_paths(error);
+  } else {
+    context->load_verify_file(access.authority.string(), error);
+  }
+  if (error)
+    return fail(ErrorCode::kBadInput,
+                fmt::format("{} holds no certificate to believe: {}", access.authority.string(), error.message()));
+  return context;
+}
+
 }  // namespace
 
 struct Client::Place {
   std::filesystem::path socket;  // empty: tcp
   std::string host;
   std::string port;
+  std::string token;
+  std::shared_ptr<asio::ssl::context> tls;  // none: plain; shared: by the interface of streams that use it
 
-  [[nodiscard]] Status ask_tcp(const std::string& target, const std::function<bool(std::string_view)>& take) const {
+  [[nodiscard]] std::string authority() const {
+    return host.contains(':') ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+  }
+
+  [[nodiscard]] Status ask_tcp(http::verb verb, const std::string& target,
+                               const std::function<bool(std::string_view)>& take) const {
     asio::io_context io;
     error_code error;
     tcp::resolver resolver(io);
@@ -124,11 +153,27 @@ struct Client::Place {
     tcp::socket connection(io);
     if (!error) asio::connect(connection, found, error);
     if (error) return fail(ErrorCode::kUnavailable, fmt::format("no book answers at {} port {}: {}", host, port, error.message()));
-    return exchange(connection, host.contains(':') ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port), target,
-                    take);
+    if (tls == nullptr) return exchange(connection, verb, authority(), token, target, take);
+    beast::ssl_stream<tcp::socket> stream(std::move(connection), *tls);
+    stream.set_verify_callback(asio::ssl::host_name_verification(host));
+    if (!parse_ip(host)) SSL_set_tlsext_host_name(stream.native_handle(), host.c_str());
+    stream.handshake(asio::ssl::stream_base::client, error);
+    if (error) return handshake_error(stream.native_handle(), error);
+    return exchange(stream, verb, authority(), token, target, take);
   }
 
-  [[nodiscard]] Status ask_unix(const std::string& target, const std::function<bool(std::string_view)>& take) const {
+  [[nodiscard]] Status handshake_error(SSL* ssl, const error_code& error) const {
+    const long verdict = SSL_get_verify_result(ssl);
+    if (verdict == X509_V_OK) {
+      return fail(ErrorCode::kUnavailable, fmt::format("no book speaks TLS at {}: {}", authority(), error.message()));
+    }
+    return fail(ErrorCode::kDenied,
+                fmt::format("the certificate at {} is not one to believe: {}. Who keeps the book has the file for --ca",
+                            authority(), X509_verify_cert_error_string(verdict)));
+  }
+
+  [[nodiscard]] Status ask_unix(http::verb verb, const std::string& target,
+                                const std::function<bool(std::string_view)>& take) const {
     asio::io_context io;
     error_code error;
     Local::socket connection(io);
@@ -139,11 +184,11 @@ struct Client::Place {
     if (error) {
       return fail(ErrorCode::kUnavailable, fmt::format("no book is running in {0}; start it with: portbook up --data {0}", folder));
     }
-    return exchange(connection, "localhost", target, take);
+    return exchange(connection, verb, "localhost", token, target, take);
   }
 
-  [[nodiscard]] Status ask(const std::string& target, const std::function<bool(std::string_view)>& take) const {
-    return socket.empty() ? ask_tcp(target, take) : ask_unix(target, take);
+  [[nodiscard]] Status ask(http::verb verb, const std::string& target, const std::function<bool(std::string_view)>& take) const {
+    return socket.empty() ? ask_tcp(verb, target, take) : ask_unix(verb, target, take);
   }
 };
 
@@ -161,13 +206,17 @@ Result<Client> Client::over_unix_socket(const std::filesystem::path& socket) {
   return Client(std::move(place));
 }
 
-Result<Client> Client::over_url(std::string_view url) {
-  constexpr std::string_view kScheme = "http://";
+Result<Client> Client::over_url(std::string_view url, const RemoteAccess& access) {
+  constexpr std::string_view kPlain = "http://";
+  constexpr std::string_view kTls = "https://";
   const auto bad = [&] {
-    return fail(ErrorCode::kBadInput, fmt::format("\"{}\" is not the URL of a book, such as http://127.0.0.1:7171", url));
+    return fail(
+        ErrorCode::kBadInput,
+        fmt::format("\"{}\" is not the URL of a book, such as http://127.0.0.1:7171 or https://book.example.org:7171", url));
   };
-  if (!url.starts_with(kScheme)) return bad();
-  std::string_view authority = url.substr(kScheme.size());
+  const bool with_tls = url.starts_with(kTls);
+  if (!with_tls && !url.starts_with(kPlain)) return bad();
+  std::string_view authority = url.substr(with_tls ? kTls.size() : kPlain.size());
   if (authority.ends_with('/')) authority.remove_suffix(1);
   const size_t colon = authority.rfind(':');
   const size_t bracket = authority.rfind(']');
@@ -178,12 +227,26 @@ Result<Client> Client::over_url(std::string_view url) {
   auto place = std::make_unique<Place>();
   place->host = host;
   place->port = has_port ? std::string(authority.substr(colon + 1)) : "7171";
+  place->token = access.token;
+  const auto ip = parse_ip(host);
+  if (!with_tls && !access.token.empty() && host != "localhost" && !(ip && ip->is_loopback()))
+    return fail(ErrorCode::kBadInput, fmt::format("a token is not sent over plain HTTP: use https://{}", authority));
+  if (with_tls) {
+    auto context = tls_context(access);
+    if (!context) return std::unexpected(context.error());
+    place->tls = std::move(*context);
+  }
   return Client(std::move(place));
 }
 
 Result<std::string> Client::get(std::string_view path, const Params& params) {
+  return send("GET", path, params);
+}
+
+Result<std::string> Client::send(std::string_view method, std::string_view path, const Params& params) {
+  const http::verb verb = http::string_to_verb({method.data(), method.size()});
   std::string body;
-  const auto status = place_->ask(target_of(path, params), [&](std::string_view piece) {
+  const auto status = place_->ask(verb, target_of(path, params), [&](std::string_view piece) {
     body += piece;
     return true;
   });
@@ -194,7 +257,7 @@ Result<std::string> Client::get(std::string_view path, const Params& params) {
 Status Client::lines(std::string_view path, const Params& params, const std::function<bool(std::string_view line)>& line) {
   std::string pending;
   bool too_long = false;
-  const auto status = place_->ask(target_of(path, params), [&](std::string_view piece) {
+  const auto status = place_->ask(http::verb::get, target_of(path, params), [&](std::string_view piece) {
     pending += piece;
     size_t start = 0;
     for (size_t end = pending.find('\n'); end != std::string::npos; end = pending.find('\n', start)) {

@@ -13,13 +13,20 @@
 
 namespace portbook {
 
+// How a book on another machine is asked.
+struct RemoteAccess {
+  std::string token;
+  std::filesystem::path authority;  // PEM: whose certificates to believe; empty: this machine's usual ones
+};
+
 // One connection for each request; blocking. Moves only.
 class Client {
  public:
   // Errors: kBadInput (a path too long for a unix socket).
   static Result<Client> over_unix_socket(const std::filesystem::path& socket);
-  // "http://127.0.0.1:7171". Errors: kBadInput (not such a URL).
-  static Result<Client> over_url(std::string_view url);
+  // "http://127.0.0.1:7171", "https://book.example.org:7171". Errors: kBadInput (not such a URL; a token over plain HTTP to
+  // elsewhere; an authority's file that holds no certificate).
+  static Result<Client> over_url(std::string_view url, const RemoteAccess& access);
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
   ~Client();
@@ -28,6 +35,8 @@ class Client {
   // The whole body. Errors: what the book answered, as an error of ours; kUnavailable (nothing answers there); kDenied; kIo when
   // the connection broke.
   Result<std::string> get(std::string_view path, const Params& params = {});
+  // The same with another method: "POST", "DELETE".
+  Result<std::string> send(std::string_view method, std::string_view path, const Params& params = {});
   // Calls line() for each line of the body, without its newline, until it returns false. Errors as above.
   Status lines(std::string_view path, const Params& params, const std::function<bool(std::string_view line)>& line);
 

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 
 namespace portbook {
 
@@ -22,7 +23,15 @@ std::filesystem::path BookPlace::folder() const {
 }
 
 Result<Client> BookPlace::connect() const {
-  return server.empty() ? Client::over_unix_socket(folder() / "portbook.sock") : Client::over_url(server);
+  if (server.empty()) return Client::over_unix_socket(folder() / "portbook.sock");
+  RemoteAccess access;
+  access.authority = authority;
+  if (const char* token = std::getenv("PORTBOOK_TOKEN"); token != nullptr) access.token = token;
+  if (!token_file.empty()) {
+    std::ifstream file(token_file);
+    if (!(file >> access.token)) return fail(ErrorCode::kBadInput, fmt::format("there is no token in {}", token_file));
+  }
+  return Client::over_url(server, access);
 }
 
 CLI::Option* add_folder_option(CLI::App& command, BookPlace& place) {
@@ -31,7 +40,12 @@ CLI::Option* add_folder_option(CLI::App& command, BookPlace& place) {
 
 void add_place_options(CLI::App& command, BookPlace& place) {
   auto* data = add_folder_option(command, place);
-  command.add_option("--server", place.server, "URL of the running book, such as http://127.0.0.1:7171")->excludes(data);
+  auto* server = command.add_option("--server", place.server, "URL of the running book, such as https://book.example.org:7171");
+  server->excludes(data);
+  command.add_option("--token-file", place.token_file, "File with the token for --server (default: the variable PORTBOOK_TOKEN)")
+      ->needs(server);
+  command.add_option("--ca", place.authority, "PEM file of the authority to believe for --server (default: this machine's)")
+      ->needs(server);
 }
 
 int report(const Error& error) {

@@ -18,14 +18,17 @@ namespace portbook {
 struct BookPlace {
   std::string data;
   std::string server;
+  std::string token_file;  // for --server; empty: the token is in PORTBOOK_TOKEN, or none is needed
+  std::string authority;   // PEM, for --server https://
 
-  // Errors: kUnavailable when no book runs there, kDenied, kBadInput (not a URL).
+  // Errors: kUnavailable when no book runs there, kDenied, kBadInput (not a URL, no
+  // token in its file).
   [[nodiscard]] Result<Client> connect() const;
   [[nodiscard]] std::filesystem::path folder() const;
 };
 // --data alone: for a command that reads the folder itself, whether or not the book runs.
 CLI::Option* add_folder_option(CLI::App& command, BookPlace& place);
-// --data or --server: for a command that asks a running book.
+// --data, or --server with what it needs: for a command that asks a running book.
 void add_place_options(CLI::App& command, BookPlace& place);
 
 // /var/lib/portbook for root, else the user's state folder.
@@ -43,6 +46,7 @@ void add_up(CLI::App& program, Run& run);
 void add_serve(CLI::App& program, Run& run);
 void add_agent(CLI::App& program, Run& run);
 void add_enroll(CLI::App& program, Run& run);
+void add_token(CLI::App& program, Run& run);
 void add_who(CLI::App& program, Run& run);
 void add_trace(CLI::App& program, Run& run);
 void add_map(CLI::App& program, Run& run);

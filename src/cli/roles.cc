@@ -36,7 +36,7 @@ void block_stop_signals() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-bool wait_for_stop(int supervisor, int patience_ms) {
+bool wait_for_stop(int supervisor, int patience_ms, const std::function<void()>& hang_up) {
   const sigset_t signals = stop_signals();
   const FileDescriptor come(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
   while (true) {
@@ -46,6 +46,10 @@ bool wait_for_stop(int supervisor, int patience_ms) {
     if (ready > 0 && fds[1].revents != 0) return true;
     signalfd_siginfo info{};
     if (read(come.get(), &info, sizeof info) != sizeof info) continue;
+    if (info.ssi_signo == SIGHUP && hang_up) {
+      hang_up();
+      continue;
+    }
     // The terminal's signals come to every process of the group; the supervisor ends its children in order.
     if (supervisor == kNoSupervisor || info.ssi_signo == SIGTERM) return true;
   }

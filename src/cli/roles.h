@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 #include "base/result.h"
@@ -16,6 +17,8 @@ inline constexpr int kNoSupervisor = -1;
 struct BookRole {
   std::filesystem::path data;
   std::string listen = "127.0.0.1:7171";
+  std::filesystem::path tls_certificate;  // both or none; with them every caller needs a token
+  std::filesystem::path tls_key;
   std::string host;
   std::string origin;
   std::filesystem::path ingest;  // besides the socket in the meeting place, one where all need a token; empty: none
@@ -43,7 +46,8 @@ int run_agent(const AgentRole& role);
 // Blocks what wait_for_stop() waits for; before any thread is made.
 void block_stop_signals();
 // Returns when the process is to stop. `patience_ms` below 0: for ever; else false when nothing came in that time.
-bool wait_for_stop(int supervisor, int patience_ms = -1);
+// With `hang_up`, SIGHUP calls that and stops nothing.
+bool wait_for_stop(int supervisor, int patience_ms = -1, const std::function<void()>& hang_up = {});
 // What the supervisor says first. Errors: kIo.
 Result<std::string> read_supervisor_token(int supervisor);
 

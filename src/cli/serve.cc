@@ -13,13 +13,20 @@ void add_serve(CLI::App& program, Run& run) {
     std::string data;
     std::string ingest;
     std::string cache_max;
+    std::string certificate;
+    std::string key;
     BookRole role;
   };
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
   auto* command = program.add_subcommand("serve", "Keep a book and answer questions; agents ship to it");
   command->add_option("--data", options->data,
                       fmt::format("Folder of the book; made when missing (default {})", default_folder().string()));
-  command->add_option("--listen", options->role.listen, "Loopback address and port of the page and API (default 127.0.0.1:7171)");
+  command->add_option("--listen", options->role.listen, "Address and port of the page and API (default 127.0.0.1:7171)");
+  auto* certificate = command->add_option("--tls-cert", options->certificate,
+                                          "PEM file of the certificate, for --listen elsewhere than on loopback");
+  auto* key = command->add_option("--tls-key", options->key, "PEM file of its key; SIGHUP reads both anew");
+  certificate->needs(key);
+  key->needs(certificate);
   command->add_option("--ingest", options->ingest,
                       "Unix socket for other agents, each of which needs a token: see enroll (default: none; this host's agent "
                       "has one beside the folder)");
@@ -30,13 +37,15 @@ void add_serve(CLI::App& program, Run& run) {
   command->add_flag("--again", options->role.again)->group("");
   command->footer(
       "Examples:\n"
-      "  sudo portbook serve\n"
+      "  sudo portbook serve --listen 0.0.0.0:7171 --tls-cert book.pem --tls-key book.key\n"
       "  sudo portbook serve --data /srv/portbook --ingest /run/portbook/ingest.sock --cache-max 64MiB");
   command->callback([options, &run] {
     run = [options] {
       BookRole role = options->role;
       role.data = options->data.empty() ? default_folder() : std::filesystem::path(options->data);
       role.ingest = options->ingest;
+      role.tls_certificate = options->certificate;
+      role.tls_key = options->key;
       if (role.host.empty()) role.host = host_name();
       if (!options->cache_max.empty()) {
         const auto bytes = parse_bytes(options->cache_max);

@@ -20,6 +20,8 @@ struct Options {
   std::string spool;
   std::string spool_max;
   std::string cache_max;
+  std::string certificate;
+  std::string key;
   bool no_cmdline = false;
   bool no_bpf = false;
 };
@@ -34,6 +36,8 @@ int up(const Options& options) {
     if (const auto bytes = parse_bytes(options.cache_max); !bytes) return report(bytes.error());
     book.args.insert(book.args.end(), {"--cache-max", options.cache_max});
   }
+  if (!options.certificate.empty())
+    book.args.insert(book.args.end(), {"--tls-cert", options.certificate, "--tls-key", options.key});
   Child agent{"agent", {"agent", "--book", default_ingest_socket(folder).string(), "--spool", spool.string(), "--host", host}};
   if (!options.spool_max.empty()) {
     if (const auto bytes = parse_bytes(options.spool_max); !bytes) return report(bytes.error());
@@ -51,7 +55,12 @@ void add_up(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("up", "Record this host and answer questions, until stopped");
   command->add_option("--data", options->data,
                       fmt::format("Folder of the book; made when missing (default {})", default_folder().string()));
-  command->add_option("--listen", options->listen, "Loopback address and port of the page and API (default 127.0.0.1:7171)");
+  command->add_option("--listen", options->listen, "Address and port of the page and API (default 127.0.0.1:7171)");
+  auto* certificate = command->add_option("--tls-cert", options->certificate,
+                                          "PEM file of the certificate, for --listen elsewhere than on loopback");
+  auto* key = command->add_option("--tls-key", options->key, "PEM file of its key; SIGHUP to the book reads both anew");
+  certificate->needs(key);
+  key->needs(certificate);
   command->add_option("--host", options->host, "Name of this host in its records (default: its host name)");
   command->add_option("--origin", options->origin, "Name of a new book in its checkpoints (default portbook/HOST)");
   command->add_option("--spool", options->spool, "Folder for records while the book is away (default: the book's, with -agent)");

@@ -131,14 +131,7 @@ HttpResponse Api::answer(const HttpRequest& request) {
   for (const Route& route : kRoutes) {
     const auto part = part_of(route.path, request.path);
     if (!part) continue;
-    for (const auto& [name, value] : request.params) {
-      if (std::ranges::find(route.params, name) == route.params.end()) {
-        return error_response({ErrorCode::kBadInput, route.params.empty()
-                                                         ? fmt::format("{} takes no parameters", route.path)
-                                                         : fmt::format("{} has no parameter \"{}\"; it has {}", route.path, name,
-                                                                       fmt::join(route.params, ", "))});
-      }
-    }
+    if (Status known = only_known_params(request, route.path, route.params); !known) return error_response(known.error());
     const auto stall = context_.book.stalled();
     context_.coverage.note_stall(stall ? std::optional(stall->since) : std::nullopt, stall ? stall->reason : "");
     if (context_.options.absences) {
@@ -149,6 +142,16 @@ HttpResponse Api::answer(const HttpRequest& request) {
   }
   if (request.path.starts_with("/api/")) return error_response({ErrorCode::kNotFound, fmt::format("there is no {}", request.path)});
   return answer_page(request);
+}
+
+Status only_known_params(const HttpRequest& request, std::string_view route, std::span<const std::string_view> params) {
+  for (const auto& [name, value] : request.params) {
+    if (std::ranges::find(params, name) != params.end()) continue;
+    return fail(ErrorCode::kBadInput,
+                params.empty() ? fmt::format("{} takes no parameters", route)
+                               : fmt::format("{} has no parameter \"{}\"; it has {}", route, name, fmt::join(params, ", ")));
+  }
+  return {};
 }
 
 HttpResponse error_response(const Error& error) {

@@ -86,6 +86,8 @@ HttpResponse filter_error_response(const FilterError& error);
 HttpResponse json_response(std::string json);
 HttpResponse text_response(std::string text);
 std::string_view error_name(ErrorCode code);
+// Errors: kBadInput, naming the first parameter that is none of `params`, and those that are.
+Status only_known_params(const HttpRequest& request, std::string_view route, std::span<const std::string_view> params);
 // A parameter as a number within bounds; `absent` when it is not given. Errors: kBadInput, naming it.
 Result<uint64_t> number_param(const HttpRequest& request, std::string_view name, uint64_t absent, uint64_t low, uint64_t high);
 

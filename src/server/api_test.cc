@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 
+#include "server/door.h"
+
 namespace portbook {
 namespace {
 
@@ -30,6 +32,7 @@ std::map<std::string, std::set<std::string>> described() {
 TEST(Api, RoutesAreThoseThatTheDescriptionNames) {
   std::map<std::string, std::set<std::string>> routes;
   for (const Route& route : api_routes()) routes[std::string(route.path)] = {route.params.begin(), route.params.end()};
+  for (const DoorRoute& route : door_routes()) routes[std::string(route.path)] = {route.params.begin(), route.params.end()};
   EXPECT_EQ(routes, described());
 }
 

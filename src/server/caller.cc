@@ -114,14 +114,22 @@ Result<uint32_t> owner_of_socket(const Endpoint& client, const Endpoint& server)
   return found->idiag_uid;
 }
 
+bool owns_book(uint32_t uid) {
+  return uid == 0 || uid == geteuid();
+}
+
 bool may_ask(uint32_t uid) {
-  return uid == 0 || uid == geteuid() || in_group_portbook(uid);
+  return owns_book(uid) || in_group_portbook(uid);
 }
 
 std::string user_name(uint32_t uid) {
   std::vector<char> buffer;
   const auto user = lookup(uid, buffer);
   return user ? std::string(user->pw_name) : fmt::format("uid {}", uid);
+}
+
+std::string caller_name(const Caller& caller) {
+  return caller.remote ? "token " + caller.token : user_name(caller.uid);
 }
 
 }  // namespace portbook

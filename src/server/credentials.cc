@@ -16,18 +16,11 @@ namespace {
 
 constexpr std::string_view kHead = "portbook agents 1\n";
 constexpr size_t kFileBytesMax = 1024 * 1024;
-constexpr size_t kHostBytesMax = 200;  // so that HOST/source fits a source's name
+constexpr size_t kNameBytesMax = 200;  // so that HOST/source fits a source's name
 
 constexpr auto kKinds = std::to_array<Kind>({Kind::kOpen, Kind::kClose, Kind::kFailed, Kind::kListen, Kind::kUsedBy,
                                              Kind::kExisting, Kind::kProcess, Kind::kNatOpen, Kind::kNatClose, Kind::kAddress,
                                              Kind::kGap, Kind::kSourceStart, Kind::kSourceStop, Kind::kClock});
-
-// Names that cannot be mistaken in a line of the file or in a source's name.
-bool is_host_name(std::string_view host) {
-  return !host.empty() && host.size() <= kHostBytesMax && std::ranges::all_of(host, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
-  });
-}
 
 // Takes the word up to the next blank from the front.
 std::string_view next_word(std::string_view& line) {
@@ -41,7 +34,7 @@ std::optional<Credential> parse_line(std::string_view line) {
   Credential credential;
   credential.host = next_word(line);
   Bytes hash;
-  if (!is_host_name(credential.host) || !parse_hex(next_word(line), hash) || hash.size() != credential.token_hash.size())
+  if (!is_credential_name(credential.host) || !parse_hex(next_word(line), hash) || hash.size() != credential.token_hash.size())
     return std::nullopt;
   std::ranges::copy(hash, credential.token_hash.begin());
   const auto vantages = parse_vantages(next_word(line));
@@ -53,6 +46,12 @@ std::optional<Credential> parse_line(std::string_view line) {
 }
 
 }  // namespace
+
+bool is_credential_name(std::string_view name) {
+  return !name.empty() && name.size() <= kNameBytesMax && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+  });
+}
 
 uint32_t agent_kinds() {
   uint32_t kinds = 0;
@@ -152,10 +151,10 @@ Status Credentials::store(std::vector<Credential> credentials) {
 }
 
 Status Credentials::check(std::string_view host) const {
-  if (!is_host_name(host)) {
+  if (!is_credential_name(host)) {
     return fail(
         ErrorCode::kBadInput,
-        fmt::format("\"{}\" is no host's name: up to {} letters, digits, dots, dashes and underscores", host, kHostBytesMax));
+        fmt::format("\"{}\" is no host's name: up to {} letters, digits, dots, dashes and underscores", host, kNameBytesMax));
   }
   const std::lock_guard lock(mutex_);
   if (credentials_.size() >= kCredentialsMax && std::ranges::find(credentials_, host, &Credential::host) == credentials_.end())

@@ -40,6 +40,9 @@ struct Credential {
   }
 };
 
+// Names that cannot be mistaken in a line of a file or in a source's name: letters, digits, dots, dashes, underscores; at most 200.
+bool is_credential_name(std::string_view name);
+
 // A new token, and the hash under which the book knows it.
 std::string make_token();
 Hash token_hash(std::string_view token);

@@ -3,6 +3,8 @@
 #include "server/http.h"
 
 #include <fmt/format.h>
+#include <openssl/ssl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@
 #include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/beast/ssl.hpp>
 #include <cerrno>
 #include <cstring>
 #include <set>
@@ -42,6 +45,8 @@ using boost::system::error_code;
 
 constexpr size_t kBodyBytesMax = 64 * 1024;
 constexpr size_t kWorkers = 3;
+constexpr auto kHandshakeTimeout = std::chrono::seconds(10);
+constexpr auto kGoodbyeTimeout = std::chrono::seconds(2);
 constexpr auto kIdleTimeout = std::chrono::seconds(60);   // between requests
 constexpr auto kWriteTimeout = std::chrono::seconds(30);  // a client that takes nothing for so long is let go
 constexpr auto kWaitMax = std::chrono::milliseconds(1000);
@@ -87,17 +92,27 @@ bool is_loopback_origin(std::string_view origin) {
   return origin.starts_with(kScheme) && is_loopback_authority(origin.substr(kScheme.size()));
 }
 
+// "https://book.example.org:7171" of the Host header "book.example.org:7171".
+bool is_https_origin_of(std::string_view origin, std::string_view host) {
+  constexpr std::string_view kScheme = "https://";
+  return origin.starts_with(kScheme) && !host.empty() && origin.substr(kScheme.size()) == host;
+}
+
+std::shared_ptr<asio::ssl::context> context_of(const TlsIdentity& identity) {
+  SSL_CTX_up_ref(identity.get());
+  return std::make_shared<asio::ssl::context>(identity.get());  // shared: connections under way keep the one they began with
+}
+
 Endpoint endpoint_of(const tcp::endpoint& from) {
   if (from.address().is_v4()) return {Ip::v4(from.address().to_v4().to_uint()), from.port()};
   const auto bytes = from.address().to_v6().to_bytes();
   return {Ip::v6(bytes.data()), from.port()};
 }
 
-// True once the client has closed its end.
+// True once the client has closed its end, whatever it sent before.
 bool has_gone(int fd) {
-  char byte = 0;
-  const ssize_t got = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+  pollfd end{fd, POLLRDHUP, 0};
+  return poll(&end, 1, 0) > 0;
 }
 
 std::optional<HttpRequest> request_of(const RawRequest& raw, const Caller& caller) {
@@ -122,6 +137,10 @@ std::optional<HttpRequest> request_of(const RawRequest& raw, const Caller& calle
   }
   request.last_event_id = std::string(text_of(raw["Last-Event-ID"]));
   request.if_none_match = std::string(text_of(raw[http::field::if_none_match]));
+  request.authorization = std::string(text_of(raw[http::field::authorization]));
+  request.cookie = std::string(text_of(raw[http::field::cookie]));
+  request.body = raw.body();
+  request.accepts_html = text_of(raw[http::field::accept]).find("text/html") != std::string_view::npos;
   request.accepts_gzip = text_of(raw[http::field::accept_encoding]).find("gzip") != std::string_view::npos;
   request.caller = caller;
   return request;
@@ -154,6 +173,10 @@ class Server final : public HttpServer {
 
   uint16_t port() const override { return port_; }
 
+  void use_tls(TlsIdentity identity) override {
+    asio::post(io_, [this, identity = std::move(identity)] { tls_ = context_of(identity); });
+  }
+
   void wake_streams() override {
     generation_.fetch_add(1, std::memory_order_release);
     if (wake_posted_.exchange(true)) return;
@@ -163,19 +186,20 @@ class Server final : public HttpServer {
     });
   }
 
-  HttpStatistics statistics() const override { return {requests_, refused_, connections_, streams_}; }
+  HttpStatistics statistics() const override { return {requests_, refused_, local_connections_ + remote_connections_, streams_}; }
 
  private:
   Status listen_tcp(const HttpOptions& options) {
     error_code error;
     const auto address = asio::ip::make_address(options.address, error);
     if (error) return fail(ErrorCode::kBadInput, fmt::format("\"{}\" is not an address to listen on", options.address));
-    if (!address.is_loopback()) {
+    if (!address.is_loopback() && options.tls == nullptr) {
       return fail(ErrorCode::kBadInput,
-                  fmt::format("listening on {} would show the book to other machines, which needs TLS and a token, "
-                              "and this version has neither: listen on 127.0.0.1 or ::1",
+                  fmt::format("listening on {} shows the book to other machines, which needs a certificate and its key "
+                              "(--tls-cert FILE --tls-key FILE), and a token for each reader (portbook token add NAME)",
                               options.address));
     }
+    if (options.tls) tls_ = context_of(options.tls);
     const tcp::endpoint endpoint(address, options.port);
     tcp_.open(endpoint.protocol(), error);
     if (!error) tcp_.set_option(asio::socket_base::reuse_address(true), error);
@@ -225,9 +249,16 @@ class Server final : public HttpServer {
       }
       // An answer is written in pieces: the second would wait for the first one's acknowledgement, up to 40 ms.
       if constexpr (std::is_same_v<Acceptor, tcp::acceptor>) socket.set_option(tcp::no_delay(true), error);
-      asio::co_spawn(io_, serve(std::move(socket)), asio::detached);
+      asio::co_spawn(io_, serve_one(std::move(socket)), asio::detached);
     }
   }
+
+  // Counts it, and lets it in unless there are too many of its kind: who comes from elsewhere takes no place from this machine's.
+  awaitable<void> serve_one(tcp::socket socket) {
+    if (tls_ == nullptr) return serve(std::move(socket), local_connections_);
+    return serve_tls(std::move(socket));
+  }
+  awaitable<void> serve_one(Local::socket socket) { return serve(std::move(socket), local_connections_); }
 
   static Result<Caller> caller_of(const tcp::socket& socket) {
     error_code error;
@@ -236,7 +267,7 @@ class Server final : public HttpServer {
     const auto local = socket.local_endpoint(error);
     const auto uid = owner_of_socket(endpoint_of(remote), endpoint_of(local));
     if (!uid) return std::unexpected(uid.error());
-    return Caller{*uid, false};
+    return Caller{.uid = *uid, .unix_socket = false, .remote = false, .token = ""};
   }
   static Result<Caller> caller_of(Local::socket& socket) {
     ucred credentials{};
@@ -244,19 +275,16 @@ class Server final : public HttpServer {
     if (getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
       return fail(ErrorCode::kIo, fmt::format("asking who calls: {}", strerror(errno)));
     }
-    return Caller{credentials.uid, true};
+    return Caller{.uid = credentials.uid, .unix_socket = true, .remote = false, .token = ""};
   }
 
   template <typename Socket>
-  awaitable<void> serve(Socket socket) {
+  awaitable<void> serve(Socket socket, std::atomic<uint64_t>& open) {
     const auto caller = caller_of(socket);
     beast::basic_stream<typename Socket::protocol_type> stream(std::move(socket));
-    ++connections_;
-    if (connections_ > kConnectionsMax) {
+    if (++open > kConnectionsMax) {
       ++refused_;
-      co_await write_whole(
-          stream, refusal(503, "unavailable", fmt::format("more than {} connections are open; try again", kConnectionsMax)), 11,
-          false, false);
+      co_await write_whole(stream, too_many_connections(), 11, false, false);
     } else if (!caller) {
       ++refused_;
       co_await write_whole(stream, refusal(403, "denied", "the caller could not be identified: " + caller.error().message), 11,
@@ -274,7 +302,49 @@ class Server final : public HttpServer {
     }
     error_code ignored;
     stream.socket().shutdown(asio::socket_base::shutdown_send, ignored);
-    --connections_;
+    --open;
+  }
+
+  static HttpResponse too_many_connections() {
+    return refusal(503, "unavailable", fmt::format("more than {} connections are open; try again", kConnectionsMax));
+  }
+
+  awaitable<void> serve_tls(tcp::socket socket) {
+    error_code ignored;
+    socket.set_option(tcp::no_delay(true), ignored);
+    beast::tcp_stream plain(std::move(socket));
+    const bool room = ++remote_connections_ <= kConnectionsMax;
+    // Without room nothing is said: saying it would cost a handshake.
+    if (room) co_await shake_hands(std::move(plain));
+    if (!room) ++refused_;
+    --remote_connections_;
+  }
+
+  awaitable<void> shake_hands(beast::tcp_stream plain) {
+    beast::flat_buffer buffer;
+    plain.expires_after(kHandshakeTimeout);
+    const auto [unreadable, is_tls] = co_await beast::async_detect_ssl(plain, buffer, kAwait);
+    if (unreadable) {
+      ++refused_;
+      co_return;
+    }
+    if (!is_tls) {
+      ++refused_;
+      co_await write_whole(plain, refusal(400, "bad_input", "this port speaks TLS: ask https:// and not http://"), 11, false,
+                           false);
+      co_return;
+    }
+    const auto context = tls_;  // another may take its place meanwhile
+    beast::ssl_stream<beast::tcp_stream> stream(std::move(plain), *context);
+    beast::get_lowest_layer(stream).expires_after(kHandshakeTimeout);
+    const auto [error, taken] = co_await stream.async_handshake(asio::ssl::stream_base::server, buffer.data(), kAwait);
+    if (error) {
+      ++refused_;
+      co_return;
+    }
+    co_await serve_requests(stream, Caller{.uid = 0, .unix_socket = false, .remote = true, .token = ""});
+    beast::get_lowest_layer(stream).expires_after(kGoodbyeTimeout);
+    co_await stream.async_shutdown(kAwait);
   }
 
   template <typename Stream>
@@ -284,7 +354,7 @@ class Server final : public HttpServer {
       http::request_parser<http::string_body> parser;
       parser.header_limit(kRequestHeaderBytesMax);
       parser.body_limit(kBodyBytesMax);
-      stream.expires_after(kIdleTimeout);
+      beast::get_lowest_layer(stream).expires_after(kIdleTimeout);
       const auto [error, bytes] = co_await http::async_read(stream, buffer, parser, kAwait);
       if (error) {
         co_await answer_unreadable(stream, error);
@@ -321,20 +391,17 @@ class Server final : public HttpServer {
     if (raw.target().size() > kRequestTargetBytesMax) {
       co_return refusal(414, "limit", fmt::format("the path and query are longer than {} bytes", kRequestTargetBytesMax));
     }
-    if (!caller.unix_socket && !is_loopback_authority(text_of(raw[http::field::host]))) {
+    const std::string_view host = text_of(raw[http::field::host]);
+    if (!caller.unix_socket && !caller.remote && !is_loopback_authority(host)) {
       co_return refusal(403, "denied",
                         "the Host header names no loopback address; open the page as http://127.0.0.1 or http://localhost");
     }
     const std::string_view origin = text_of(raw[http::field::origin]);
+    const bool own_origin = caller.remote ? is_https_origin_of(origin, host) : is_loopback_origin(origin);
     const std::string_view site = text_of(raw["Sec-Fetch-Site"]);
-    const std::string_view mode = text_of(raw["Sec-Fetch-Mode"]);
-    if ((!origin.empty() && !is_loopback_origin(origin)) || (site == "cross-site" && mode != "navigate")) {
+    const bool followed_link = text_of(raw["Sec-Fetch-Mode"]) == "navigate" && raw.method() == http::verb::get;
+    if ((!origin.empty() && !own_origin) || ((site == "cross-site" || (site == "same-site" && caller.remote)) && !followed_link)) {
       co_return refusal(403, "denied", "another web site may not read this book");
-    }
-    if (raw.method() != http::verb::get && raw.method() != http::verb::head) {
-      HttpResponse response = refusal(405, "bad_input", "this book only answers GET and HEAD");
-      response.headers.emplace_back("Allow", "GET, HEAD");
-      co_return response;
     }
     auto request = request_of(raw, caller);
     if (!request) co_return refusal(400, "bad_input", "the path or query is not valid percent-encoded UTF-8");
@@ -366,7 +433,7 @@ class Server final : public HttpServer {
     message.keep_alive(keep_alive);
     message.body() = beast::span<const char>(body.data(), body.size());
     if (response.status != 304) message.content_length(body.size());
-    stream.expires_after(kWriteTimeout);
+    beast::get_lowest_layer(stream).expires_after(kWriteTimeout);
     http::response_serializer<http::span_body<const char>> serializer(message);
     if (head || response.status == 304) {
       const auto [error, bytes] = co_await http::async_write_header(stream, serializer, kAwait);
@@ -397,7 +464,7 @@ class Server final : public HttpServer {
     put_headers(response, message);
     message.chunked(true);
     http::response_serializer<http::empty_body> serializer(message);
-    stream.expires_after(kWriteTimeout);
+    beast::get_lowest_layer(stream).expires_after(kWriteTimeout);
     if (const auto [error, bytes] = co_await http::async_write_header(stream, serializer, kAwait); error) co_return false;
     std::string piece;
     while (true) {
@@ -406,16 +473,16 @@ class Server final : public HttpServer {
       const auto next = co_await asio::co_spawn(
           workers_, [&]() -> awaitable<BodyStream::Next> { co_return response.stream->next(piece); }, asio::use_awaitable);
       if (!piece.empty()) {
-        stream.expires_after(kWriteTimeout);
+        beast::get_lowest_layer(stream).expires_after(kWriteTimeout);
         const auto [error, bytes] = co_await asio::async_write(stream, http::make_chunk(asio::buffer(piece)), kAwait);
         if (error) co_return false;
-      } else if (has_gone(stream.socket().native_handle())) {
+      } else if (has_gone(beast::get_lowest_layer(stream).socket().native_handle())) {
         co_return false;
       }
       if (next == BodyStream::Next::kEnd) break;
       if (next == BodyStream::Next::kWait) co_await wait_for_more(generation);
     }
-    stream.expires_after(kWriteTimeout);
+    beast::get_lowest_layer(stream).expires_after(kWriteTimeout);
     const auto [error, bytes] = co_await asio::async_write(stream, http::make_chunk_last(), kAwait);
     co_return !error;
   }
@@ -436,13 +503,15 @@ class Server final : public HttpServer {
   tcp::acceptor tcp_;
   Local::acceptor local_;
   std::thread thread_;
+  std::shared_ptr<asio::ssl::context> tls_;  // io thread, once it runs; none: plain HTTP
   std::string unix_path_;
   uint16_t port_ = 0;
   std::atomic<uint64_t> generation_{0};  // commits seen by wake_streams()
   std::atomic<bool> wake_posted_{false};
   std::atomic<uint64_t> requests_{0};
   std::atomic<uint64_t> refused_{0};
-  std::atomic<uint64_t> connections_{0};
+  std::atomic<uint64_t> local_connections_{0};
+  std::atomic<uint64_t> remote_connections_{0};
   std::atomic<uint64_t> streams_{0};
 };
 

@@ -1,4 +1,5 @@
-// The sockets: listens on loopback and on a unix socket, reads requests within limits, writes answers and streams.
+// The sockets: listens on loopback, or anywhere with TLS, and on a unix socket; reads requests within limits, writes answers and
+// streams.
 #pragma once
 
 #include <chrono>
@@ -15,12 +16,13 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "server/caller.h"
+#include "server/tls.h"
 
 namespace portbook {
 
 inline constexpr size_t kRequestHeaderBytesMax = 32 * 1024;  // all header lines together
 inline constexpr size_t kRequestTargetBytesMax = 24 * 1024;  // path and query
-inline constexpr size_t kConnectionsMax = 256;               // open at once, over all listeners
+inline constexpr size_t kConnectionsMax = 256;               // open at once, of this machine's callers and of others each
 inline constexpr size_t kStreamsMax = 48;                    // answers that stream at once
 inline constexpr size_t kChunkBytes = 64 * 1024;             // a stream makes no more than about this before the client takes it
 
@@ -30,7 +32,11 @@ struct HttpRequest {
   std::vector<std::pair<std::string, std::string>> params;  // decoded, in order
   std::string last_event_id;
   std::string if_none_match;
+  std::string authorization;
+  std::string cookie;
+  std::string body;
   bool accepts_gzip = false;
+  bool accepts_html = false;
   Caller caller;
   TimeNs received = 0;  // when it had been read
 
@@ -66,8 +72,9 @@ struct HttpResponse {
 using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
 
 struct HttpOptions {
-  std::string address = "127.0.0.1";  // loopback only
+  std::string address = "127.0.0.1";  // without TLS loopback only
   uint16_t port = 7171;               // 0: any free one
+  TlsIdentity tls;                    // none: plain HTTP, and callers are known by their port's uid
   std::filesystem::path unix_socket;  // made with mode 0600; empty: none
 };
 
@@ -82,7 +89,7 @@ struct HttpStatistics {
 class HttpServer {
  public:
   // Takes the port and the socket's path; who connects waits until run().
-  // Errors: kBadInput (not an address; not loopback), kUnavailable (port in use), kDenied, kIo. One sentence each.
+  // Errors: kBadInput (not an address; not loopback and no TLS), kUnavailable (port in use), kDenied, kIo. One sentence each.
   static Result<std::unique_ptr<HttpServer>> bind(const HttpOptions& options, HttpHandler handler);
   // Begins to answer. Once.
   virtual void run() = 0;
@@ -90,6 +97,8 @@ class HttpServer {
   virtual ~HttpServer() = default;
 
   [[nodiscard]] virtual uint16_t port() const = 0;
+  // For connections from now on. Thread-safe; only of a server that was bound with TLS.
+  virtual void use_tls(TlsIdentity identity) = 0;
   // Streams that wait look again. Thread-safe, does not block.
   virtual void wake_streams() = 0;
   [[nodiscard]] virtual HttpStatistics statistics() const = 0;

@@ -24,8 +24,11 @@ class ReadingLog {
 
   // `what` is the command ("search", "who"), `question` what was asked. A book that refuses writes gets no record.
   void note(const Caller& caller, std::string_view what, std::string_view question);
+  // Who changed who may read: each time, as it is.
+  void note_change(const Caller& caller, std::string_view action, std::string_view message);
 
  private:
+  void write(const Caller& caller, std::string_view action, std::string_view message);  // with mutex_ held
   bool is_new(const std::string& key, uint64_t now_ns);
 
   Book& book_;
