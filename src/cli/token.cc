@@ -91,6 +91,7 @@ void add_token(CLI::App& program, Run& run) {
       "Examples:\n"
       "  sudo portbook token add audit --expires 2027-01-01T00:00Z > audit.token\n"
       "  portbook who 203.0.113.5:41234 --server https://book.example.org:7171 --token-file audit.token\n"
+      "  sudo portbook token remove audit\n"
       "The book must run. Each change, each login and each question is recorded in it.");
 }
 

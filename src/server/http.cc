@@ -195,7 +195,7 @@ class Server final : public HttpServer {
     if (error) return fail(ErrorCode::kBadInput, fmt::format("\"{}\" is not an address to listen on", options.address));
     if (!address.is_loopback() && options.tls == nullptr) {
       return fail(ErrorCode::kBadInput,
-                  fmt::format("listening on {} shows the book to other machines, which needs a certificate and its key "
+                  fmt::format("listening on {} shows the book to other machines, which needs TLS "
                               "(--tls-cert FILE --tls-key FILE), and a token for each reader (portbook token add NAME)",
                               options.address));
     }
