@@ -194,10 +194,10 @@ class Server final : public HttpServer {
     const auto address = asio::ip::make_address(options.address, error);
     if (error) return fail(ErrorCode::kBadInput, fmt::format("\"{}\" is not an address to listen on", options.address));
     if (!address.is_loopback() && options.tls == nullptr) {
-      return fail(ErrorCode::kBadInput,
-                  fmt::format("listening on {} shows the book to other machines, which needs TLS "
-                              "(--tls-cert FILE --tls-key FILE), and a token for each reader (portbook token add NAME)",
-                              options.address));
+      return fail(ErrorCode::kBadInput, fmt::format("listening on {} shows the book to other machines, which needs TLS "
+                                                    "(--tls-cert FILE --tls-key FILE), and a token for each reader (portbook token "
+                                                    "add NAME); 127.0.0.1 shows it to this machine alone",
+                                                    options.address));
     }
     if (options.tls) tls_ = context_of(options.tls);
     const tcp::endpoint endpoint(address, options.port);

@@ -58,9 +58,9 @@ class Remote:
     def curl(self, path, *args):
         """The status, the header lines and the body."""
         done = subprocess.run(["curl", "-sS", "-i", "--max-time", "20", "--cacert", self.place / "authority.pem", *args, self.url(path)],
-                              capture_output=True, text=True)
+                              capture_output=True)
         assert done.returncode == 0, done.stderr
-        head, _, body = done.stdout.partition("\r\n\r\n")
+        head, _, body = done.stdout.decode().partition("\r\n\r\n")
         lines = head.split("\r\n")
         return int(lines[0].split()[1]), lines[1:], body
 
