@@ -98,4 +98,45 @@ std::optional<TimeNs> parse_bsd_time(std::string_view text, const LineOrigin& or
   return std::nullopt;
 }
 
+std::optional<TimeNs> parse_console_time(std::string_view text, const LineOrigin& origin) {
+  // yyyy-mm-dd hh:mm:ss.mmm ZONE
+  constexpr size_t kSecondsEnd = 19;
+  if (text.size() < kSecondsEnd + 2 || text[4] != '-' || text[7] != '-' || text[10] != ' ') return std::nullopt;
+  uint64_t year = 0;
+  const auto month = two_digits(text.substr(5, 2), 12);
+  const auto day = two_digits(text.substr(8, 2), 31);
+  const auto second = second_of_day(text.substr(11, 8));
+  if (!parse_count(text.substr(0, 4), year) || !month || !day || !second) return std::nullopt;
+  Civil civil{static_cast<int>(year), static_cast<unsigned>(*month), static_cast<unsigned>(*day), *second, 0};
+  std::string_view rest = text.substr(kSecondsEnd);
+  const size_t blank = rest.find(' ');
+  if (blank == std::string_view::npos || blank + 1 == rest.size()) return std::nullopt;
+  if (blank > 0) {
+    const auto ns = rest.front() == '.' ? fraction_ns(rest.substr(1, blank - 1)) : std::nullopt;
+    if (!ns) return std::nullopt;
+    civil.ns = *ns;
+  }
+  const std::string_view zone = rest.substr(blank + 1);
+  LineOrigin in_zone = origin;
+  if (zone == "UTC" || zone == "GMT") {
+    in_zone.zone_minutes = 0;
+  } else if (zone.front() == '+' || zone.front() == '-') {
+    const auto hours = two_digits(zone.substr(1), 14);
+    if (!hours) return std::nullopt;
+    in_zone.zone_minutes = static_cast<int32_t>(*hours) * (zone.front() == '-' ? -60 : 60);
+  }
+  return moment(civil, in_zone);
+}
+
+std::optional<TimeNs> parse_epoch_ms(std::string_view text) {
+  constexpr uint64_t kSecondsMax = 8'796'093'022;  // some 280 years
+  const size_t point = text.find('.');
+  uint64_t seconds = 0;
+  uint64_t ms = 0;
+  if (point == std::string_view::npos || text.size() - point != 4 || !parse_count(text.substr(0, point), seconds) ||
+      !parse_count(text.substr(point + 1), ms) || seconds > kSecondsMax)
+    return std::nullopt;
+  return seconds * kNsPerSecond + ms * kNsPerMs;
+}
+
 }  // namespace portbook

@@ -4,17 +4,26 @@
 
 #include "base/check.h"
 #include "sources/haproxy.h"
+#include "sources/pgbouncer.h"
+#include "sources/postgresql.h"
+#include "sources/sshd.h"
 #include "sources/syslog_header.h"
 
 namespace portbook {
 
 namespace {
 
-constexpr auto kFormats = std::to_array<LineFormatName>({{LineFormat::kHaproxy, "haproxy"}});
+constexpr auto kFormats = std::to_array<LineFormatName>({{LineFormat::kHaproxy, "haproxy"},
+                                                         {LineFormat::kPostgresql, "postgresql"},
+                                                         {LineFormat::kPgbouncer, "pgbouncer"},
+                                                         {LineFormat::kSshd, "sshd"}});
 
-bool decode_message(LineFormat format, std::string_view message, const LineOrigin& origin, Record& record) {
+bool decode_message(LineFormat format, const SyslogHeader& line, const LineOrigin& origin, Record& record) {
   switch (format) {
-    case LineFormat::kHaproxy: return decode_haproxy(message, origin, record);
+    case LineFormat::kHaproxy: return decode_haproxy(line.message, origin, record);
+    case LineFormat::kPostgresql: return decode_postgresql(line.message, origin, record);
+    case LineFormat::kPgbouncer: return decode_pgbouncer(line.message, origin, record);
+    case LineFormat::kSshd: return decode_sshd(line, record);
   }
   PB_CHECK(false);
 }
@@ -35,7 +44,7 @@ std::optional<LineFormat> line_format_named(std::string_view name) {
 bool decode_line(LineFormat format, std::string_view line, const LineOrigin& origin, Record& record) {
   if (line.ends_with('\r')) line.remove_suffix(1);
   const SyslogHeader header = parse_syslog_header(line, origin);
-  const bool understood = decode_message(format, header.message, origin, record);
+  const bool understood = decode_message(format, header, origin, record);
   if (!understood) {
     record.clear();
     record.set(Field::kKind, Kind::kNote);

@@ -10,7 +10,7 @@
 
 namespace portbook {
 
-enum class LineFormat : uint8_t { kHaproxy };
+enum class LineFormat : uint8_t { kHaproxy, kPostgresql, kPgbouncer, kSshd };
 
 struct LineFormatName {
   LineFormat format;

@@ -30,6 +30,18 @@ BENCHMARK_CAPTURE(decode_one, haproxy_tcplog, LineFormat::kHaproxy,
 BENCHMARK_CAPTURE(decode_one, haproxy_httplog, LineFormat::kHaproxy,
                   "Nov 23 12:31:52 lb-1 haproxy[31630]: 203.0.113.5:44034 [23/Nov/2026:12:31:52.718] front back/s1 0/0/0/0/0 200 "
                   "51 - - ---- 1/1/0/0/0 0/0 \"GET /a HTTP/1.0\"");
+BENCHMARK_CAPTURE(decode_one, postgresql_recommended, LineFormat::kPostgresql,
+                  "portbook/1 1795438201.252 [14752] 6b043679.39a0 10.0.0.8(56240) alice shop psql LOG:  duration: 0.240 ms  "
+                  "statement: select 1");
+BENCHMARK_CAPTURE(decode_one, postgresql_debian, LineFormat::kPostgresql,
+                  "2026-11-23 12:47:00.105 UTC [11156] alice@shop LOG:  disconnection: session time: 0:00:00.008 user=alice "
+                  "database=shop host=10.0.0.8 port=55158");
+BENCHMARK_CAPTURE(decode_one, pgbouncer, LineFormat::kPgbouncer,
+                  "2026-11-23 12:47:01.220 UTC [11205] LOG S-0x55ac5a7220d0: shop/alice@10.0.0.9:5432 new connection to server "
+                  "(from 10.0.0.8:55200)");
+BENCHMARK_CAPTURE(decode_one, sshd, LineFormat::kSshd,
+                  "Nov 23 12:50:03 bastion sshd[14842]: Accepted publickey for alice from 203.0.113.5 port 33980 ssh2: ED25519 "
+                  "SHA256:mtzcbDYVJfK/BKwjcmTapVzI/z+n+9c4uIsXUEr4VzM");
 
 }  // namespace
 }  // namespace portbook

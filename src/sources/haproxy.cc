@@ -66,18 +66,6 @@ void set_common(Record& record) {
   record.set(Field::kApp, "haproxy");
 }
 
-// "1795437118.735"
-bool parse_epoch_ms(std::string_view text, TimeNs& time) {
-  const size_t point = text.find('.');
-  uint64_t seconds = 0;
-  uint64_t ms = 0;
-  if (point == std::string_view::npos || text.size() - point != 4 || !parse_count(text.substr(0, point), seconds) ||
-      !parse_count(text.substr(point + 1), ms) || seconds > kMillisecondsMax / 1000)
-    return false;
-  time = seconds * kNsPerSecond + ms * kNsPerMs;
-  return true;
-}
-
 bool decode_recommended(LineScan scan, Record& record) {
   std::string_view start;
   std::string_view total;
@@ -95,8 +83,8 @@ bool decode_recommended(LineScan scan, Record& record) {
        {&start, &total, &client, &front, &back, &server, &frontend_name, &backend_name, &server_name, &state, &sent, &got}) {
     if (!scan.take_word(*word)) return false;
   }
-  TimeNs began = 0;
-  if (!scan.rest().empty() || !parse_epoch_ms(start, began) || !set_times(began, total, record)) return false;
+  const auto began = parse_epoch_ms(start);
+  if (!scan.rest().empty() || !began || !set_times(*began, total, record)) return false;
   set_common(record);
   if (!set_endpoint(client, Field::kSrcIp, Field::kSrcPort, record) ||
       !set_endpoint(front, Field::kDstIp, Field::kDstPort, record) ||
