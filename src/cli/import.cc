@@ -193,8 +193,9 @@ void add_import(CLI::App& program, Run& run) {
   command->add_option("--source", options->source, "Name under which the file is known again (default: its name and a checksum)");
   command->add_option("--vouch", options->vouch,
                       "Also take records of these vantages, socket or nat: you vouch that a kernel saw what they say");
-  command->add_option("--format", options->format,
-                      "What the lines are: json, or a program whose log it is: haproxy (default: json)");
+  command->add_option(
+      "--format", options->format,
+      "What the lines are: json, or a program whose log it is: haproxy, postgresql, pgbouncer, sshd (default: json)");
   command->add_option("--zone", options->zone, "Offset from UTC of times that name no zone, such as +01:00 (default: UTC)");
   command->add_option("--host", options->host, "Name of this host in the source's name (default: its host name)");
   command->footer(

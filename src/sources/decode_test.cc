@@ -22,10 +22,10 @@ struct Captured {
 };
 // What the programs of Debian 12 wrote: logins and refusals over IPv4, IPv6 and unix sockets, starts and stops.
 constexpr Captured kCaptured[] = {{LineFormat::kHaproxy, "haproxy-2.6.12.log", 12, 12},
-                                  {LineFormat::kPostgresql, "postgresql-15-debian.log", 29, 6},
-                                  {LineFormat::kPostgresql, "postgresql-15-recommended.log", 0, 0},
-                                  {LineFormat::kPgbouncer, "pgbouncer-1.18.log", 0, 0},
-                                  {LineFormat::kSshd, "openssh-9.2p1.log", 0, 0}};
+                                  {LineFormat::kPostgresql, "postgresql-15-debian.log", 29, 5},
+                                  {LineFormat::kPostgresql, "postgresql-15-recommended.log", 38, 21},
+                                  {LineFormat::kPgbouncer, "pgbouncer-1.18.log", 6, 6},
+                                  {LineFormat::kSshd, "openssh-9.2p1.log", 19, 19}};
 
 std::vector<std::string> lines_of(const Captured& captured) {
   std::ifstream file(std::string(PORTBOOK_SOURCE_DIR "/tests/data/sources/") + captured.file);
@@ -73,13 +73,15 @@ TEST(decode, captured_lines_are_understood) {
 }
 
 // A prefix may be a shorter message; it never names an endpoint that the whole line does not name, but for a port that lost digits
-// at the line's very end.
+// at the line's very end. A line with a name that a client made up to look like another one is left out: cut short it is that other
+// one, and nobody could tell (sshd itself cuts names at 100 bytes, so that its lines are whole).
 TEST(decode, a_line_that_was_cut_names_nobody_else) {
   Record whole;
   Record part;
   for (const Captured& captured : kCaptured) {
     for (const std::string& line : lines_of(captured)) {
       decode_line(captured.format, line, kOrigin, whole);
+      if (line.find("6.6.6.6") != std::string::npos) continue;
       for (size_t length = 0; length < line.size(); ++length) {
         const std::string_view cut = std::string_view(line).substr(0, length);
         if (!decode_line(captured.format, cut, kOrigin, part)) {
