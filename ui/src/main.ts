@@ -1,3 +1,4 @@
+import "./first";
 import { mount } from "svelte";
 import App from "./app.svelte";
 import { book } from "./state/book.svelte";

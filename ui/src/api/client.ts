@@ -1,9 +1,9 @@
 // Asking the book. Every failure is an ApiError that says what and, for filters, where.
+import { address } from "./address";
+import { takeEarly } from "./early";
 import { eventParser, lineCutter, type ServerEvent } from "./lines";
 import type { CoverageReport, Facets, FieldDoc, FieldValues, Histogram, RecordPage, Row, SearchEnd, ServiceMap, Source, Status, TraceAnswer, WhoAnswer } from "./types";
 import type { ConsistencyAnswer, ConsistencySource } from "../proof/memory";
-
-const kBase = "/api/v1";
 
 export class ApiError extends Error {
   constructor(
@@ -21,16 +21,10 @@ export class ApiError extends Error {
   }
 }
 
-export function address(path: string, query: Record<string, string | number | null | undefined> = {}): string {
-  const parts = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const text = parts.map(([name, value]) => `${name}=${encodeURIComponent(String(value))}`).join("&");
-  return `${kBase}${path}${text === "" ? "" : `?${text}`}`;
-}
-
 async function ask(url: string, signal?: AbortSignal): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, { signal: signal ?? null, cache: "no-store" });
+    response = await (takeEarly(url, signal) ?? fetch(url, { signal: signal ?? null, cache: "no-store" }));
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ApiError(0, "no_answer", "The book does not answer.");
@@ -120,7 +114,7 @@ export const trace = (q: string, signal?: AbortSignal) => json<TraceAnswer>(addr
 export const map = (q: string, signal?: AbortSignal) => json<ServiceMap>(address("/map", { q }), signal);
 export const coverage = (q: string, signal?: AbortSignal) => json<CoverageReport>(address("/coverage", { q }), signal);
 export const record = (id: number, signal?: AbortSignal) => json<RecordPage>(address(`/records/${id}`), signal);
-export const proofFile = (id: number) => `${kBase}/records/${id}/proof`;
+export const proofFile = (id: number) => address(`/records/${id}/proof`);
 
 export const consistencySource: ConsistencySource = {
   async consistency(from) {

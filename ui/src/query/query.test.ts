@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { inclusionOf, toggled, withRange } from "./edit";
+import { inclusionOf, toggled } from "./edit";
+import { withRange } from "./range";
 import { quoted, tokenize, topTerms } from "./tokens";
 
 const kinds = (query: string) => tokenize(query).filter((t) => t.kind !== "space").map((t) => `${t.kind[0]}:${t.text}`);

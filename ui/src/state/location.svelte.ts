@@ -1,13 +1,6 @@
 // Where the reader is: the view and everything that is set on it stand in the address, so that a copied address is the same screen.
 
-export type View = "search" | "who" | "trace" | "map" | "ledger";
-
-export const viewPaths: Record<View, string> = { search: "/", who: "/who", trace: "/trace", map: "/map", ledger: "/ledger" };
-
-function viewOf(path: string): View {
-  const found = (Object.keys(viewPaths) as View[]).find((view) => viewPaths[view] === path);
-  return found ?? "search";
-}
+import { type View, viewOf, viewPaths } from "./paths";
 
 class Place {
   view = $state<View>("search");

@@ -1,13 +1,14 @@
 // One search and the live stream that follows it, without a hole between: the page of rows ends at a ledger size, and the stream
 // begins there. A broken stream is taken up again at the index after the last event.
+import { address } from "../api/address";
 import { ApiError, search, tail } from "../api/client";
+import { earlySince, kPage } from "../api/early";
 import type { Row, SearchEnd } from "../api/types";
 import type { ServerEvent } from "../api/lines";
 import { RowList } from "../search/row_list";
 import { book } from "./book.svelte";
 import { pageClock } from "./clock.svelte";
 
-const kPage = 200;
 const kFrameMs = 16;
 const kDrawnPerSecond = 2000; // above, rows are sampled
 const kRetriesMs = [100, 250, 500, 1000, 2000];
@@ -65,7 +66,7 @@ class Search {
     this.sampled = 1;
     this.resumed = null;
     const list = new RowList();
-    const started = performance.now();
+    const started = earlySince(address("/search", { q: question.q, limit: kPage })) ?? performance.now();
     let shown = false;
     const show = () => {
       if (shown || abort.signal.aborted) return;
