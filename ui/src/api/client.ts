@@ -1,5 +1,6 @@
 // Asking the book. Every failure is an ApiError that says what and, for filters, where.
 import { address } from "./address";
+import { session } from "../state/session.svelte";
 import { takeEarly } from "./early";
 import { eventParser, lineCutter, type ServerEvent } from "./lines";
 import type { CoverageReport, Facets, FieldDoc, FieldValues, Histogram, RecordPage, Row, SearchEnd, ServiceMap, Source, Status, TraceAnswer, WhoAnswer } from "./types";
@@ -34,6 +35,7 @@ async function ask(url: string, signal?: AbortSignal): Promise<Response> {
 }
 
 async function errorOf(response: Response): Promise<ApiError> {
+  if (response.status === 401) session.ended = true;
   const text = await response.text().catch(() => "");
   try {
     const { error } = JSON.parse(text);

@@ -66,6 +66,7 @@ class Book {
     try {
       this.take(await fetchStatus());
     } catch (error) {
+      if (error instanceof ApiError && error.status === 401) return; // the page begins anew after the login
       this.missed(error instanceof ApiError ? error : new ApiError(0, "malformed", "The book’s answer is malformed."));
     }
     const wait = this.silentSince === null ? kPollMs : 2000;

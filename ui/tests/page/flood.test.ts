@@ -22,6 +22,8 @@ const row = (i: number) => ({
   id: i, state: "open", start: now, duration_ns: null, internal: `10.8.3.17:${(i % 60_000) + 1}`, external: null, nat: "none", nat_reason: null, records: [i],
   record: { kind: "open", time: now, host: "web-7", proto: "tcp", direction: "out", "src.ip": "10.8.3.17", "src.port": (i % 60_000) + 1, "dst.ip": "198.51.100.9", "dst.port": 443, conn: i.toString(16).padStart(32, "0"), pid: 7273, exe: "/usr/bin/python3", user: "deploy", uid: 1001 },
 });
+// With no more than a row needs: a million of them go through a server that is made of JavaScript too.
+const slim = (i: number) => ({ id: i, state: "open", start: now, internal: `10.8.3.17:${(i % 60_000) + 1}`, external: null, nat: "none", records: [i], record: { conn: i.toString(16), "dst.ip": "198.51.100.9", "dst.port": 443 } });
 const end = { rows: 1, cursor: null, size: 2_000_000, first_row_us: 1, took_us: 1, scanned: 1, note: null, completeness: { state: "complete", sentence: "Complete.", missing: [], sources: [] } };
 
 // Milliseconds between frames while `during` runs.
@@ -85,7 +87,7 @@ test("20,000 rows a second are sampled and said so; frames, typing and the row b
 });
 
 test("a million rows scroll smoothly with few of them in the document", async () => {
-  const many = await standIn(book, { rows: { length: kRows, row }, end: { ...end, rows: kRows } });
+  const many = await standIn(book, { rows: { length: kRows, row: slim }, end: { ...end, rows: kRows } });
   const { context, page } = await open(browser, `${many.url}/?q=pid%3A%3E0`);
   await page.waitForFunction((height) => (document.querySelector<HTMLElement>(".rows .space")?.offsetHeight ?? 0) >= height, kRows * 24, { timeout: 60_000, polling: 200 });
   const shown = await page.evaluate(async () => {

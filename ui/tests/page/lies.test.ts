@@ -12,7 +12,7 @@ let browser: Browser;
 beforeAll(async () => void (browser = await launch()));
 afterAll(() => browser?.close());
 
-test.each([
+test.concurrent.each([
   ["with the stolen key", true, "This book is not the one you saw before"],
   ["with a key of its own", false, "Another book answers here"],
 ])("a rewritten book %s is told, is proven nowhere, and is not remembered", async (_, stolen, said) => {

@@ -80,7 +80,7 @@ test("rows are on the page soon after connect returned", async () => {
   const made = [];
   for (let i = 0; i < 300; ++i) {
     made.push(await connect(target));
-    await new Promise((resolve) => setTimeout(resolve, 15));
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
   await rowOf(page, made.at(-1)!.port).waitFor();
   const seen = await page.evaluate(() => (window as unknown as { seen: Record<string, number> }).seen);

@@ -47,7 +47,7 @@ const changes: [string, (answer: any) => void][] = [
   ["the index", (answer) => (answer.proof.index += 1)],
 ];
 
-test.each(changes)("it turns red when %s is changed on the way", async (_, change) => {
+test.concurrent.each(changes)("it turns red when %s is changed on the way", async (_, change) => {
   const { context, page } = await open(browser, `${book.url}/?q=direction%3Aout%20dst.port%3A${target.port}`);
   await page.route(/\/api\/v1\/records\/\d+$/, async (route) => {
     const response = await route.fetch();
