@@ -4,7 +4,9 @@ class Session {
   ended = $state(false); // the book asks for a token
 
   // Only over TLS there is one to end.
-  readonly canEnd = location.protocol === "https:";
+  get canEnd() {
+    return location.protocol === "https:";
+  }
 
   // Shows the token. Null: taken, and the page begins anew at its address; else why not, in words.
   async begin(token: string): Promise<string | null> {
