@@ -53,8 +53,18 @@ void WhoSearch::add_lease_alone(const Lease& lease, LeaseEnd end) {
   answer_.candidates.push_back(std::move(candidate));
 }
 
+// A socket that another lease led to, of another moment, is looked at again by the one that holds at this moment.
+bool WhoSearch::make_room(const Id128& conn, const std::optional<Lease>& lease) {
+  if (!lease) return false;
+  const uint64_t slack = lease->clock_error_ns.value_or(0) + answer_.window_ns;
+  const bool holds = lease->start.value_or(lease->seen) <= high_ + slack && lease->end.value_or(UINT64_MAX - slack) + slack >= low_;
+  return holds && std::erase_if(answer_.candidates, [&](const Candidate& one) {
+                    return one.conn == conn && one.verdict == Candidate::Verdict::kNotCovering;
+                  }) > 0;
+}
+
 void WhoSearch::add_socket(const Id128& conn, const std::optional<Lease>& lease) {
-  if (!added_.insert(conn).second) return;
+  if (!added_.insert(conn).second && !make_room(conn, lease)) return;
   const std::vector<Indexed> records = joins_.records_of(conn);  // newest first
   const Indexed* main = nullptr;
   const auto rank = [](Kind kind) {

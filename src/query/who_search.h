@@ -76,6 +76,7 @@ class WhoSearch {
   // Candidates (who_candidate.cc).
   void place(Candidate& candidate, TimeNs start, TimeNs end) const;
   void add_lease_alone(const Lease& lease, LeaseEnd end);
+  bool make_room(const Id128& conn, const std::optional<Lease>& lease);
   void add_socket(const Id128& conn, const std::optional<Lease>& lease);
   void read_ends(const Record& main, const std::optional<Lease>& lease, Candidate& candidate);
   void settle_interval(const Record& main, const std::vector<Indexed>& records, Candidate& candidate);
