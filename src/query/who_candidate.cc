@@ -160,7 +160,8 @@ void WhoSearch::settle_interval(const Record& main, const std::vector<Indexed>& 
     candidate.state = "open now";
   }
   const TimeNs start = candidate.start.value_or(first_seen);
-  if (const auto held = held_by_lease(candidate, start)) return place_by_lease(candidate, *held);
+  const bool says_itself = main.endpoint(Field::kSrcNatIp, Field::kSrcNatPort) == question_.endpoint;
+  if (const auto held = held_by_lease(candidate, start, says_itself)) return place_by_lease(candidate, *held);
   place(candidate, start, end);
   if (!candidate.start && candidate.position == Candidate::Position::kAfter) {
     candidate.reason = fmt::format("it was there when capture began at {}; how long before is not known", format_time(first_seen));
@@ -168,13 +169,14 @@ void WhoSearch::settle_interval(const Record& main, const std::vector<Indexed>& 
 }
 
 // When the candidate had the asked endpoint, where that is one that a lease gave it: another may have it before and after.
-std::optional<WhoSearch::Held> WhoSearch::held_by_lease(const Candidate& candidate, TimeNs socket_start) const {
+std::optional<WhoSearch::Held> WhoSearch::held_by_lease(const Candidate& candidate, TimeNs socket_start, bool says_itself) const {
   if (!candidate.lease || candidate.relation != Candidate::Relation::kOwned || candidate.internal == question_.endpoint) {
     return std::nullopt;
   }
   const Lease& lease = *candidate.lease;
   if (lease.external != question_.endpoint && !candidate.published) return std::nullopt;
-  const TimeNs heard_late = std::max(socket_start, lease.seen - std::min(lease.seen, kHeardLateMaxNs));
+  // A socket that says itself what it was translated to had it from its own start on, where the lease's is not known.
+  const TimeNs heard_late = says_itself ? socket_start : std::max(socket_start, lease.seen - std::min(lease.seen, kHeardLateMaxNs));
   const TimeNs begun = lease.start.value_or(std::min(lease.seen, heard_late));
   return Held{candidate.start ? std::max(begun, *candidate.start) : begun, lease.end.value_or(UINT64_MAX)};
 }

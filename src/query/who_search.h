@@ -84,7 +84,7 @@ class WhoSearch {
     TimeNs from = 0;
     TimeNs to = UINT64_MAX;
   };
-  std::optional<Held> held_by_lease(const Candidate& candidate, TimeNs socket_start) const;
+  std::optional<Held> held_by_lease(const Candidate& candidate, TimeNs socket_start, bool says_itself) const;
   void place_by_lease(Candidate& candidate, const Held& held) const;
   void add_process(const Indexed& main, Candidate& candidate);
   void set_process(const Record& owner, uint64_t index, Candidate& candidate);
