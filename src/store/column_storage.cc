@@ -5,7 +5,6 @@
 #include <xxhash.h>
 
 #include <cstring>
-#include <mutex>
 
 #include "base/check.h"
 
@@ -14,51 +13,18 @@ namespace portbook {
 namespace {
 constexpr size_t kLatelyCount = 1024;    // texts remembered for reuse
 constexpr size_t kLatelyBytesMax = 512;  // longer ones are seldom the same
-constexpr size_t kKeptMax = 2;           // reservations
-
-// Reservations of blocks that are gone, with the pages that those touched. Blocks follow one another, and having the kernel clear
-// pages costs as much as filling them does.
-struct KeptReservations {
-  std::mutex mutex;
-  std::vector<uint8_t*> kept;
-};
-KeptReservations& kept_reservations() {
-  static KeptReservations reservations;
-  return reservations;
-}
-
-uint8_t* take_reservation(size_t bytes) {
-  {
-    KeptReservations& reservations = kept_reservations();
-    const std::lock_guard lock(reservations.mutex);
-    if (!reservations.kept.empty()) {
-      uint8_t* const memory = reservations.kept.back();
-      reservations.kept.pop_back();
-      return memory;
-    }
-  }
-  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  PB_CHECK(memory != MAP_FAILED);
-  // A huge page would be touched whole by the first row of each column.
-  madvise(memory, bytes, MADV_NOHUGEPAGE);
-  return static_cast<uint8_t*>(memory);
-}
-
-void give_reservation(uint8_t* memory, size_t bytes) {
-  KeptReservations& reservations = kept_reservations();
-  const std::lock_guard lock(reservations.mutex);
-  if (reservations.kept.size() < kKeptMax) {
-    reservations.kept.push_back(memory);
-  } else {
-    munmap(memory, bytes);
-  }
-}
 }  // namespace
 
-ColumnStorage::ColumnStorage() : memory_(take_reservation(kOffsets[kFieldCount])), chunks_(kChunksMax), lately_(kLatelyCount) {}
+ColumnStorage::ColumnStorage() : chunks_(kChunksMax), lately_(kLatelyCount) {
+  void* memory = mmap(nullptr, kOffsets[kFieldCount], PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  PB_CHECK(memory != MAP_FAILED);
+  // A huge page would be touched whole by the first row of each column.
+  madvise(memory, kOffsets[kFieldCount], MADV_NOHUGEPAGE);
+  memory_ = static_cast<uint8_t*>(memory);
+}
 
 ColumnStorage::~ColumnStorage() {
-  give_reservation(memory_, kOffsets[kFieldCount]);
+  munmap(memory_, kOffsets[kFieldCount]);
 }
 
 uint16_t ColumnStorage::shape_id(const FieldSet& fields) {
