@@ -301,7 +301,10 @@ def judge_end(verdict, recorded, where, line, ends, direction):
     records = [(kind, record) for moment, kind, record in recorded.by_ends.get((netns, "socket", proto, *ends), []) if is_of(line, moment, kind, record)]
     kinds = collections.Counter(kind for kind, _ in records)
     for kind, record in records:
-        if direction == "out" and record.get("pid") != line["pid"]:
+        if direction == "out" and record.get("pid") is None:  # unknown is not another: the agent began between its opening and its close
+            if not recorded.in_gap("socket", line["before"], opened):
+                verdict.bad("the process that connected is unknown, and no gap at its beginning", line, record)
+        elif direction == "out" and record["pid"] != line["pid"]:
             verdict.bad("another process than the one that connected", line, record)
         if record["direction"] != {"out": 1, "in": 2}[direction]:
             verdict.bad("direction", line, record)
