@@ -61,22 +61,20 @@ Status ImportLine::read(std::string_view line, Record& record) {
 }
 
 Status LineChunks::fill() {
-  const size_t had = kept_.size();
-  kept_.resize(kChunkBytes);
-  size_t at = had;
-  while (at < kChunkBytes) {
-    const ssize_t got = read(fd_, kept_.data() + at, kChunkBytes - at);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail(ErrorCode::kIo, fmt::format("it cannot be read: {}", std::strerror(errno)));
-    if (got == 0) {
-      at_end_ = true;
-      break;
+  Status good;
+  kept_.resize_and_overwrite(kChunkBytes, [&, at = kept_.size()](char* text, size_t) mutable {
+    while (at < kChunkBytes) {
+      const ssize_t got = read(fd_, text + at, kChunkBytes - at);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) good = fail(ErrorCode::kIo, fmt::format("it cannot be read: {}", std::strerror(errno)));
+      if (got == 0) at_end_ = true;
+      if (got <= 0) break;
+      at += static_cast<size_t>(got);
+      bytes_ += static_cast<uint64_t>(got);
     }
-    at += static_cast<size_t>(got);
-    bytes_ += static_cast<uint64_t>(got);
-  }
-  kept_.resize(at);
-  return {};
+    return at;
+  });
+  return good;
 }
 
 Result<bool> LineChunks::next(LineChunk& chunk) {
@@ -91,10 +89,9 @@ Result<bool> LineChunks::next(LineChunk& chunk) {
       return fail(ErrorCode::kLimit, fmt::format("line {}: it is longer than {} bytes", next_line_, kImportLineBytesMax));
     end = last + 1;
   }
-  std::string rest = kept_.substr(end);
-  kept_.resize(end);
-  chunk.text.swap(kept_);
-  kept_.swap(rest);
+  chunk.text.swap(kept_);  // whose memory is used again
+  kept_.assign(chunk.text, end);
+  chunk.text.resize(end);
   chunk.line_first = next_line_;
   chunk.seq_first = next_seq_;
   chunk.records = 0;

@@ -33,7 +33,6 @@ class SeqFollower {
 
 BlockFacts facts_of(const Columns& columns, uint32_t rows, SourceSeqs& seqs, std::vector<SeqBreak>& breaks) {
   BlockFacts facts;
-  SealedIndexBuilder index;
   BlockKeysBuilder block_keys;
   SeqFollower follower(seqs, breaks);
   RowKeys keys;
@@ -50,15 +49,14 @@ BlockFacts facts_of(const Columns& columns, uint32_t rows, SourceSeqs& seqs, std
       group = {};
     }
     keys.of(record);
-    for (const RowKey key : keys.all()) index.add(key, static_cast<uint16_t>(row));
     block_keys.add(record, keys.all());
     follower.follow(record, row);
     if (!record.has(Field::kTime)) continue;
     facts.time_min = std::min(facts.time_min, record.time());
     facts.time_max = std::max(facts.time_max, record.time());
   }
-  index.finish(facts.index, facts.index_ends);
   facts.keys = block_keys.finish();
+  append_index_pages(block_keys.mentions(), facts.index, facts.index_ends);
   return facts;
 }
 

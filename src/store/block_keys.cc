@@ -1,7 +1,13 @@
 #include "store/block_keys.h"
 
-#include <algorithm>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "base/check.h"
 #include "store/row_keys.h"
 
 namespace portbook {
@@ -40,19 +46,47 @@ TimeNs start_of(const Record& record, Kind kind) {
   return std::min(record.time(), record.uint_or(Field::kEnd, UINT64_MAX));
 }
 
-// Least significant digit first, the marks left out.
-void sort_by_key(std::vector<uint64_t>& entries) {
+// By key, rows staying in order: least significant digit first, three digits of 11 bits.
+void sort_by_key(std::vector<KeyMention>& mentions) {
   constexpr unsigned kDigitBits = 11;
-  constexpr uint64_t kDigits = uint64_t{1} << kDigitBits;
-  std::vector<uint64_t> other(entries.size());
-  for (unsigned shift = 8; shift < 40; shift += kDigitBits) {
-    std::vector<size_t> starts(kDigits + 1);
-    for (const uint64_t entry : entries) ++starts[(entry >> shift & (kDigits - 1)) + 1];
-    for (size_t digit = 0; digit < kDigits; ++digit) starts[digit + 1] += starts[digit];
-    for (const uint64_t entry : entries) other[starts[entry >> shift & (kDigits - 1)]++] = entry;
-    std::swap(entries, other);
+  constexpr uint32_t kDigits = 1U << kDigitBits;
+  std::vector<KeyMention> other(mentions.size());
+  for (unsigned shift = 0; shift < 32; shift += kDigitBits) {
+    std::array<uint32_t, kDigits + 1> starts{};
+    for (const KeyMention& one : mentions) ++starts[(one.key >> shift & (kDigits - 1)) + 1];
+    for (uint32_t digit = 0; digit < kDigits; ++digit) starts[digit + 1] += starts[digit];
+    for (const KeyMention& one : mentions) other[starts[one.key >> shift & (kDigits - 1)]++] = one;
+    std::swap(mentions, other);
   }
 }
+
+// The last row of each connection, in memory that is allocated once.
+class RowsByConn {
+ public:
+  static constexpr uint32_t kNoRow = UINT32_MAX;
+
+  explicit RowsByConn(size_t most) : slots_(std::bit_ceil(2 * most + 1)) {}
+
+  void put(const Id128& conn, uint32_t row) {
+    Slot& slot = slots_[place_of(conn)];
+    slot = {conn, row};
+  }
+  [[nodiscard]] uint32_t row_of(const Id128& conn) const { return slots_[place_of(conn)].row; }
+
+ private:
+  struct Slot {
+    Id128 conn{};
+    uint32_t row = kNoRow;
+  };
+  [[nodiscard]] size_t place_of(const Id128& conn) const {
+    const size_t mask = slots_.size() - 1;
+    size_t i = XXH3_64bits(conn.data(), conn.size()) & mask;
+    while (slots_[i].row != kNoRow && slots_[i].conn != conn) i = (i + 1) & mask;
+    return i;
+  }
+
+  std::vector<Slot> slots_;
+};
 
 }  // namespace
 
@@ -70,15 +104,17 @@ void BlockKeysBuilder::add(const Record& record, std::span<const RowKey> keys) {
     }
   }
   const bool has_conn = record.has(Field::kConn);
-  if (start != kNone && ends && has_conn) {
-    closed_.insert_or_assign(record.id128(Field::kConn), std::pair(closed_keys_.size(), keys.size()));
-    closed_keys_.insert(closed_keys_.end(), keys.begin(), keys.end());
-  }
-  for (const RowKey key : keys) {
-    if (!ends && has_conn) opened_.push_back({record.id128(Field::kConn), key, mentions_.size()});
-    const KeyMarks open = !ends && !has_conn ? kMarkOpen : 0;
-    mentions_.push_back({static_cast<uint32_t>(key >> 32), static_cast<KeyMarks>(marks | open), start});
-  }
+  const auto row = static_cast<uint32_t>(rows_.size());
+  if (start != kNone && ends && has_conn) closed_.push_back({record.id128(Field::kConn), row});
+  if (!ends && has_conn) opened_.push_back({record.id128(Field::kConn), row});
+  const KeyMarks open = !ends && !has_conn ? kMarkOpen : 0;
+  keys_.insert(keys_.end(), keys.begin(), keys.end());
+  rows_.push_back({start, static_cast<uint32_t>(keys_.size()), static_cast<KeyMarks>(marks | open)});
+}
+
+std::span<const RowKey> BlockKeysBuilder::keys_of_row(uint32_t row) const {
+  const uint32_t begin = row == 0 ? 0 : rows_[row - 1].keys_end;
+  return std::span(keys_).subspan(begin, rows_[row].keys_end - begin);
 }
 
 // A few records that come late must not make the whole block reach back.
@@ -89,35 +125,53 @@ TimeNs BlockKeysBuilder::settle_begins() {
   return *place;
 }
 
+// Of each key of a record that does not end its connection: whether the connection's end, if the block has it, does not carry it.
+void BlockKeysBuilder::mark_open() {
+  open_marks_.assign(keys_.size(), 0);
+  RowsByConn ends(closed_.size());
+  for (const RowOfConn& one : closed_) ends.put(one.conn, one.row);
+  for (const RowOfConn& one : opened_) {
+    const uint32_t end = ends.row_of(one.conn);
+    const auto ended = end == RowsByConn::kNoRow ? std::span<const RowKey>() : keys_of_row(end);
+    size_t at = rows_[one.row].keys_end - keys_of_row(one.row).size();
+    for (const RowKey key : keys_of_row(one.row)) {
+      if (std::ranges::find(ended, key) == ended.end()) open_marks_[at] = kMarkOpen;
+      ++at;
+    }
+  }
+}
+
+void BlockKeysBuilder::make_mentions(TimeNs begins) {
+  mentions_.reserve(keys_.size());
+  size_t at = 0;
+  for (uint32_t row = 0; row < rows_.size(); ++row) {
+    KeyMarks marks = rows_[row].marks;
+    if (rows_[row].start == 0) {
+      marks |= kReachAny;
+    } else if (rows_[row].start < begins) {
+      marks |= reach_of(begins - rows_[row].start);
+    }
+    for (; at < rows_[row].keys_end; ++at) {
+      mentions_.push_back(
+          {static_cast<uint32_t>(keys_[at] >> 32), static_cast<uint16_t>(row), static_cast<KeyMarks>(marks | open_marks_[at])});
+    }
+  }
+  sort_by_key(mentions_);
+}
+
 BlockKeys BlockKeysBuilder::finish() {
+  PB_CHECK(rows_.size() <= kBlockRowsMax);
   BlockKeys found;
   found.begins = settle_begins();
   found.ends = ends_;
-  for (const Opened& one : opened_) {
-    const auto closed = closed_.find(one.conn);
-    const auto keys = closed == closed_.end() ? std::span<const RowKey>()
-                                              : std::span(closed_keys_).subspan(closed->second.first, closed->second.second);
-    if (std::ranges::find(keys, one.key) == keys.end()) mentions_[one.mention].marks |= kMarkOpen;
-  }
-  std::vector<uint64_t> sorted;  // key, then marks in the lowest byte
-  sorted.reserve(mentions_.size());
-  for (const Mention& mention : mentions_) {
-    KeyMarks marks = mention.marks;
-    if (mention.start == 0) {
-      marks |= kReachAny;
-    } else if (mention.start < found.begins) {
-      marks |= reach_of(found.begins - mention.start);
-    }
-    sorted.push_back(uint64_t{mention.key} << 8 | marks);
-  }
-  sort_by_key(sorted);
-  for (const uint64_t one : sorted) {
-    const auto key = static_cast<uint32_t>(one >> 8);
-    const auto marks = static_cast<KeyMarks>(one);
-    if (found.entries.empty() || found.entries.back().key != key) {
-      found.entries.push_back({key, marks});
+  mark_open();
+  make_mentions(found.begins);
+  found.entries.reserve(mentions_.size());
+  for (const KeyMention& one : mentions_) {
+    if (found.entries.empty() || found.entries.back().key != one.key) {
+      found.entries.push_back({one.key, one.marks});
     } else {
-      found.entries.back().marks = join_marks(found.entries.back().marks, marks);
+      found.entries.back().marks = join_marks(found.entries.back().marks, one.marks);
     }
   }
   return found;

@@ -1,10 +1,8 @@
 // What one block says of each of its keys: whether it is there, and what may be passed over without reading the block.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "store/key_marks.h"
@@ -23,34 +21,44 @@ struct BlockKeys {
   std::vector<Entry> entries;  // ascending by key, each once
 };
 
-// Gathers the keys of a block's records. One thread; used once.
+// That a row carries a key.
+struct KeyMention {
+  uint32_t key = 0;  // the upper 32 bits
+  uint16_t row = 0;
+  KeyMarks marks = 0;
+};
+
+// Gathers the keys of a block's records, row by row. One thread; used once.
 class BlockKeysBuilder {
  public:
   // `keys` are the record's (row_keys.h).
   void add(const Record& record, std::span<const RowKey> keys);
   BlockKeys finish();
+  // After finish(): by key, then row. A row may carry one key twice: two of its keys may begin alike.
+  [[nodiscard]] std::span<const KeyMention> mentions() const { return mentions_; }
 
  private:
   static constexpr TimeNs kNone = UINT64_MAX;
-  struct Mention {
-    uint32_t key = 0;
+  struct Row {
+    TimeNs start = kNone;   // kNone: it says nothing of a connection; 0: it began at an unknown moment
+    uint32_t keys_end = 0;  // in keys_; they begin where those of the row before end
     KeyMarks marks = 0;
-    TimeNs start = kNone;  // kNone: it says nothing of a connection; 0: it began at an unknown moment
   };
-  struct Opened {
+  struct RowOfConn {
     Id128 conn{};
-    RowKey key = 0;
-    size_t mention = 0;
+    uint32_t row = 0;
   };
-  struct ConnHash {
-    size_t operator()(const Id128& conn) const { return static_cast<size_t>(load_little<uint64_t>(conn.data() + 8)); }
-  };
+  [[nodiscard]] std::span<const RowKey> keys_of_row(uint32_t row) const;
   TimeNs settle_begins();
+  void mark_open();
+  void make_mentions(TimeNs begins);
 
-  std::vector<Mention> mentions_;
-  std::vector<Opened> opened_;
-  std::vector<RowKey> closed_keys_;
-  std::unordered_map<Id128, std::pair<size_t, size_t>, ConnHash> closed_;  // its keys' place among closed_keys_, and how many
+  std::vector<RowKey> keys_;
+  std::vector<Row> rows_;
+  std::vector<RowOfConn> opened_;
+  std::vector<RowOfConn> closed_;
+  std::vector<KeyMarks> open_marks_;  // for each of keys_
+  std::vector<KeyMention> mentions_;
   std::vector<TimeNs> times_;
   TimeNs ends_ = 0;
 };

@@ -3,14 +3,14 @@
 
 #include <atomic>
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "store/view.h"
 
 namespace portbook {
 
-// Each key has a chain of rows, newest first, so that a key with few rows never walks through one with many.
+// Each key has a chain of rows, newest first, so that a key with few rows never walks through one with many. A block begins with a
+// small table, so that a quiet host does not pay for a large one, and moves to one that is never full.
 class OpenIndex {
  public:
   OpenIndex();
@@ -20,21 +20,11 @@ class OpenIndex {
 
   // One thread only, rows in ascending order. Readers see the row at once: they have to leave out rows not yet published.
   void add(RowKey key, uint16_t row);
-  // Fetches the place of a key that add() will soon be called with.
-  void prefetch(RowKey key) const { __builtin_prefetch(&slots_[key & kSlotMask], 1); }
+  // Fetches the place of a key that add() will soon be called with. For the adding thread.
+  void prefetch(RowKey key) const { __builtin_prefetch(&adding_->slots[key & adding_->mask], 1); }
 
   // Appends the rows of `key` below `row_end`, ascending.
   void rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) const;
-
-  // Calls visit(key, row) for every entry, in no particular order. Only when nothing is added any more.
-  template <typename Visit>
-  void for_each(Visit visit) const {
-    for (size_t i = 0; i < kSlots; ++i) {
-      const RowKey key = slots_[i].key.load(std::memory_order_relaxed);
-      if (key == 0) continue;
-      for (uint32_t n = slots_[i].newest.load(std::memory_order_relaxed); n != 0; n = nodes_[n].next) visit(key, nodes_[n].row);
-    }
-  }
 
  private:
   struct Slot {
@@ -45,14 +35,24 @@ class OpenIndex {
     uint32_t next;  // 0: the chain's end
     uint16_t row;
   };
-  static constexpr size_t kSlots = 1U << 20;  // a full block has at most kBlockRowsMax * kRowKeysMax keys: never full
-  static constexpr size_t kSlotMask = kSlots - 1;
+  struct Table {
+    Slot* slots = nullptr;  // mask + 1 of them
+    size_t mask = 0;
 
-  [[nodiscard]] Slot& slot_of(RowKey key) const;
+    [[nodiscard]] Slot& slot_of(RowKey key) const;
+  };
+  void grow();
 
-  Slot* slots_;
+  Table small_;
+  Table large_;
+  // What readers look into. The small table stays as it was when the large one took over: who still looks into it came before any
+  // row that is only in the other.
+  std::atomic<const Table*> table_;
   Node* nodes_;
-  uint32_t node_count_ = 1;  // owner: the adding thread
+
+  // Owner: the adding thread.
+  const Table* adding_;
+  uint32_t node_count_ = 1;
 };
 
 }  // namespace portbook

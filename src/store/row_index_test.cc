@@ -1,6 +1,7 @@
 // The open block's index and the sealed one against a plain scan.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -100,7 +101,7 @@ TEST(OpenBlock, PublishedRowsAreAlwaysInTheIndex) {
 
 TEST(SealedIndex, FindsWhatAScanFinds) {
   std::mt19937_64 random(6);
-  SealedIndexBuilder builder;
+  std::vector<KeyMention> mentions;
   std::map<RowKey, std::vector<uint32_t>> rows_of;
   std::vector<RowKey> few;
   for (int i = 0; i < 10; ++i) few.push_back(random());
@@ -108,13 +109,13 @@ TEST(SealedIndex, FindsWhatAScanFinds) {
     for (const RowKey key : {few[random() % few.size()], random()}) {
       auto& rows = rows_of[key >> 32];
       if (rows.empty() || rows.back() != row) rows.push_back(row);
-      builder.add(key, static_cast<uint16_t>(row));
-      builder.add(key, static_cast<uint16_t>(row));
+      mentions.insert(mentions.end(), 2, {static_cast<uint32_t>(key >> 32), static_cast<uint16_t>(row), 0});
     }
   }
   Bytes bytes;
   std::array<uint32_t, kIndexPages> ends{};
-  builder.finish(bytes, ends);
+  std::ranges::sort(mentions, {}, [](const KeyMention& one) { return std::pair(one.key, one.row); });
+  append_index_pages(mentions, bytes, ends);
   const auto page = [&](RowKey key) {
     const size_t p = index_page_of(key);
     const uint32_t begin = p == 0 ? 0 : ends[p - 1];

@@ -3,33 +3,20 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/bytes.h"
+#include "store/block_keys.h"
 #include "store/view.h"
 
 namespace portbook {
 
 inline constexpr size_t kIndexPages = 256;  // by the key's first byte
 
-// Gathers (key, row) pairs, rows in ascending order, and writes them out.
-class SealedIndexBuilder {
- public:
-  void add(RowKey key, uint16_t row) { entries_.push_back({static_cast<uint32_t>(key >> 32), row}); }
-
-  // Appends the pages one after the other; page p is [ends[p - 1], ends[p]) of what was appended.
-  void finish(Bytes& out, std::array<uint32_t, kIndexPages>& ends);
-
- private:
-  struct Entry {
-    uint32_t key;
-    uint16_t row;
-  };
-  void sort();
-
-  std::vector<Entry> entries_;
-  std::vector<Entry> other_;
-};
+// Appends the pages of mentions that are sorted by key, then row, one after the other; page p is [ends[p - 1], ends[p]) of what was
+// appended.
+void append_index_pages(std::span<const KeyMention> mentions, Bytes& out, std::array<uint32_t, kIndexPages>& ends);
 
 // Which page holds that key.
 constexpr size_t index_page_of(RowKey key) {
