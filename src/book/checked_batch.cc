@@ -76,10 +76,9 @@ Result<CheckedBatch> check_batch(Batch batch, const Allowance* allowance) {
   ByteView rest = of.bytes;
   Record record;
   for (uint32_t i = 0; i < of.count; ++i) {
-    const auto length = encoded_length(rest);
+    const auto length = decode_first(rest, record);
     if (!length) return fail_in(fmt::format("{}, record {}", where, i), length);
     const ByteView bytes = rest.first(*length);
-    if (Status decoded = decode(bytes, record); !decoded) return fail_in(fmt::format("{}, record {}", where, i), decoded);
     if (Status good = check_record(record, of, of.seq_first + i); !good)
       return fail_in(fmt::format("{}, record {}", where, i), good);
     if (Status allowed = allowance == nullptr ? Status() : allowance->check_record(record); !allowed)

@@ -22,7 +22,7 @@ constexpr size_t bytes_max_of_all_fields() {
 static_assert(bytes_max_of_all_fields() <= kRecordBytesMax, "a record with every field at its maximum must still be encodable");
 
 Byte* write_value(const Record& record, Field field, Byte* to) {
-  switch (info(field).type) {
+  switch (type_of(field)) {
     case FieldType::kUint:
     case FieldType::kTime:
     case FieldType::kDuration:
@@ -95,7 +95,7 @@ const char* take_value(Field field, const CborItem& item, Record& record) {
 }
 
 bool is_known_value(Field field, const CborItem& item) {
-  if (info(field).type != FieldType::kEnum || field == Field::kProto || item.major != CborMajor::kUnsigned) return true;
+  if (type_of(field) != FieldType::kEnum || field == Field::kProto || item.major != CborMajor::kUnsigned) return true;
   return item.value == 0 || !enum_name(field, item.value).empty();
 }
 
@@ -110,7 +110,7 @@ size_t encode(const Record& record, Bytes& out) {
   // Room for the longest heads, so that what follows writes without looking: a key, a head and at most 16 bytes a field, and texts.
   size_t room = kCborHeadBytesMax + record.fields().size() * (2 * kCborHeadBytesMax + 16);
   record.fields().for_each([&](Field field) {
-    const FieldType type = info(field).type;
+    const FieldType type = type_of(field);
     if (type == FieldType::kText || type == FieldType::kCbor) room += record.text(field).size();
   });
   out.resize(before + room);
@@ -126,10 +126,8 @@ size_t encode(const Record& record, Bytes& out) {
   return length;
 }
 
-Status decode(ByteView bytes, Record& record) {
+Result<size_t> decode_first(ByteView bytes, Record& record) {
   record.clear();
-  if (bytes.size() > kRecordBytesMax)
-    return bad_record(0, fmt::format("it has {} bytes, the maximum is {}", bytes.size(), kRecordBytesMax));
   CborReader reader(bytes);
   CborItem map;
   if (!reader.next(map) || map.major != CborMajor::kMap) return bad_record(0, "a deterministic CBOR map was expected");
@@ -157,8 +155,18 @@ Status decode(ByteView bytes, Record& record) {
     if (const char* why = take_value(field, value, record))
       return bad_record(value_at, fmt::format("{}: {}", info(field).name, why));
   }
-  if (reader.offset() != bytes.size()) return bad_record(reader.offset(), "bytes follow the record");
+  if (reader.offset() > kRecordBytesMax)
+    return bad_record(0, fmt::format("it has {} bytes, the maximum is {}", reader.offset(), kRecordBytesMax));
   if (!record.has(Field::kKind)) return bad_record(0, "kind is missing");
+  return reader.offset();
+}
+
+Status decode(ByteView bytes, Record& record) {
+  if (bytes.size() > kRecordBytesMax)
+    return bad_record(0, fmt::format("it has {} bytes, the maximum is {}", bytes.size(), kRecordBytesMax));
+  const auto length = decode_first(bytes, record);
+  if (!length) return std::unexpected(length.error());
+  if (*length != bytes.size()) return bad_record(*length, "bytes follow the record");
   return {};
 }
 

@@ -20,7 +20,10 @@ size_t encode(const Record& record, Bytes& out);
 // kNewer for a key that this table lacks ("the source is newer than this book").
 Status decode(ByteView bytes, Record& record);
 
-// The length in bytes of the CBOR map at the front of `bytes`, so that a CBOR sequence (RFC 8742) can be cut into records.
+// The same of the record that `bytes` begin with, a CBOR sequence (RFC 8742); says its length in bytes.
+Result<size_t> decode_first(ByteView bytes, Record& record);
+
+// The length in bytes of the CBOR map at the front of `bytes`, so that a CBOR sequence can be cut into records.
 // Errors: kBadInput when it is no definite-length map of record shape or is cut short.
 Result<size_t> encoded_length(ByteView bytes);
 

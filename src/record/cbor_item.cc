@@ -8,8 +8,7 @@
 
 namespace portbook {
 
-bool CborReader::next(CborItem& item) {
-  if (offset_ >= input_.size()) return false;
+bool CborReader::next_long(CborItem& item) {
   const Byte first = input_[offset_];
   const auto low = static_cast<Byte>(first & 31);
   item.major = static_cast<CborMajor>(first >> 5);

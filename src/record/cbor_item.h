@@ -21,10 +21,22 @@ class CborReader {
  public:
   explicit CborReader(ByteView input) : input_(input) {}
   // The next item. False, without moving, if it is not deterministic (section 4.2.1), of another major type, or cut short.
-  bool next(CborItem& item);
+  bool next(CborItem& item) {
+    if (offset_ >= input_.size()) return false;
+    const Byte first = input_[offset_];
+    const auto low = static_cast<Byte>(first & 31);
+    const auto major = static_cast<CborMajor>(first >> 5);
+    // Most keys and many values are one byte.
+    if (low >= 24 || major > CborMajor::kNegative) return next_long(item);
+    item = {major, low, {}};
+    ++offset_;
+    return true;
+  }
   [[nodiscard]] size_t offset() const { return offset_; }
 
  private:
+  bool next_long(CborItem& item);
+
   ByteView input_;
   size_t offset_ = 0;
 };

@@ -165,6 +165,16 @@ constexpr const FieldInfo& info(Field field) {
   return kFields[index_of(field)];
 }
 
+// The same as info(field).type, out of a table that fits into two cache lines: for what is asked per value.
+inline constexpr std::array kFieldTypes = {
+#define PORTBOOK_TYPE(key, enumerator, name, type, ...) FieldType::type,
+    PORTBOOK_FIELDS(PORTBOOK_TYPE)
+#undef PORTBOOK_TYPE
+};
+constexpr FieldType type_of(Field field) {
+  return kFieldTypes[index_of(field)];
+}
+
 // The field of that dotted name, or nothing.
 std::optional<Field> field_named(std::string_view name);
 

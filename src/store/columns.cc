@@ -18,7 +18,7 @@ void Columns::append(const Record& record) {
   ColumnStorage& storage = *storage_;
   storage.shape_ids()[row] = storage.shape_id(record.fields());
   record.fields().for_each([&](Field field) {
-    switch (info(field).type) {
+    switch (type_of(field)) {
       case FieldType::kEnum:
       case FieldType::kPort: storage.array<uint16_t>(field)[row] = static_cast<uint16_t>(record.uint(field)); break;
       case FieldType::kUint:
@@ -37,7 +37,7 @@ void Columns::append(const Record& record) {
 void Columns::read(uint32_t row, const FieldSet& wanted, Record& record) const {
   record.clear();
   fields(row).common(wanted).for_each([&](Field field) {
-    switch (info(field).type) {
+    switch (type_of(field)) {
       case FieldType::kSigned: record.set_signed(field, signed_value(row, field)); break;
       case FieldType::kIp: record.set(field, ip(row, field)); break;
       case FieldType::kId128: record.set(field, id128(row, field)); break;

@@ -54,7 +54,7 @@ class Columns {
   [[nodiscard]] bool has(uint32_t row, Field field) const { return fields(row).has(field); }
   [[nodiscard]] uint64_t uint(uint32_t row, Field field) const {
     PB_CHECK(holds(field));
-    return column_width(info(field).type) == 2 ? storage_->array<uint16_t>(field)[row] : storage_->array<uint64_t>(field)[row];
+    return column_width(type_of(field)) == 2 ? storage_->array<uint16_t>(field)[row] : storage_->array<uint64_t>(field)[row];
   }
   [[nodiscard]] int64_t signed_value(uint32_t row, Field field) const {
     PB_CHECK(holds(field));
