@@ -26,11 +26,13 @@ int base64_value(char c) {
   return c == '/' ? 63 : -1;
 }
 
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
+constexpr auto kHexValues = [] {
+  std::array<uint8_t, 256> values;
+  values.fill(0xff);
+  for (unsigned i = 0; i < 10; ++i) values['0' + i] = static_cast<uint8_t>(i);
+  for (unsigned i = 0; i < 6; ++i) values['a' + i] = values['A' + i] = static_cast<uint8_t>(10 + i);
+  return values;
+}();
 }  // namespace
 
 std::string base64(ByteView bytes) {
@@ -69,15 +71,20 @@ bool parse_base64(std::string_view text, Bytes& out) {
 }
 
 bool parse_hex(std::string_view text, Bytes& out) {
-  out.clear();
-  if (text.size() % 2 != 0) return false;
-  for (size_t i = 0; i < text.size(); i += 2) {
-    const int high = hex_value(text[i]);
-    const int low = hex_value(text[i + 1]);
-    if (high < 0 || low < 0) return false;
-    out.push_back(static_cast<Byte>(high << 4 | low));
+  out.resize(text.size() / 2);
+  return text.size() % 2 == 0 && parse_hex(text, std::span(out));
+}
+
+bool parse_hex(std::string_view text, std::span<Byte> out) {
+  if (text.size() != 2 * out.size()) return false;
+  unsigned any = 0;
+  for (size_t i = 0; i < out.size(); ++i) {
+    const unsigned high = kHexValues[static_cast<Byte>(text[2 * i])];
+    const unsigned low = kHexValues[static_cast<Byte>(text[2 * i + 1])];
+    any |= high | low;
+    out[i] = static_cast<Byte>(high << 4 | low);
   }
-  return true;
+  return any < 16;
 }
 
 bool is_utf8(ByteView bytes) {

@@ -76,6 +76,8 @@ std::string base64(ByteView bytes);
 bool parse_base64(std::string_view text, Bytes& out);
 // False if `text` is not an even number of hexadecimal digits.
 bool parse_hex(std::string_view text, Bytes& out);
+// False if `text` is not as many hexadecimal digits as fill `out`, which then holds nothing of use.
+bool parse_hex(std::string_view text, std::span<Byte> out);
 // True iff `bytes` is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF).
 bool is_utf8(ByteView bytes);
 

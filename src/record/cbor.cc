@@ -96,7 +96,7 @@ const char* take_value(Field field, const CborItem& item, Record& record) {
 
 bool is_known_value(Field field, const CborItem& item) {
   if (type_of(field) != FieldType::kEnum || field == Field::kProto || item.major != CborMajor::kUnsigned) return true;
-  return item.value == 0 || !enum_name(field, item.value).empty();
+  return item.value == 0 || is_named_value(field, item.value);
 }
 
 std::unexpected<Error> bad_record(size_t at, std::string_view what) {

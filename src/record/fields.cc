@@ -1,6 +1,7 @@
 #include "record/fields.h"
 
-#include <algorithm>
+#include <bit>
+#include <cstring>
 
 namespace portbook {
 
@@ -38,9 +39,7 @@ constexpr auto kFamilies = std::to_array<EnumName>({{1, "inet"}, {2, "inet6"}});
 constexpr auto kRoles = std::to_array<EnumName>({{1, "creator"}, {2, "listener"}, {3, "acceptor"}, {4, "user"}, {5, "closer"}});
 constexpr auto kAddressStates = std::to_array<EnumName>({{1, "up"}, {2, "down"}});
 
-}  // namespace
-
-std::span<const EnumName> enum_names(Field field) {
+constexpr std::span<const EnumName> names_of(Field field) {
   switch (field) {
     case Field::kKind: return kKinds;
     case Field::kVantage: return kVantages;
@@ -57,36 +56,93 @@ std::span<const EnumName> enum_names(Field field) {
   }
 }
 
-namespace {
-
-// The fields by a hash of their names, in an open table: import looks up some twenty names for each record.
+// The fields by their names, in an open table: import looks up some twenty names for each record.
 constexpr size_t kNameSlots = 256;
 constexpr uint8_t kNoField = 255;
 static_assert(kFieldCount < kNameSlots / 2);
 
-constexpr size_t name_slot(std::string_view name) {
-  const auto at = [&](size_t i) { return static_cast<size_t>(static_cast<uint8_t>(name[i])); };
-  return (name.size() * 37 + at(0) * 11 + at(name.size() - 1) * 29 + at(name.size() / 2) * 5) % kNameSlots;
+// The first and the last eight bytes of a name, which overlap or are filled up with zeros where it is shorter.
+struct NameEnds {
+  uint64_t first = 0;
+  uint64_t last = 0;
+  constexpr bool operator==(const NameEnds&) const = default;
+};
+
+template <typename T>
+constexpr uint64_t load_at(const char* text) {
+  T value = 0;
+  if consteval {
+    for (size_t i = sizeof(T); i-- > 0;) value = static_cast<T>(value << 8 | static_cast<uint8_t>(text[i]));
+  } else {
+    std::memcpy(&value, text, sizeof(T));
+  }
+  return value;
+}
+static_assert(std::endian::native == std::endian::little);
+
+// Needs a name of at least one byte.
+constexpr NameEnds ends_of(std::string_view name) {
+  const char* const begin = name.data();
+  const char* const end = begin + name.size();
+  if (name.size() >= 8) return {load_at<uint64_t>(begin), load_at<uint64_t>(end - 8)};
+  if (name.size() >= 4) return {load_at<uint32_t>(begin), load_at<uint32_t>(end - 4)};
+  return {load_at<uint8_t>(begin), load_at<uint8_t>(begin + name.size() / 2) << 8 | load_at<uint8_t>(end - 1)};
 }
 
+constexpr size_t name_slot(const NameEnds& ends, size_t size) {
+  return ((ends.first ^ std::rotl(ends.last, 29)) + size) * 0x9e37'79b9'7f4a'7c15 >> 56;
+}
+
+struct NamedField {
+  NameEnds ends;
+  uint8_t size = 0;
+  uint8_t field = kNoField;
+};
+
 constexpr auto kByName = [] {
-  std::array<uint8_t, kNameSlots> slots;
-  slots.fill(kNoField);
+  std::array<NamedField, kNameSlots> slots;
   for (size_t i = 0; i < kFieldCount; ++i) {
-    size_t slot = name_slot(kFields[i].name);
-    while (slots[slot] != kNoField) slot = (slot + 1) % kNameSlots;
-    slots[slot] = static_cast<uint8_t>(i);
+    const std::string_view name = kFields[i].name;
+    const NameEnds ends = ends_of(name);
+    size_t slot = name_slot(ends, name.size());
+    while (slots[slot].field != kNoField) slot = (slot + 1) % kNameSlots;
+    slots[slot] = {ends, static_cast<uint8_t>(name.size()), static_cast<uint8_t>(i)};
   }
   return slots;
 }();
 
+// Bit v: the field has a value v of that name. No enumerated field but `proto`, which also takes numbers without a name, has one
+// beyond 63.
+constexpr auto kKnownValues = [] {
+  std::array<uint64_t, kFieldCount> known{};
+  for (const FieldInfo& about : kFields) {
+    for (const EnumName& entry : names_of(about.field)) {
+      if (entry.value < 64) known[index_of(about.field)] |= uint64_t{1} << entry.value;
+    }
+  }
+  return known;
+}();
+
 }  // namespace
+
+std::span<const EnumName> enum_names(Field field) {
+  return names_of(field);
+}
+
+bool is_named_value(Field field, uint64_t value) {
+  if (value >= 64) return !enum_name(field, value).empty();
+  return (kKnownValues[index_of(field)] >> value & 1) != 0;
+}
 
 std::optional<Field> field_named(std::string_view name) {
   if (name.empty()) return std::nullopt;
-  for (size_t slot = name_slot(name); kByName[slot] != kNoField; slot = (slot + 1) % kNameSlots) {
-    const FieldInfo& field = kFields[kByName[slot]];
-    if (field.name == name) return field.field;
+  const NameEnds ends = ends_of(name);
+  for (size_t slot = name_slot(ends, name.size()); kByName[slot].field != kNoField; slot = (slot + 1) % kNameSlots) {
+    const NamedField& one = kByName[slot];
+    if (one.size != name.size() || one.ends != ends) continue;
+    const auto field = static_cast<Field>(one.field);
+    // Up to 16 bytes the ends are the whole name.
+    if (name.size() <= 16 || info(field).name == name) return field;
   }
   return std::nullopt;
 }

@@ -266,6 +266,8 @@ enum class AddressState : uint8_t { kUp = 1, kDown };
 
 // The name of value `value` of enumerated field `field`; empty when it has none.
 std::string_view enum_name(Field field, uint64_t value);
+// Whether that value has a name.
+bool is_named_value(Field field, uint64_t value);
 // The value of that name; nothing when the field has no such name.
 std::optional<uint64_t> enum_value(Field field, std::string_view name);
 // Every name of the field in order of value, for help, errors and completion; empty when the field is not enumerated.

@@ -124,11 +124,9 @@ Status read_member(const FieldInfo& about, simdjson::dom::element value, Record&
       return {};
     }
     case FieldType::kId128: {
-      Bytes bytes;
-      if (value.get(text) != simdjson::SUCCESS || !parse_hex(text, bytes) || bytes.size() != 16)
-        return bad_member(about.name, "32 hex digits were expected");
       Id128 id;
-      std::memcpy(id.data(), bytes.data(), id.size());
+      if (value.get(text) != simdjson::SUCCESS || !parse_hex(text, id))
+        return bad_member(about.name, "32 hex digits were expected");
       record.set(about.field, id);
       return {};
     }
