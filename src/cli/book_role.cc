@@ -1,7 +1,9 @@
 // The book's process: takes what agents ship, and answers questions.
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <charconv>
 #include <chrono>
@@ -104,11 +106,22 @@ std::vector<std::filesystem::path> folders_of(const BookRole& role) {
   return folders;
 }
 
+// Each reader's connection is a descriptor, and a shell's usual limit is 1,024. What is not allowed is done without: the server
+// asks how many there are.
+void raise_descriptors() {
+  constexpr rlim_t kDescriptors = 65'536;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = std::max(limit.rlim_cur, std::min(limit.rlim_max, kDescriptors));
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 // Everything that runs, in the order in which it begins; it ends in the reverse order.
 class RunningBook {
  public:
   // Signals must be blocked by now: every thread inherits that, and the one that waits takes them.
   Status start(const BookRole& role, const std::string& own_token) {
+    raise_descriptors();
     auto http_options = listen_options(role.listen);
     if (!http_options) return std::unexpected(http_options.error());
     // Before privileges are given up: the key may be root's alone.

@@ -120,6 +120,8 @@ class TailStream final : public BodyStream {
     return Next::kWait;
   }
 
+  [[nodiscard]] bool lasts() const override { return true; }
+
  private:
   void append_status(uint64_t now, std::string& out) {
     status_at_ = now;

@@ -127,6 +127,7 @@ class Door::Guarded final : public BodyStream {
     if (!door_.readers_.find(token_, door_.clock_.now())) return Next::kEnd;
     return inside_->next(out);
   }
+  [[nodiscard]] bool lasts() const override { return inside_->lasts(); }
 
  private:
   std::unique_ptr<BodyStream> inside_;

@@ -1,14 +1,16 @@
 // One thread runs every socket as coroutines; a small pool of workers answers. A worker never waits for a client: an answer that
-// streams is asked for its next piece only once the client has taken the last one.
+// streams is asked for its next piece only once the client has taken the last one. Tails take turns, so that a thousand of them
+// take little from anybody else, and come later when there are many.
 #include "server/http.h"
 
 #include <fmt/format.h>
 #include <openssl/ssl.h>
-#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -20,83 +22,37 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/core.hpp>
-#include <boost/beast/http.hpp>
-#include <boost/beast/ssl.hpp>
 #include <cerrno>
 #include <cstring>
-#include <set>
+#include <latch>
+#include <list>
 #include <thread>
 
-#include "record/json.h"
+#include "server/connection.h"
+#include "server/http_message.h"
 
 namespace portbook {
 
 namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = beast::http;
 using asio::awaitable;
 using asio::ip::tcp;
 using Local = asio::local::stream_protocol;
 using boost::system::error_code;
+using SteadyClock = std::chrono::steady_clock;
 
-constexpr size_t kBodyBytesMax = 64 * 1024;
 constexpr size_t kWorkers = 3;
+constexpr int kTailNiceness = 10;  // about a tenth of a processor that others want too
 constexpr auto kHandshakeTimeout = std::chrono::seconds(10);
 constexpr auto kGoodbyeTimeout = std::chrono::seconds(2);
-constexpr auto kIdleTimeout = std::chrono::seconds(60);   // between requests
-constexpr auto kWriteTimeout = std::chrono::seconds(30);  // a client that takes nothing for so long is let go
+constexpr auto kIdleTimeout = std::chrono::seconds(60);   // between requests, and for one to come whole
+constexpr auto kWriteTimeout = std::chrono::seconds(30);  // a client that takes less than a piece in so long is let go
 constexpr auto kWaitMax = std::chrono::milliseconds(1000);
+constexpr auto kTailWorkMax = std::chrono::milliseconds(10);  // then the next tail has its turn
+constexpr double kTailPiecesAtOnce = 8;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
-
-using RawRequest = http::request<http::string_body>;
-
-std::string error_body(std::string_view code, std::string_view message) {
-  std::string out = fmt::format(R"({{"error":{{"code":"{}","message":)", code);
-  append_json_string(message, out);
-  return out + "}}\n";
-}
-
-HttpResponse refusal(int status, std::string_view code, std::string_view message) {
-  HttpResponse response;
-  response.status = status;
-  response.body = error_body(code, message);
-  return response;
-}
-
-std::string_view text_of(const boost::core::string_view& text) {
-  return {text.data(), text.size()};
-}
-
-// "localhost:7171", "127.0.0.1", "[::1]:80": names that cannot be made to point elsewhere.
-bool is_loopback_authority(std::string_view authority) {
-  std::string_view host = authority;
-  if (host.starts_with('[')) {
-    const size_t close = host.find(']');
-    if (close == std::string_view::npos) return false;
-    host = host.substr(1, close - 1);
-  } else {
-    host = host.substr(0, host.find(':'));
-  }
-  if (host == "localhost") return true;
-  const auto ip = parse_ip(host);
-  return ip && ip->is_loopback();
-}
-
-bool is_loopback_origin(std::string_view origin) {
-  constexpr std::string_view kScheme = "http://";
-  return origin.starts_with(kScheme) && is_loopback_authority(origin.substr(kScheme.size()));
-}
-
-// "https://book.example.org:7171" of the Host header "book.example.org:7171".
-bool is_https_origin_of(std::string_view origin, std::string_view host) {
-  constexpr std::string_view kScheme = "https://";
-  return origin.starts_with(kScheme) && !host.empty() && origin.substr(kScheme.size()) == host;
-}
 
 std::shared_ptr<asio::ssl::context> context_of(const TlsIdentity& identity) {
   SSL_CTX_up_ref(identity.get());
@@ -109,51 +65,45 @@ Endpoint endpoint_of(const tcp::endpoint& from) {
   return {Ip::v6(bytes.data()), from.port()};
 }
 
-// True once the client has closed its end, whatever it sent before.
-bool has_gone(int fd) {
-  pollfd end{fd, POLLRDHUP, 0};
-  return poll(&end, 1, 0) > 0;
+// Each connection is a descriptor: most are left for the book's own files.
+size_t connections_max() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kConnectionsMax;
+  return std::min<size_t>(kConnectionsMax, limit.rlim_cur / 4);
 }
 
-std::optional<HttpRequest> request_of(const RawRequest& raw, const Caller& caller) {
-  HttpRequest request;
-  request.method = std::string(text_of(raw.method_string()));
-  const std::string_view target = text_of(raw.target());
-  const size_t mark = target.find('?');
-  const auto path = percent_decoded(target.substr(0, mark), false);
-  if (!path || !path->starts_with('/')) return std::nullopt;
-  request.path = *path;
-  std::string_view rest = mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1);
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('&'), rest.size());
-    const std::string_view pair = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (pair.empty()) continue;
-    const size_t equals = pair.find('=');
-    const auto key = percent_decoded(pair.substr(0, equals), true);
-    const auto value = percent_decoded(equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1), true);
-    if (!key || !value || !is_utf8(as_bytes(*key)) || !is_utf8(as_bytes(*value))) return std::nullopt;
-    request.params.emplace_back(*key, *value);
-  }
-  request.last_event_id = std::string(text_of(raw["Last-Event-ID"]));
-  request.if_none_match = std::string(text_of(raw[http::field::if_none_match]));
-  request.authorization = std::string(text_of(raw[http::field::authorization]));
-  request.cookie = std::string(text_of(raw[http::field::cookie]));
-  request.body = raw.body();
-  request.accepts_html = text_of(raw[http::field::accept]).find("text/html") != std::string_view::npos;
-  request.accepts_gzip = text_of(raw[http::field::accept_encoding]).find("gzip") != std::string_view::npos;
-  request.caller = caller;
-  return request;
-}
+// Counts something while it lives.
+class Counted {
+ public:
+  explicit Counted(std::atomic<uint64_t>& count, uint64_t by = 1) : count_(count), by_(by) { count_ += by_; }
+  ~Counted() { count_ -= by_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<uint64_t>& count_;
+  uint64_t by_;
+};
 
 class Server final : public HttpServer {
  public:
-  explicit Server(HttpHandler handler) : handler_(std::move(handler)), workers_(kWorkers), tcp_(io_), local_(io_) {}
+  explicit Server(HttpHandler handler)
+      : handler_(std::move(handler)), workers_(kWorkers), tail_worker_(1), tcp_(io_), local_(io_), turn_timer_(io_) {
+    // Now, before system calls are filtered. Of a thread, which has a priority of its own on Linux: setpriority(2), "C
+    // library/kernel differences". A failure leaves tails as they were.
+    std::latch done(1);
+    asio::post(tail_worker_, [&done] {
+      setpriority(PRIO_PROCESS, 0, kTailNiceness);
+      done.count_down();
+    });
+    done.wait();
+  }
 
   ~Server() override {
     io_.stop();
     if (thread_.joinable()) thread_.join();
     workers_.join();  // what is under way ends by itself, within a piece of a stream or one bounded answer
+    tail_worker_.join();
     if (!unix_path_.empty()) unlink(unix_path_.c_str());
   }
 
@@ -182,11 +132,13 @@ class Server final : public HttpServer {
     if (wake_posted_.exchange(true)) return;
     asio::post(io_, [this] {
       wake_posted_ = false;
-      for (asio::steady_timer* timer : waiting_) timer->cancel();
+      take_turns();
     });
   }
 
-  HttpStatistics statistics() const override { return {requests_, refused_, local_connections_ + remote_connections_, streams_}; }
+  HttpStatistics statistics() const override {
+    return {requests_, refused_, local_connections_ + remote_connections_, streams_, tails_};
+  }
 
  private:
   Status listen_tcp(const HttpOptions& options) {
@@ -249,16 +201,9 @@ class Server final : public HttpServer {
       }
       // An answer is written in pieces: the second would wait for the first one's acknowledgement, up to 40 ms.
       if constexpr (std::is_same_v<Acceptor, tcp::acceptor>) socket.set_option(tcp::no_delay(true), error);
-      asio::co_spawn(io_, serve_one(std::move(socket)), asio::detached);
+      asio::co_spawn(io_, serve(std::move(socket)), asio::detached);
     }
   }
-
-  // Counts it, and lets it in unless there are too many of its kind: who comes from elsewhere takes no place from this machine's.
-  awaitable<void> serve_one(tcp::socket socket) {
-    if (tls_ == nullptr) return serve(std::move(socket), local_connections_);
-    return serve_tls(std::move(socket));
-  }
-  awaitable<void> serve_one(Local::socket socket) { return serve(std::move(socket), local_connections_); }
 
   static Result<Caller> caller_of(const tcp::socket& socket) {
     error_code error;
@@ -278,137 +223,93 @@ class Server final : public HttpServer {
     return Caller{.uid = credentials.uid, .unix_socket = true, .remote = false, .token = ""};
   }
 
-  template <typename Socket>
-  awaitable<void> serve(Socket socket, std::atomic<uint64_t>& open) {
-    const auto caller = caller_of(socket);
-    beast::basic_stream<typename Socket::protocol_type> stream(std::move(socket));
-    if (++open > kConnectionsMax) {
-      ++refused_;
-      co_await write_whole(stream, too_many_connections(), 11, false, false);
+  // Lets it in unless there are too many of its kind: who comes from elsewhere takes no place from this machine's.
+  awaitable<void> serve(tcp::socket socket) {
+    if (tls_ != nullptr) return serve_remote(std::move(socket));
+    auto caller = caller_of(socket);
+    return serve_local(plain_connection(std::move(socket)), std::move(caller));
+  }
+  awaitable<void> serve(Local::socket socket) {
+    auto caller = caller_of(socket);
+    return serve_local(plain_connection(std::move(socket)), std::move(caller));
+  }
+
+  awaitable<void> serve_local(std::unique_ptr<Connection> connection, Result<Caller> caller) {
+    const Counted open(local_connections_);
+    if (local_connections_ > connections_max_) {
+      co_await refuse(*connection,
+                      refusal(503, "unavailable", fmt::format("more than {} connections are open; try again", connections_max_)));
     } else if (!caller) {
-      ++refused_;
-      co_await write_whole(stream, refusal(403, "denied", "the caller could not be identified: " + caller.error().message), 11,
-                           false, false);
+      co_await refuse(*connection, refusal(403, "denied", "the caller could not be identified: " + caller.error().message));
     } else if (!may_ask(caller->uid)) {
-      ++refused_;
-      co_await write_whole(
-          stream,
-          refusal(403, "denied",
-                  fmt::format("user {} may not read this book: allowed are root, {} and members of the group portbook",
-                              user_name(caller->uid), user_name(geteuid()))),
-          11, false, false);
+      co_await refuse(*connection,
+                      refusal(403, "denied",
+                              fmt::format("user {} may not read this book: allowed are root, {} and members of the group portbook",
+                                          user_name(caller->uid), user_name(geteuid()))));
     } else {
-      co_await serve_requests(stream, *caller);
+      co_await serve_requests(*connection, *caller);
     }
-    error_code ignored;
-    stream.socket().shutdown(asio::socket_base::shutdown_send, ignored);
-    --open;
+    co_await connection->close(kGoodbyeTimeout);
   }
 
-  static HttpResponse too_many_connections() {
-    return refusal(503, "unavailable", fmt::format("more than {} connections are open; try again", kConnectionsMax));
-  }
-
-  awaitable<void> serve_tls(tcp::socket socket) {
-    error_code ignored;
-    socket.set_option(tcp::no_delay(true), ignored);
-    beast::tcp_stream plain(std::move(socket));
-    const bool room = ++remote_connections_ <= kConnectionsMax;
-    // Without room nothing is said: saying it would cost a handshake.
-    if (room) co_await shake_hands(std::move(plain));
-    if (!room) ++refused_;
-    --remote_connections_;
-  }
-
-  awaitable<void> shake_hands(beast::tcp_stream plain) {
-    beast::flat_buffer buffer;
-    plain.expires_after(kHandshakeTimeout);
-    const auto [unreadable, is_tls] = co_await beast::async_detect_ssl(plain, buffer, kAwait);
-    if (unreadable) {
+  awaitable<void> serve_remote(tcp::socket socket) {
+    const Counted open(remote_connections_);
+    if (remote_connections_ > connections_max_) {
+      ++refused_;  // nothing is said: saying it would cost a handshake
+      co_return;
+    }
+    const Greeted greeted = co_await greet_tls(std::move(socket), tls_, kHandshakeTimeout);
+    if (!greeted.connection) {
       ++refused_;
       co_return;
     }
-    if (!is_tls) {
-      ++refused_;
-      co_await write_whole(plain, refusal(400, "bad_input", "this port speaks TLS: ask https:// and not http://"), 11, false,
-                           false);
-      co_return;
+    if (greeted.tls) {
+      co_await serve_requests(*greeted.connection, Caller{.uid = 0, .unix_socket = false, .remote = true, .token = ""});
+    } else {
+      co_await refuse(*greeted.connection, refusal(400, "bad_input", "this port speaks TLS: ask https:// and not http://"));
     }
-    const auto context = tls_;  // another may take its place meanwhile
-    beast::ssl_stream<beast::tcp_stream> stream(std::move(plain), *context);
-    beast::get_lowest_layer(stream).expires_after(kHandshakeTimeout);
-    const auto [error, taken] = co_await stream.async_handshake(asio::ssl::stream_base::server, buffer.data(), kAwait);
-    if (error) {
-      ++refused_;
-      co_return;
-    }
-    co_await serve_requests(stream, Caller{.uid = 0, .unix_socket = false, .remote = true, .token = ""});
-    beast::get_lowest_layer(stream).expires_after(kGoodbyeTimeout);
-    co_await stream.async_shutdown(kAwait);
+    co_await greeted.connection->close(kGoodbyeTimeout);
   }
 
-  template <typename Stream>
-  awaitable<void> serve_requests(Stream& stream, Caller caller) {
-    beast::flat_buffer buffer;
+  awaitable<void> refuse(Connection& connection, HttpResponse response) {
+    ++refused_;
+    co_await write_whole(connection, response, 11, false, false);
+  }
+
+  awaitable<void> serve_requests(Connection& connection, Caller caller) {
+    RequestReader reader;
     while (true) {
-      http::request_parser<http::string_body> parser;
-      parser.header_limit(kRequestHeaderBytesMax);
-      parser.body_limit(kBodyBytesMax);
-      beast::get_lowest_layer(stream).expires_after(kIdleTimeout);
-      const auto [error, bytes] = co_await http::async_read(stream, buffer, parser, kAwait);
-      if (error) {
-        co_await answer_unreadable(stream, error);
+      auto step = reader.next();
+      while (std::holds_alternative<RequestReader::NeedMore>(step)) {
+        const size_t bytes = co_await connection.read(reader.space(), kIdleTimeout);
+        if (bytes == 0) co_return;
+        reader.took(bytes);
+        step = reader.next();
+      }
+      if (auto* unreadable = std::get_if<HttpResponse>(&step)) {
+        co_await refuse(connection, std::move(*unreadable));
         co_return;
       }
       ++requests_;
-      const RawRequest raw = parser.release();
-      HttpResponse response = co_await answer(raw, caller);
+      auto& read = std::get<ReadRequest>(step);
+      HttpResponse response = co_await answer(read, caller);
       if (response.status >= 400) ++refused_;
-      const bool keep_alive = raw.keep_alive() && response.status < 500;
-      const bool head = raw.method() == http::verb::head;
-      const bool went = response.stream && !head ? co_await write_stream(stream, std::move(response), raw.version())
-                                                 : co_await write_whole(stream, response, raw.version(), keep_alive, head);
+      const bool keep_alive = read.keep_alive && response.status < 500;
+      const bool head = read.request.method == "HEAD";
+      const bool went = response.stream && !head ? co_await write_stream(connection, std::move(response), read.version)
+                                                 : co_await write_whole(connection, response, read.version, keep_alive, head);
       if (!went || !keep_alive) co_return;
     }
   }
 
-  template <typename Stream>
-  awaitable<void> answer_unreadable(Stream& stream, error_code error) {
-    if (error == http::error::end_of_stream || error == beast::error::timeout || error == asio::error::operation_aborted ||
-        error == asio::error::connection_reset || error == http::error::partial_message) {
-      co_return;
-    }
-    ++refused_;
-    HttpResponse response = refusal(400, "bad_input", fmt::format("this is not an HTTP request: {}", error.message()));
-    if (error == http::error::header_limit)
-      response = refusal(431, "limit", fmt::format("the request's header is longer than {} bytes", kRequestHeaderBytesMax));
-    if (error == http::error::body_limit)
-      response = refusal(413, "limit", fmt::format("the request's body is longer than {} bytes", kBodyBytesMax));
-    co_await write_whole(stream, response, 11, false, false);
-  }
-
-  awaitable<HttpResponse> answer(const RawRequest& raw, const Caller& caller) {
-    if (raw.target().size() > kRequestTargetBytesMax) {
-      co_return refusal(414, "limit", fmt::format("the path and query are longer than {} bytes", kRequestTargetBytesMax));
-    }
-    const std::string_view host = text_of(raw[http::field::host]);
-    if (!caller.unix_socket && !caller.remote && !is_loopback_authority(host)) {
-      co_return refusal(403, "denied",
-                        "the Host header names no loopback address; open the page as http://127.0.0.1 or http://localhost");
-    }
-    const std::string_view origin = text_of(raw[http::field::origin]);
-    const bool own_origin = caller.remote ? is_https_origin_of(origin, host) : is_loopback_origin(origin);
-    const std::string_view site = text_of(raw["Sec-Fetch-Site"]);
-    const bool followed_link = text_of(raw["Sec-Fetch-Mode"]) == "navigate" && raw.method() == http::verb::get;
-    if ((!origin.empty() && !own_origin) || ((site == "cross-site" || (site == "same-site" && caller.remote)) && !followed_link)) {
-      co_return refusal(403, "denied", "another web site may not read this book");
-    }
-    auto request = request_of(raw, caller);
-    if (!request) co_return refusal(400, "bad_input", "the path or query is not valid percent-encoded UTF-8");
-    request->received = system_clock().now();
+  awaitable<HttpResponse> answer(ReadRequest& read, const Caller& caller) {
+    if (auto refused = refused_unseen(read, caller)) co_return std::move(*refused);
+    HttpRequest& request = read.request;
+    request.caller = caller;
+    request.received = system_clock().now();
     while (true) {
-      HttpResponse response = co_await asio::co_spawn(
-          workers_, [&]() -> awaitable<HttpResponse> { co_return handler_(*request); }, asio::use_awaitable);
+      HttpResponse response;
+      co_await work_on(workers_, [&] { response = handler_(request); });
       if (response.ask_again.count() == 0) co_return response;
       asio::steady_timer pause(io_, response.ask_again);
       const auto [error] = co_await pause.async_wait(kAwait);
@@ -416,103 +317,147 @@ class Server final : public HttpServer {
     }
   }
 
-  static void put_headers(const HttpResponse& response, auto& message) {
-    message.set(http::field::server, "portbook");
-    message.set(http::field::content_type, response.content_type);
-    message.set(http::field::cache_control, "no-store");
-    message.set("X-Content-Type-Options", "nosniff");
-    message.set("Cross-Origin-Resource-Policy", "same-origin");
-    for (const auto& [name, value] : response.headers) message.set(name, value);
+  // Returns, on the io thread, when a worker has done it.
+  awaitable<void> work_on(asio::thread_pool& pool, std::function<void()> work) {
+    co_await asio::co_spawn(
+        pool,
+        [&work]() -> awaitable<void> {
+          work();
+          co_return;
+        },
+        asio::use_awaitable);
   }
 
-  template <typename Stream>
-  awaitable<bool> write_whole(Stream& stream, const HttpResponse& response, unsigned version, bool keep_alive, bool head) {
+  awaitable<bool> write_whole(Connection& connection, const HttpResponse& response, unsigned version, bool keep_alive, bool head) {
     const std::string_view body = response.fixed_body.empty() ? std::string_view(response.body) : response.fixed_body;
-    http::response<http::span_body<const char>> message(static_cast<http::status>(response.status), version);
-    put_headers(response, message);
-    message.keep_alive(keep_alive);
-    message.body() = beast::span<const char>(body.data(), body.size());
-    if (response.status != 304) message.content_length(body.size());
-    beast::get_lowest_layer(stream).expires_after(kWriteTimeout);
-    http::response_serializer<http::span_body<const char>> serializer(message);
-    if (head || response.status == 304) {
-      const auto [error, bytes] = co_await http::async_write_header(stream, serializer, kAwait);
-      co_return !error;
+    if (untaken_bytes_ + response.body.size() > kUntakenBytesMax && response.status < 400) {
+      ++refused_;
+      co_return co_await write_whole(
+          connection,
+          refusal(503, "unavailable", fmt::format("answers of {} MiB wait for their clients; try again", kUntakenBytesMax >> 20)),
+          version, false, head);
     }
-    const auto [error, bytes] = co_await http::async_write(stream, serializer, kAwait);
-    co_return !error;
+    const Counted untaken(untaken_bytes_, response.body.size());
+    const bool none = response.status == 304;
+    const std::string lines = response_head(response, version, keep_alive, none ? BodyIs::kNone : BodyIs::kWhole, body.size());
+    co_return co_await connection.write(lines, head || none ? std::string_view() : body, kWriteTimeout);
   }
 
   // Writes the body piece by piece; false when the client has gone or took nothing for too long.
-  template <typename Stream>
-  awaitable<bool> write_stream(Stream& stream, HttpResponse response, unsigned version) {
-    if (streams_ >= kStreamsMax) {
+  awaitable<bool> write_stream(Connection& connection, HttpResponse response, unsigned version) {
+    const bool lasts = response.stream->lasts();
+    std::atomic<uint64_t>& open = lasts ? tails_ : streams_;
+    const size_t max = lasts ? std::min(kTailsMax, connections_max_) : kStreamsMax;
+    if (open >= max) {
       ++refused_;
       co_return co_await write_whole(
-          stream, refusal(503, "unavailable", fmt::format("more than {} answers are streaming; try again", kStreamsMax)), version,
-          false, false);
+          connection,
+          refusal(503, "unavailable",
+                  fmt::format("more than {} {}; try again", max, lasts ? "tails are open" : "answers are streaming")),
+          version, false, false);
     }
-    ++streams_;
-    const bool whole = co_await write_chunks(stream, response, version);
-    --streams_;
-    co_return whole;
+    const Counted counted(open);
+    const std::string lines = response_head(response, version, true, BodyIs::kChunked, 0);
+    if (!co_await connection.write(lines, "", kWriteTimeout)) co_return false;
+    co_return co_await write_pieces(connection, *response.stream);
   }
 
-  template <typename Stream>
-  awaitable<bool> write_chunks(Stream& stream, HttpResponse& response, unsigned version) {
-    http::response<http::empty_body> message(static_cast<http::status>(response.status), version);
-    put_headers(response, message);
-    message.chunked(true);
-    http::response_serializer<http::empty_body> serializer(message);
-    beast::get_lowest_layer(stream).expires_after(kWriteTimeout);
-    if (const auto [error, bytes] = co_await http::async_write_header(stream, serializer, kAwait); error) co_return false;
+  awaitable<bool> write_pieces(Connection& connection, BodyStream& stream) {
+    const bool lasts = stream.lasts();
     std::string piece;
-    while (true) {
+    auto next = BodyStream::Next::kMore;
+    while (next != BodyStream::Next::kEnd) {
       piece.clear();
       const uint64_t generation = generation_.load(std::memory_order_acquire);
-      const auto next = co_await asio::co_spawn(
-          workers_, [&]() -> awaitable<BodyStream::Next> { co_return response.stream->next(piece); }, asio::use_awaitable);
-      if (!piece.empty()) {
-        beast::get_lowest_layer(stream).expires_after(kWriteTimeout);
-        const auto [error, bytes] = co_await asio::async_write(stream, http::make_chunk(asio::buffer(piece)), kAwait);
-        if (error) co_return false;
-      } else if (has_gone(beast::get_lowest_layer(stream).socket().native_handle())) {
-        co_return false;
-      }
-      if (next == BodyStream::Next::kEnd) break;
-      if (next == BodyStream::Next::kWait) co_await wait_for_more(generation);
+      co_await work_on(lasts ? tail_worker_ : workers_, [&] {
+        const auto until = SteadyClock::now() + kTailWorkMax;
+        do {
+          next = stream.next(piece);
+        } while (lasts && next == BodyStream::Next::kMore && piece.size() < kChunkBytes && SteadyClock::now() < until);
+      });
+      if (piece.empty() ? connection.has_gone() : !co_await write_piece(connection, piece)) co_return false;
+      // Also a tail that has more to say waits for its turn: what it has seen is older than every generation.
+      if (lasts && next != BodyStream::Next::kEnd) co_await wait_for_turn(next == BodyStream::Next::kMore ? 0 : generation);
     }
-    beast::get_lowest_layer(stream).expires_after(kWriteTimeout);
-    const auto [error, bytes] = co_await asio::async_write(stream, http::make_chunk_last(), kAwait);
-    co_return !error;
+    co_return co_await connection.write(kLastChunk, "", kWriteTimeout);
   }
 
-  // Returns when the book has grown since `generation` was read, or after kWaitMax.
-  awaitable<void> wait_for_more(uint64_t generation) {
-    asio::steady_timer timer(io_, kWaitMax);
-    waiting_.insert(&timer);
-    if (generation_.load(std::memory_order_acquire) == generation) co_await timer.async_wait(kAwait);
-    waiting_.erase(&timer);
+  awaitable<bool> write_piece(Connection& connection, std::string& piece) {
+    const std::string head = chunk_head(piece.size());
+    piece += kChunkEnd;
+    co_return co_await connection.write(head, piece, kWriteTimeout);
+  }
+
+  struct Waiting {
+    asio::steady_timer timer;
+    uint64_t generation;  // what it has seen
+  };
+
+  // Returns at the stream's turn after the book has grown since `generation` was read, or after kWaitMax.
+  awaitable<void> wait_for_turn(uint64_t generation) {
+    Waiting waiting{asio::steady_timer(io_, kWaitMax), generation};
+    const auto place = waiting_.insert(waiting_.end(), &waiting);
+    if (waiting.generation != generation_.load(std::memory_order_acquire) && !turn_is_set_) {
+      turn_is_set_ = true;
+      asio::post(io_, [this] { take_turns(); });
+    }
+    co_await waiting.timer.async_wait(kAwait);
+    waiting_.erase(place);
+  }
+
+  // Wakes those that have waited longest, as many as may be woken now, and comes again for the others.
+  void take_turns() {
+    const auto now = SteadyClock::now();
+    const double elapsed_ms = std::chrono::duration<double, std::milli>(now - last_turn_).count();
+    last_turn_ = now;
+    turns_ = std::min(kTailPiecesAtOnce, turns_ + elapsed_ms * kTailPiecesPerMs);
+    const uint64_t generation = generation_.load(std::memory_order_acquire);
+    double left = 0;  // whose turn comes later
+    for (Waiting* waiting : waiting_) {
+      if (waiting->generation == generation || waiting->timer.expiry() <= now) continue;
+      if (turns_ < 1) {
+        ++left;
+        continue;
+      }
+      turns_ -= 1;
+      waiting->timer.expires_at(SteadyClock::time_point::min());  // and is passed over from now on
+    }
+    turn_is_set_ = left > 0;
+    if (left == 0) return;
+    const double missing = std::min(left, kTailPiecesAtOnce) - turns_;
+    turn_timer_.expires_after(std::chrono::microseconds(static_cast<int64_t>(missing / kTailPiecesPerMs * 1000)));
+    turn_timer_.async_wait([this](const error_code& error) {
+      if (!error) take_turns();
+    });
   }
 
   HttpHandler handler_;
-  // Coroutine frames of io_ may refer to workers_ and to the sockets: they are destroyed in the reverse order of this list.
-  std::set<asio::steady_timer*> waiting_;  // io thread
+  const size_t connections_max_ = connections_max();
+  // Coroutine frames of io_ may refer to what stands before it and to the sockets: they are destroyed in the reverse order of this
+  // list.
+  std::list<Waiting*> waiting_;  // io thread; those that have waited longest first
   asio::thread_pool workers_;
+  asio::thread_pool tail_worker_;
   asio::io_context io_{1};
   tcp::acceptor tcp_;
   Local::acceptor local_;
+  asio::steady_timer turn_timer_;
   std::thread thread_;
   std::shared_ptr<asio::ssl::context> tls_;  // io thread, once it runs; none: plain HTTP
   std::string unix_path_;
   uint16_t port_ = 0;
-  std::atomic<uint64_t> generation_{0};  // commits seen by wake_streams()
+  double turns_ = kTailPiecesAtOnce;  // that may be taken at last_turn_; io thread
+  SteadyClock::time_point last_turn_ = SteadyClock::now();
+  bool turn_is_set_ = false;             // take_turns() comes by itself
+  std::atomic<uint64_t> generation_{1};  // commits seen by wake_streams(), and one
   std::atomic<bool> wake_posted_{false};
   std::atomic<uint64_t> requests_{0};
   std::atomic<uint64_t> refused_{0};
   std::atomic<uint64_t> local_connections_{0};
   std::atomic<uint64_t> remote_connections_{0};
   std::atomic<uint64_t> streams_{0};
+  std::atomic<uint64_t> tails_{0};
+  std::atomic<uint64_t> untaken_bytes_{0};
 };
 
 }  // namespace

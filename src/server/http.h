@@ -22,9 +22,12 @@ namespace portbook {
 
 inline constexpr size_t kRequestHeaderBytesMax = 32 * 1024;  // all header lines together
 inline constexpr size_t kRequestTargetBytesMax = 24 * 1024;  // path and query
-inline constexpr size_t kConnectionsMax = 256;               // open at once, of this machine's callers and of others each
-inline constexpr size_t kStreamsMax = 48;                    // answers that stream at once
+inline constexpr size_t kConnectionsMax = 2048;              // open at once, of this machine's callers and of others each
+inline constexpr size_t kStreamsMax = 256;                   // answers that stream at once, without tails
+inline constexpr size_t kTailsMax = 1024;                    // answers that last as long as their clients stay
 inline constexpr size_t kChunkBytes = 64 * 1024;             // a stream makes no more than about this before the client takes it
+inline constexpr size_t kUntakenBytesMax = 256 << 20;        // of whole answers that their clients have not taken yet
+inline constexpr double kTailPiecesPerMs = 2;                // of all tails together: beyond it they come later
 
 struct HttpRequest {
   std::string method;
@@ -49,12 +52,15 @@ class BodyStream {
  public:
   enum class Next {
     kMore,  // call again once the client has taken what was appended
-    kWait,  // nothing now: call again when the book has grown, or after a second
+    kWait,  // nothing now: call again when the book has grown, or after a second; only of a stream that lasts
     kEnd,
   };
   virtual ~BodyStream() = default;
   // Appends to `out`; returns within some tens of milliseconds, so that a client that has gone is noticed.
   virtual Next next(std::string& out) = 0;
+  // True: it lasts as long as its client stays. Such streams give way to every other answer: they have a worker of their own, of
+  // low priority, and take turns.
+  [[nodiscard]] virtual bool lasts() const { return false; }
 };
 
 struct HttpResponse {
@@ -83,7 +89,8 @@ struct HttpStatistics {
   uint64_t requests = 0;
   uint64_t refused = 0;  // over a limit, not allowed or not HTTP
   uint64_t connections = 0;
-  uint64_t streams = 0;
+  uint64_t streams = 0;  // open, without tails
+  uint64_t tails = 0;    // open
 };
 
 class HttpServer {
