@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/command.h"
+#include "cli/output.h"
 #include "record/version.h"
 
 namespace {
@@ -49,9 +50,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::Success& wanted) {  // --help, --version
     return app.exit(wanted);
   } catch (const CLI::ParseError& wrong) {
-    fmt::print(stderr, "portbook: {}\n", what_was_wrong(app, wrong, argc, argv));
+    print_err("portbook: {}\n", what_was_wrong(app, wrong, argc, argv));
     return exit_code(ErrorCode::kBadInput);
   }
-  const int code = run();
-  return std::fflush(stdout) == 0 ? code : exit_code(ErrorCode::kIo);
+  return finish_output(run());
 }

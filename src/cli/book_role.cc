@@ -17,6 +17,7 @@
 #include "book/book.h"
 #include "cli/boundaries.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/roles.h"
 #include "cli/table.h"
 #include "privilege/confine.h"
@@ -160,8 +161,8 @@ class RunningBook {
   void reload_tls(const BookRole& role) {
     auto identity = load_tls_identity({role.tls_certificate, role.tls_key});
     if (identity) server_->use_tls(std::move(*identity));
-    fmt::print(stderr, "portbook: {}\n",
-               identity ? "the certificate was read anew" : "the certificate stays as it is: " + identity.error().message);
+    print_err("portbook: {}\n",
+              identity ? "the certificate was read anew" : "the certificate stays as it is: " + identity.error().message);
   }
 
   void print_welcome(const BookRole& role) const {
@@ -169,19 +170,19 @@ class RunningBook {
                                     ? ""
                                     : fmt::format("{}://{}:{}/", role.tls_certificate.empty() ? "http" : "https",
                                                   address_.contains(':') ? "[" + address_ + "]" : address_, server_->port());
-    fmt::print("portbook is {}. Page: {}\n", role.supervisor == kNoSupervisor ? "answering" : "recording",
-               inked(Ink::kBold, address));
-    fmt::print("Public key, keep it somewhere else: {}\n", book_->vkey());
+    print_out("portbook is {}. Page: {}\n", role.supervisor == kNoSupervisor ? "answering" : "recording",
+              inked(Ink::kBold, address));
+    print_out("Public key, keep it somewhere else: {}\n", book_->vkey());
     if (role.supervisor == kNoSupervisor)
-      fmt::print("Agents ship to: {}\n", role.ingest.empty() ? socket_.string() : role.ingest.string());
-    if (!book_->recovery_report().empty()) fmt::print("{}\n", inked(Ink::kWarn, book_->recovery_report()));
-    if (const auto reason = book_->read_only_reason()) fmt::print("{}\n", inked(Ink::kBad, "The book is read-only: " + *reason));
+      print_out("Agents ship to: {}\n", role.ingest.empty() ? socket_.string() : role.ingest.string());
+    if (!book_->recovery_report().empty()) print_out("{}\n", inked(Ink::kWarn, book_->recovery_report()));
+    if (const auto reason = book_->read_only_reason()) print_out("{}\n", inked(Ink::kBad, "The book is read-only: " + *reason));
     for (const CaptureLine& line : api_->context().capture_lines()) {
       const Ink ink = line.state == "ok" ? Ink::kGood : line.state == "warn" ? Ink::kWarn : Ink::kDim;
-      fmt::print("  {}  {}{}{}\n", inked(ink, fmt::format("{:<4}", line.state)), line.what,
-                 line.means.empty() ? "" : ", " + line.means, line.detail.empty() ? "" : ". " + line.detail);
+      print_out("  {}  {}{}{}\n", inked(ink, fmt::format("{:<4}", line.state)), line.what,
+                line.means.empty() ? "" : ", " + line.means, line.detail.empty() ? "" : ". " + line.detail);
     }
-    std::fflush(stdout);
+    flush_out();
   }
 
   ~RunningBook() {

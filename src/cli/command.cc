@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "cli/output.h"
+
 namespace portbook {
 
 std::filesystem::path default_folder() {
@@ -49,7 +51,7 @@ void add_place_options(CLI::App& command, BookPlace& place) {
 }
 
 int report(const Error& error) {
-  fmt::print(stderr, "portbook: {}\n", error.message);
+  print_err("portbook: {}\n", error.message);
   return exit_code(error.code);
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/output.h"
 #include "query/filter.h"
 
 namespace portbook {
@@ -33,7 +34,7 @@ int print_bash(CLI::App& program) {
     names += fmt::format("{}{}", names.empty() ? "" : " ", command->get_name());
     cases += fmt::format("    {}) options=\"{}\" ;;\n", command->get_name(), options_of(*command));
   }
-  fmt::print(
+  print_out(
       "# bash completion for portbook: source this file, or keep it as /etc/bash_completion.d/portbook\n"
       "_portbook() {{\n"
       "  local word=\"${{COMP_WORDS[COMP_CWORD]}}\" options=\"\"\n"

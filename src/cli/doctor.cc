@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "capture/capture.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/table.h"
 #include "query/json_writer.h"
 #include "record/version.h"
@@ -143,10 +144,10 @@ int doctor(const Options& options) {
   const auto status = client ? client->get("/api/v1/status") : Result<std::string>(std::unexpected(client.error()));
   if (status) {
     lines = lines_of_book(*status);
-    fmt::print(stderr, "As the running book says:\n");
+    print_err("As the running book says:\n");
   } else {
     if (!options.place.server.empty()) return report(status.error());
-    fmt::print(stderr, "No book is running; trying to capture for a moment{}:\n", geteuid() == 0 ? "" : " as an ordinary user");
+    print_err("No book is running; trying to capture for a moment{}:\n", geteuid() == 0 ? "" : " as an ordinary user");
     const auto tried = lines_of_trial();
     if (!tried) return report(tried.error());
     lines = *tried;
@@ -163,7 +164,7 @@ int doctor(const Options& options) {
       json.text("detail", line.detail);
       if (!line.agent.empty()) json.raw("agent", line.agent);
       json.close('}');
-      fmt::print("{}\n", out);
+      print_out("{}\n", out);
     } else {
       table.add({line.what, line.state, line.means, line.detail});
     }

@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "base/clock.h"
+#include "cli/output.h"
 #include "cli/table.h"
 #include "query/evidence.h"
 #include "query/json_writer.h"
@@ -76,9 +77,9 @@ Result<Evidence> gather(Client& client, std::string_view command, const Client::
     auto one = proven(client, index);
     if (!one) return std::unexpected(one.error());
     evidence.records[index] = std::move(*one);
-    if (progress) fmt::print(stderr, "\r{} of {} records", evidence.records.size(), named->size());
+    if (progress) print_err("\r{} of {} records", evidence.records.size(), named->size());
   }
-  if (progress) fmt::print(stderr, "\r\033[K");
+  if (progress) print_err("\r\033[K");
   return evidence;
 }
 
@@ -110,8 +111,8 @@ int export_evidence(const EvidenceOptions& options) {
   if (!check) return report(check.error().in("what the book gave does not hold"));
   if (const auto written = write_file(options.file, file); !written) return report(written.error());
   if (const auto written = write_file(options.file + ".html", check->report); !written) return report(written.error());
-  fmt::print(stderr, "{} records with their proofs are in {}, the report in {}.html. Whoever checks it needs the key: {}\n",
-             check->records, options.file, options.file, check->vkey);
+  print_err("{} records with their proofs are in {}, the report in {}.html. Whoever checks it needs the key: {}\n", check->records,
+            options.file, options.file, check->vkey);
   return 0;
 }
 
@@ -144,19 +145,18 @@ int verify_evidence(const std::filesystem::path& path, const std::string& vkey, 
       json.text("completeness", check->completeness);
     }
     json.close('}');
-    fmt::print("{}\n", out);
+    print_out("{}\n", out);
   } else if (wrong) {
-    fmt::print("{}\n{}: {}.\n", inked(Ink::kBad, "This evidence is not as it was written."), path.string(), check.error().message);
+    print_out("{}\n{}: {}.\n", inked(Ink::kBad, "This evidence is not as it was written."), path.string(), check.error().message);
   } else {
-    fmt::print("{}\n", inked(Ink::kGood, fmt::format("{} records hold: each is proven to be in a signed log of {}.", check->records,
-                                                     check->origin)));
-    fmt::print("key     {}\n\nNot signed themselves, drawn from the records:\nasked   {}\n", check->vkey, check->asked);
-    if (!check->sentence.empty()) fmt::print("answer  {}\n", check->sentence);
-    if (!check->completeness.empty()) fmt::print("        {}\n", check->completeness);
+    print_out("{}\n", inked(Ink::kGood, fmt::format("{} records hold: each is proven to be in a signed log of {}.", check->records,
+                                                    check->origin)));
+    print_out("key     {}\n\nNot signed themselves, drawn from the records:\nasked   {}\n", check->vkey, check->asked);
+    if (!check->sentence.empty()) print_out("answer  {}\n", check->sentence);
+    if (!check->completeness.empty()) print_out("        {}\n", check->completeness);
   }
   if (vkey.empty()) {
-    fmt::print(
-        stderr,
+    print_err(
         "The key is the file's own. Pass the one that you kept with --vkey: whoever can change the file can change its key.\n");
   }
   return wrong ? kExitNoMatch : 0;

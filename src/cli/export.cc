@@ -8,6 +8,7 @@
 
 #include "cli/command.h"
 #include "cli/evidence.h"
+#include "cli/output.h"
 
 namespace portbook {
 
@@ -22,12 +23,11 @@ int export_book(const Options& options) {
   const auto snapshot = open_snapshot(options.evidence.place.folder());
   if (!snapshot) return report(snapshot.error());
   std::function<void(uint64_t, uint64_t)> progress;
-  if (isatty(STDERR_FILENO) != 0)
-    progress = [](uint64_t done, uint64_t total) { fmt::print(stderr, "\r{} of {} records", done, total); };
+  if (isatty(STDERR_FILENO) != 0) progress = [](uint64_t done, uint64_t total) { print_err("\r{} of {} records", done, total); };
   const auto written = export_tlog(*snapshot, options.target, progress);
-  if (progress) fmt::print(stderr, "\r\033[K");
+  if (progress) print_err("\r\033[K");
   if (!written) return report(written.error());
-  fmt::print(stderr, "{} records are in {}.\n", snapshot->head.size, options.target);
+  print_err("{} records are in {}.\n", snapshot->head.size, options.target);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/table.h"
 #include "query/json_writer.h"
 
@@ -35,7 +36,7 @@ int fields(bool json_wanted) {
     json.text("ocsf", field.ocsf);
     json.text("values", values_of(field.field));
     json.close('}');
-    fmt::print("{}\n", line);
+    print_out("{}\n", line);
   }
   if (!json_wanted) {
     table.print([](std::string_view column, std::string_view) { return column == "field" ? Ink::kBold : Ink::kPlain; });

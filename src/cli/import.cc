@@ -15,6 +15,7 @@
 #include "base/file_descriptor.h"
 #include "cli/boundaries.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/roles.h"
 #include "privilege/confine.h"
 #include "server/credentials.h"
@@ -136,8 +137,7 @@ Status read_as(const Options& options, ImportOptions& importing, Understood& cou
 
 void show(const ImportProgress& progress, double seconds) {
   const auto records = static_cast<double>(progress.records);
-  fmt::print(stderr, "\r{} records, {} MiB, {:.0f} records/s", progress.records, progress.bytes >> 20,
-             seconds > 0 ? records / seconds : 0);
+  print_err("\r{} records, {} MiB, {:.0f} records/s", progress.records, progress.bytes >> 20, seconds > 0 ? records / seconds : 0);
 }
 
 int import(const Options& options) {
@@ -168,17 +168,17 @@ int import(const Options& options) {
   if (terminal) importing.progress = [&](const ImportProgress& progress) { show(progress, seconds()); };
   ImportReport found;
   const Status done = import_lines(file->get(), **book, importing, found);
-  if (terminal) fmt::print(stderr, "\r\033[K");
+  if (terminal) print_err("\r\033[K");
   const double took = seconds();
-  fmt::print(stderr, "{} records are in the book as {}{}, in {:.1f} s ({:.0f} records/s).\n", found.records, importing.source,
-             found.already == 0 ? "" : fmt::format(", {} were there already", found.already), took,
-             static_cast<double>(found.records) / std::max(took, 1e-3));
+  print_err("{} records are in the book as {}{}, in {:.1f} s ({:.0f} records/s).\n", found.records, importing.source,
+            found.already == 0 ? "" : fmt::format(", {} were there already", found.already), took,
+            static_cast<double>(found.records) / std::max(took, 1e-3));
   if (understood.not_understood > 0)
-    fmt::print(stderr, "{} of {} lines were not understood: they are notes; find them with: cause:\"{}\"\n",
-               understood.not_understood.load(), understood.lines.load(), kNotUnderstood);
+    print_err("{} of {} lines were not understood: they are notes; find them with: cause:\"{}\"\n",
+              understood.not_understood.load(), understood.lines.load(), kNotUnderstood);
   if (done) return 0;
   report(done.error().in(options.file == "-" ? "standard input" : options.file));
-  fmt::print(stderr, "portbook: what stands before it is in the book; to go on with the corrected lines: --source {}\n", *name);
+  print_err("portbook: what stands before it is in the book; to go on with the corrected lines: --source {}\n", *name);
   return exit_code(done.error().code);
 }
 

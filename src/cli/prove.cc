@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/table.h"
 #include "merkle/proof_file.h"
 
@@ -55,19 +56,18 @@ int prove(const Options& options) {
   if (!proof) return report(proof.error());
   const auto checkpoint = verify_proof_file(*proof, *bytes, *verifier);
   if (!checkpoint) {
-    fmt::print(stderr, "portbook: the proof of record {} is wrong: {}\n", options.id, checkpoint.error().message);
+    print_err("portbook: the proof of record {} is wrong: {}\n", options.id, checkpoint.error().message);
     return kExitNoMatch;
   }
   if (!options.record_file.empty()) {
     if (const auto written = write_file(options.record_file, as_text(*bytes)); !written) return report(written.error());
   }
   if (options.proof_file.empty()) {
-    fmt::print("{}", *text);
+    print_out("{}", *text);
   } else if (const auto written = write_file(options.proof_file, *text); !written) {
     return report(written.error());
   }
-  fmt::print(stderr, "Record {} is in the tree of {} records that {} signed.\n", options.id, checkpoint->head.size,
-             checkpoint->origin);
+  print_err("Record {} is in the tree of {} records that {} signed.\n", options.id, checkpoint->head.size, checkpoint->origin);
   return 0;
 }
 

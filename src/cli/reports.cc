@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/filter_text.h"
+#include "cli/output.h"
 #include "cli/table.h"
 #include "query/moment.h"
 
@@ -49,7 +50,7 @@ Result<bool> ask(const Options& options, std::string_view path, Asked& asked) {
   const auto answer = client->get(path, {{"q", *filter}, {"format", options.html ? "html" : ""}});
   if (!answer) return std::unexpected(answer.error());
   if (options.html || options.json) {
-    fmt::print("{}", *answer);
+    print_out("{}", *answer);
     return false;
   }
   asked.text = simdjson::padded_string(*answer);
@@ -78,11 +79,15 @@ int map(const Options& options) {
   for (const element link : links) {
     std::vector<std::string> cells = {service_text(link, "from"), service_text(link, "to")};
     for (size_t i = 2; i < header.size(); ++i) cells.push_back(member(link, header[i]));
-    options.csv ? print_csv(cells) : table.add(std::move(cells));
+    if (options.csv) {
+      print_csv(cells);
+    } else {
+      table.add(std::move(cells));
+    }
   }
   if (!options.csv)
     table.print([](std::string_view column, std::string_view) { return column == "port" ? Ink::kInternal : Ink::kPlain; });
-  if (member(asked.answer, "cut") == "true") fmt::print(stderr, "A limit was met: only the newest connections are in this map.\n");
+  if (member(asked.answer, "cut") == "true") print_err("A limit was met: only the newest connections are in this map.\n");
   return 0;
 }
 
@@ -101,7 +106,7 @@ std::optional<TimeNs> time_of(element object, std::string_view name) {
 void print_gaps(element completeness) {
   simdjson::dom::array missing;
   if (completeness["missing"].get(missing) != simdjson::SUCCESS || missing.size() == 0) return;
-  fmt::print("\nGaps\n");
+  print_out("\nGaps\n");
   Table table({"source", "when", "cause", "record"});
   for (const element gap : missing) {
     table.add({member(gap, "source"), interval_text(time_of(gap, "from"), time_of(gap, "to"), "from the beginning", "not ended"),
@@ -114,7 +119,7 @@ void print_exceptions(element answer) {
   constexpr size_t kShown = 50;
   simdjson::dom::array exceptions;
   if (answer["exceptions"].get(exceptions) != simdjson::SUCCESS || exceptions.size() == 0) return;
-  fmt::print("\nExceptions\n");
+  print_out("\nExceptions\n");
   Table table({"record", "began", "connection", "lacks"});
   size_t shown = 0;
   for (const element one : exceptions) {
@@ -128,7 +133,7 @@ void print_exceptions(element answer) {
   }
   table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
   if (exceptions.size() > kShown)
-    fmt::print("{} of {} are shown; --json and --html list them.\n", kShown, member(answer, "exceptions_total"));
+    print_out("{} of {} are shown; --json and --html list them.\n", kShown, member(answer, "exceptions_total"));
 }
 
 int coverage(const Options& options) {
@@ -141,24 +146,24 @@ int coverage(const Options& options) {
   if (asked.answer["completeness"].get(completeness) != simdjson::SUCCESS ||
       asked.answer["shares"].get(shares) != simdjson::SUCCESS)
     return report({ErrorCode::kIo, "the book's answer is not a report"});
-  fmt::print("{} connections. {}\n\n", member(asked.answer, "connections"), member(completeness, "sentence"));
+  print_out("{} connections. {}\n\n", member(asked.answer, "connections"), member(completeness, "sentence"));
   Table table({"have", "count", "share"});
   for (const element share : shares) table.add({in_words(member(share, "what")), member(share, "count"), member(share, "share")});
   table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
   element external;
   if (asked.answer["external"].get(external) == simdjson::SUCCESS) {
-    fmt::print("\nExternal ports of outbound connections: {} known, {} not translated", member(external, "known"),
-               member(external, "same"));
+    print_out("\nExternal ports of outbound connections: {} known, {} not translated", member(external, "known"),
+              member(external, "same"));
     simdjson::dom::object reasons;
     if (external["unknown"].get(reasons) == simdjson::SUCCESS) {
       for (const auto reason : reasons)
-        fmt::print(", {} unknown ({})", simdjson::minify(reason.value), in_words(std::string(reason.key)));
+        print_out(", {} unknown ({})", simdjson::minify(reason.value), in_words(std::string(reason.key)));
     }
-    fmt::print("\n");
+    print_out("\n");
   }
   print_gaps(completeness);
   print_exceptions(asked.answer);
-  if (member(asked.answer, "cut") == "true") fmt::print(stderr, "A limit was met: only the newest connections were looked at.\n");
+  if (member(asked.answer, "cut") == "true") print_err("A limit was met: only the newest connections were looked at.\n");
   return 0;
 }
 

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/filter_text.h"
+#include "cli/output.h"
 #include "cli/table.h"
 
 namespace portbook {
@@ -13,12 +15,15 @@ namespace portbook {
 namespace {
 
 constexpr uint64_t kPageRows = 10'000;  // the most that one request gives
+constexpr uint64_t kTableRows = 200;    // what people read
 
 struct Options {
   BookPlace place;
   OutputOptions output;
   std::vector<std::string> filter;
-  uint64_t limit = 200;
+  std::optional<uint64_t> limit;
+
+  [[nodiscard]] uint64_t rows_max() const { return limit.value_or(output.json || output.csv ? UINT64_MAX : kTableRows); }
 };
 
 // What stands at the end of a page.
@@ -37,9 +42,8 @@ Result<Page> print_page(Client& client, const std::string& filter, const std::st
                    [&](std::string_view line) {
                      constexpr std::string_view kRow = "{\"row\":";
                      if (line.starts_with(kRow)) {
-                       printer.print(line.substr(kRow.size(), line.size() - kRow.size() - 1));
                        ++rows;
-                       return true;
+                       return printer.print(line.substr(kRow.size(), line.size() - kRow.size() - 1));
                      }
                      simdjson::dom::parser parser;
                      const simdjson::padded_string padded(line);
@@ -73,19 +77,17 @@ int search(const Options& options) {
   std::string note;
   uint64_t rows = 0;
   do {
-    const auto page = print_page(*client, *filter, cursor, options.limit - rows, *printer, rows);
+    const auto page = print_page(*client, *filter, cursor, options.rows_max() - rows, *printer, rows);
     if (!page) return report(page.error());
     cursor = page->cursor;
     sentence = page->sentence;
     note = page->note;
-  } while (!cursor.empty() && rows < options.limit);
+  } while (!cursor.empty() && rows < options.rows_max() && flush_out());
   printer->finish();
-  if (!sentence.empty()) fmt::print(stderr, "{}\n", sentence);
-  if (!note.empty()) fmt::print(stderr, "{}\n", note);
-  if (rows == 0 && !options.output.json && !options.output.csv) fmt::print(stderr, "Nothing matches.\n");
-  if (!cursor.empty() && !options.output.json && !options.output.csv) {
-    fmt::print(stderr, "The {} newest are shown; --limit gives more.\n", rows);
-  }
+  if (!sentence.empty()) print_err("{}\n", sentence);
+  if (!note.empty()) print_err("{}\n", note);
+  if (rows == 0 && !options.output.json && !options.output.csv) print_err("Nothing matches.\n");
+  if (!cursor.empty() && flush_out()) print_err("The {} newest are shown; --limit gives more.\n", rows);
   return 0;
 }
 
@@ -95,7 +97,9 @@ void add_search(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
   auto* command = program.add_subcommand("search", "Connections that match a filter, newest first");
   command->add_option("filter", options->filter, "Filter, such as: dst.port:5432 user:alice since:15m");
-  command->add_option("--limit,-n", options->limit, "How many rows at most (default 200)")
+  command
+      ->add_option("--limit,-n", options->limit,
+                   fmt::format("How many rows at most (default {} in a table, all with --json or --csv)", kTableRows))
       ->check(CLI::Range(uint64_t{1}, uint64_t{1'000'000'000}));
   add_place_options(*command, options->place);
   add_output_options(*command, options->output);

@@ -5,6 +5,7 @@
 
 #include "cli/command.h"
 #include "cli/filter_text.h"
+#include "cli/output.h"
 #include "cli/table.h"
 
 namespace portbook {
@@ -12,6 +13,8 @@ namespace portbook {
 namespace {
 
 using simdjson::dom::element;
+
+constexpr uint64_t kGroupsMax = 10'000;  // that the book gives
 
 struct Options {
   BookPlace place;
@@ -57,7 +60,7 @@ int stats(const Options& options) {
   if (options.csv) print_csv(header);
   for (const element group : groups) {
     if (options.json) {
-      fmt::print("{}\n", simdjson::minify(group));
+      print_out("{}\n", simdjson::minify(group));
     } else if (options.csv) {
       print_csv(cells_of(group));
     } else {
@@ -65,8 +68,13 @@ int stats(const Options& options) {
     }
   }
   if (!options.json && !options.csv) table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
+  uint64_t total = 0;
+  if (parsed["total"].get(total) == simdjson::SUCCESS && total > groups.size()) {
+    print_err("{} more groups are not shown{}.\n", total - groups.size(),
+              options.limit < kGroupsMax ? "; --limit gives more" : "; a filter or fewer fields make them less");
+  }
   if (member(parsed, "sampled") == "true")
-    fmt::print(stderr, "A limit was met: only the {} newest rows were counted.\n", member(parsed, "rows"));
+    print_err("A limit was met: only the {} newest rows were counted.\n", member(parsed, "rows"));
   return 0;
 }
 
@@ -80,7 +88,7 @@ void add_stats(CLI::App& program, Run& run) {
   command->add_option("--sort", options->sort, "What the greatest of comes first (default count)")
       ->check(CLI::IsMember({"count", "failed", "bytes_out", "bytes_in"}));
   command->add_option("--limit,-n", options->limit, "How many groups at most (default 50)")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{10'000}));
+      ->check(CLI::Range(uint64_t{1}, kGroupsMax));
   auto* json = command->add_flag("--json", options->json, "One JSON object a line");
   command->add_flag("--csv", options->csv, "Comma-separated values with a header")->excludes(json);
   add_place_options(*command, options->place);

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "cli/output.h"
 #include "query/filter.h"
 #include "record/fields.h"
 
@@ -146,7 +147,9 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
 }
 
 bool use_colour() {
-  static const bool kWanted = isatty(STDOUT_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+  // Source: no-color.org: any value that is not empty.
+  const auto value_of = [](const char* name) { return std::string_view(std::getenv(name) == nullptr ? "" : std::getenv(name)); };
+  static const bool kWanted = isatty(STDOUT_FILENO) != 0 && value_of("NO_COLOR").empty() && value_of("TERM") != "dumb";
   return kWanted;
 }
 
@@ -182,7 +185,7 @@ void Table::print_line(const std::vector<std::string>& cells, InkOf ink, bool is
     out += inked(is_header ? Ink::kDim : ink(header_[i], cell), cell);
     blanks += widths_[i] - width_of(cell) + 2;
   }
-  fmt::print("{}\n", out);
+  print_out("{}\n", out);
 }
 
 void Table::leave_out_empty() {
@@ -206,7 +209,7 @@ void Table::print(InkOf ink) {
   rows_.clear();
 }
 
-void print_csv(const std::vector<std::string>& cells) {
+bool print_csv(const std::vector<std::string>& cells) {
   std::string out;
   for (size_t i = 0; i < cells.size(); ++i) {
     if (i > 0) out += ',';
@@ -221,7 +224,7 @@ void print_csv(const std::vector<std::string>& cells) {
     }
     out += '"';
   }
-  fmt::print("{}\n", out);
+  return print_out("{}\n", out);
 }
 
 Result<RowPrinter> RowPrinter::make(OutputOptions options) {
@@ -244,25 +247,24 @@ Result<RowPrinter> RowPrinter::make(OutputOptions options) {
   return printer;
 }
 
-void RowPrinter::print(std::string_view row) {
+bool RowPrinter::print(std::string_view row) {
   if (options_.json) {
-    fmt::print("{}\n", row);
-    return;
+    return print_out("{}\n", row);
   }
   simdjson::dom::parser parser;
   const simdjson::padded_string padded(row);
   simdjson::dom::element element;
-  if (parser.parse(padded).get(element) != simdjson::SUCCESS) return;
+  if (parser.parse(padded).get(element) != simdjson::SUCCESS) return true;
   std::vector<std::string> cells;
   for (const std::string& column : options_.columns) cells.push_back(cell_of(element, column, !options_.csv));
   if (options_.csv) {
     if (!header_printed_) print_csv(options_.columns);
     header_printed_ = true;
-    print_csv(cells);
-    return;
+    return print_csv(cells);
   }
   table_.add(std::move(cells));
   if (table_.waiting() >= kAligned) print_table();
+  return write_out({});
 }
 
 void RowPrinter::print_table() {
@@ -270,9 +272,9 @@ void RowPrinter::print_table() {
   header_printed_ = true;
 }
 
-void RowPrinter::flush() {
+bool RowPrinter::flush() {
   if (table_.waiting() > 0) print_table();
-  std::fflush(stdout);
+  return flush_out();
 }
 
 void RowPrinter::finish() {

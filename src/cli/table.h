@@ -48,8 +48,9 @@ class Table {
   bool header_printed_ = false;
 };
 
-// One line of CSV (RFC 4180) to stdout.
-void print_csv(const std::vector<std::string>& cells);
+// One line of CSV to standard output, quoted as RFC 4180 says, ended by a newline alone as other programs here read it. False once
+// nothing can be printed any more.
+bool print_csv(const std::vector<std::string>& cells);
 
 // Prints rows (the HTTP contract's Row objects) to stdout. The usual table ends with what its other columns do not say.
 class RowPrinter {
@@ -58,8 +59,9 @@ class RowPrinter {
   static Result<RowPrinter> make(OutputOptions options);
 
   // `row` is one Row object as JSON text. Table rows wait until kAligned of them are there, or flush() is called.
-  void print(std::string_view row);
-  void flush();
+  // False once nothing can be printed any more.
+  bool print(std::string_view row);
+  bool flush();
   // As flush(), after the last row: usual columns in which no row has anything are left out.
   void finish();
 

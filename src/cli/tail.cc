@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/filter_text.h"
+#include "cli/output.h"
 #include "cli/table.h"
 
 namespace portbook {
@@ -28,8 +29,7 @@ Status follow(Client& client, const std::string& filter, std::string& from, RowP
     if (line.starts_with("id: ")) from = line.substr(4);
     if (!line.starts_with("data: ")) return true;
     if (event == "row") {
-      printer.print(line.substr(6));
-      printer.flush();
+      if (!printer.print(line.substr(6)) || !printer.flush()) return false;
     }
     if (event == "error") failed = fail(ErrorCode::kIo, std::string(line.substr(6)));
     return event != "error";
@@ -48,13 +48,14 @@ int tail(const Options& options) {
   bool connected_before = false;
   while (true) {
     const auto status = follow(*client, *filter, from, *printer);
+    if (!flush_out()) return 0;
     // A book that restarts is waited for, from the record where the stream broke; one that never answered is an error.
     const bool broke =
         status || status.error().code == ErrorCode::kIo || (connected_before && status.error().code == ErrorCode::kUnavailable);
     if (!broke) return report(status.error());
     if (!connected_before && !status && from == options.from) return report(status.error());
     connected_before = true;
-    fmt::print(stderr, "The stream broke; going on from record {} as soon as the book answers.\n", from.empty() ? "now" : from);
+    print_err("The stream broke; going on from record {} as soon as the book answers.\n", from.empty() ? "now" : from);
     std::this_thread::sleep_for(std::chrono::seconds(1));
   }
 }

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "server/credentials.h"
 
 namespace portbook {
@@ -27,8 +28,8 @@ int add(const Options& options) {
   const auto done =
       client->send("POST", kPath, {{"name", options.name}, {"sha256", hex(token_hash(token))}, {"expires", options.expires}});
   if (!done) return report(done.error());
-  fmt::print(stderr, "{}It is shown this once; the book keeps its hash alone:\n", *done);
-  fmt::print("{}\n", token);
+  print_err("{}It is shown this once; the book keeps its hash alone:\n", *done);
+  print_out("{}\n", token);
   return 0;
 }
 
@@ -37,7 +38,7 @@ int remove(const Options& options) {
   if (!client) return report(client.error());
   const auto done = client->send("DELETE", kPath, {{"name", options.name}});
   if (!done) return report(done.error());
-  fmt::print("{}", *done);
+  print_out("{}", *done);
   return 0;
 }
 
@@ -60,8 +61,8 @@ int list(const Options& options) {
       return report({ErrorCode::kIo, "the book answered something else"});
     }
     const bool ends = one["expires"].get(expires) == simdjson::SUCCESS;
-    fmt::print("{}  {}  added {}  {}\n", name, scope, added.substr(0, 19),
-               ends ? fmt::format("until {}", expires.substr(0, 19)) : "until removed");
+    print_out("{}  {}  added {}  {}\n", name, scope, added.substr(0, 19),
+              ends ? fmt::format("until {}", expires.substr(0, 19)) : "until removed");
   }
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/table.h"
 #include "query/moment.h"
 
@@ -55,7 +56,7 @@ class Tree {
   }
 
   void print_start(size_t node) {
-    fmt::print("\n");
+    print_out("\n");
     print_node(node, "", "");
     printed_ = {node};
     print_branch("came from", node, true, edges_at(node, false).empty());
@@ -64,7 +65,7 @@ class Tree {
 
   void print_branch(std::string_view title, size_t node, bool causes, bool last) {
     if (edges_at(node, causes).empty()) return;
-    fmt::print("{} {}\n", last ? "└─" : "├─", inked(Ink::kBold, title));
+    print_out("{} {}\n", last ? "└─" : "├─", inked(Ink::kBold, title));
     print_edges(node, causes, last ? "   " : "│  ");
   }
 
@@ -76,7 +77,7 @@ class Tree {
       print_edge(edges[i], indent + (last ? "└─ " : "├─ "), indent + (last ? "   " : "│  "));
       const std::string below = indent + (last ? "   " : "│  ");
       if (!printed_.insert(next).second) {
-        fmt::print("{}{}\n", below, inked(Ink::kDim, fmt::format("#{}, as above", member(nodes_[next], "record"))));
+        print_out("{}{}\n", below, inked(Ink::kDim, fmt::format("#{}, as above", member(nodes_[next], "record"))));
         continue;
       }
       print_node(next, below, below);
@@ -87,21 +88,21 @@ class Tree {
   static void print_edge(element edge, const std::string& first, const std::string& rest) {
     const std::string certainty = member(edge, "class");
     const Ink ink = certainty == "proven" ? Ink::kGood : certainty == "stated" ? Ink::kInternal : Ink::kWarn;
-    fmt::print("{}{}  {}\n", first, inked(ink, certainty), member(edge, "method"));
+    print_out("{}{}  {}\n", first, inked(ink, certainty), member(edge, "method"));
     simdjson::dom::array leases;
     if (edge["leases"].get(leases) == simdjson::SUCCESS) {
       for (const element lease : leases) print_lease(lease, rest);
     }
-    fmt::print("{}{}\n", rest, inked(Ink::kDim, member(edge, "order")));
+    print_out("{}{}\n", rest, inked(Ink::kDim, member(edge, "order")));
   }
 
   static void print_lease(element lease, const std::string& indent) {
     const std::string external = member(lease, "external");
     const std::string server = member(lease, "server");
-    fmt::print("{}lease of {}: {}{}{}  {}\n", indent, member(lease, "host"), inked(Ink::kInternal, member(lease, "internal")),
-               external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external),
-               server.empty() ? "" : fmt::format(", {} → {}", member(lease, "asked_for"), server),
-               inked(Ink::kDim, records_text(lease, "records")));
+    print_out("{}lease of {}: {}{}{}  {}\n", indent, member(lease, "host"), inked(Ink::kInternal, member(lease, "internal")),
+              external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external),
+              server.empty() ? "" : fmt::format(", {} → {}", member(lease, "asked_for"), server),
+              inked(Ink::kDim, records_text(lease, "records")));
   }
 
   // "nginx 812 (www-data)  on web-7", and below it what it came from.
@@ -112,16 +113,16 @@ class Tree {
     const bool known = node["process"].get(process) == simdjson::SUCCESS && process.is_object();
     const std::string host = member(node, "host");
     const std::string lineage = known ? lineage_text(node) : "";
-    fmt::print("{}{}{}{}{}\n", first, inked(Ink::kBold, known ? process_text(process) : "process unknown"),
-               host.empty() ? "" : " on " + host, lineage.empty() ? "" : "  ", lineage);
+    print_out("{}{}{}{}{}\n", first, inked(Ink::kBold, known ? process_text(process) : "process unknown"),
+              host.empty() ? "" : " on " + host, lineage.empty() ? "" : "  ", lineage);
     const std::string external = member(node, "external");
-    fmt::print("{}{} {} {} {}  {} {}  {}\n", rest, inbound ? "accepted" : "opened",
-               inked(Ink::kInternal, member(node, "src")) + (external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external)), "→",
-               member(node, "dst"), member(node, "proto"), member(node, "state"),
-               inked(Ink::kDim, fmt::format("#{}", member(node, "record"))));
-    fmt::print("{}{}\n", rest, inked(Ink::kDim, interval_of(node)));
+    print_out("{}{} {} {} {}  {} {}  {}\n", rest, inbound ? "accepted" : "opened",
+              inked(Ink::kInternal, member(node, "src")) + (external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external)), "→",
+              member(node, "dst"), member(node, "proto"), member(node, "state"),
+              inked(Ink::kDim, fmt::format("#{}", member(node, "record"))));
+    print_out("{}{}\n", rest, inked(Ink::kDim, interval_of(node)));
     const std::string beyond = member(node, "beyond");
-    if (!beyond.empty()) fmt::print("{}{}\n", rest, inked(Ink::kWarn, beyond));
+    if (!beyond.empty()) print_out("{}{}\n", rest, inked(Ink::kWarn, beyond));
   }
 
   static std::string process_text(element process) {
@@ -186,19 +187,19 @@ int trace(const Options& options) {
   }
   const int code = nodes.size() == 0 ? kExitNoMatch : 0;
   if (options.json) {
-    fmt::print("{}", *answer);
+    print_out("{}", *answer);
     return code;
   }
-  fmt::print("{}\n", inked(Ink::kBold, member(parsed, "sentence")));
+  print_out("{}\n", inked(Ink::kBold, member(parsed, "sentence")));
   element completeness;
   if (parsed["completeness"].get(completeness) == simdjson::SUCCESS) {
     const bool complete = member(completeness, "state") == "complete";
-    fmt::print("{}\n", inked(complete ? Ink::kGood : Ink::kWarn, member(completeness, "sentence")));
+    print_out("{}\n", inked(complete ? Ink::kGood : Ink::kWarn, member(completeness, "sentence")));
   }
   Tree(nodes, edges).print();
   simdjson::dom::array bounds;
   if (parsed["bounds"].get(bounds) == simdjson::SUCCESS) {
-    for (const element bound : bounds) fmt::print("{}\n", inked(Ink::kWarn, bound.get_c_str().value()));
+    for (const element bound : bounds) print_out("{}\n", inked(Ink::kWarn, bound.get_c_str().value()));
   }
   return code;
 }

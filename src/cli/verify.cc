@@ -10,6 +10,7 @@
 
 #include "cli/command.h"
 #include "cli/evidence.h"
+#include "cli/output.h"
 #include "cli/table.h"
 #include "query/json_writer.h"
 
@@ -50,26 +51,25 @@ void print_json(const VerifyReport& found, bool key_given) {
     json.null("problem");
   }
   json.close('}');
-  fmt::print("{}\n", out);
+  print_out("{}\n", out);
 }
 
 void print_text(const VerifyReport& found, double seconds) {
   if (found.problem) {
     if (found.problem->only_unsettled) {
-      fmt::print("{}\n",
-                 inked(Ink::kWarn, fmt::format("All {} signed records hold. Behind them lies what a crash or a kill leaves; "
-                                               "`portbook up` settles it.",
-                                               found.records_checked)));
+      print_out("{}\n", inked(Ink::kWarn, fmt::format("All {} signed records hold. Behind them lies what a crash or a kill leaves; "
+                                                      "`portbook up` settles it.",
+                                                      found.records_checked)));
     } else {
-      fmt::print("{}\n", inked(Ink::kBad, "This book is not as it was written."));
+      print_out("{}\n", inked(Ink::kBad, "This book is not as it was written."));
     }
-    fmt::print("{}\n", found.problem->sentence);
+    print_out("{}\n", found.problem->sentence);
     return;
   }
-  fmt::print("{}\n", inked(Ink::kGood,
-                           fmt::format("Everything holds: {} records, from their bytes to the signature.", found.records_checked)));
-  fmt::print("origin  {}\nsize    {}\nroot    {}\nkey     {}\n", found.origin, found.size, base64(found.root), found.vkey);
-  fmt::print("{:.2f} s\n", seconds);
+  print_out("{}\n", inked(Ink::kGood,
+                          fmt::format("Everything holds: {} records, from their bytes to the signature.", found.records_checked)));
+  print_out("origin  {}\nsize    {}\nroot    {}\nkey     {}\n", found.origin, found.size, base64(found.root), found.vkey);
+  print_out("{:.2f} s\n", seconds);
 }
 
 int verify(const Options& options) {
@@ -88,19 +88,18 @@ int verify(const Options& options) {
     how.older_checkpoint = std::string(std::istreambuf_iterator<char>(file), {});
   }
   if (isatty(STDERR_FILENO) != 0) {
-    how.progress = [](uint64_t done, uint64_t total) { fmt::print(stderr, "\r{} of {} records", done, total); };
+    how.progress = [](uint64_t done, uint64_t total) { print_err("\r{} of {} records", done, total); };
   }
   const auto began = std::chrono::steady_clock::now();
   const auto found = verify_book(folder, how);
-  if (how.progress) fmt::print(stderr, "\r\033[K");
+  if (how.progress) print_err("\r\033[K");
   if (!found) return report(found.error());
   if (options.json) {
     print_json(*found, !options.vkey.empty());
   } else {
     print_text(*found, std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
     if (options.vkey.empty())
-      fmt::print(
-          stderr,
+      print_err(
           "The key is the folder's own. Pass the one that you kept with --vkey: whoever can change the book can change its key.\n");
   }
   if (!found->problem) return 0;

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/table.h"
 #include "cli/who_list.h"
 #include "query/moment.h"
@@ -44,14 +45,14 @@ void print_hops(element candidate) {
     const bool step = kind == "lease" || kind == "socket";
     const std::string records = records_of(hop);
     if (step) {
-      fmt::print("    {} {}{}\n", inked(Ink::kGood, member(hop, "class")), member(hop, "text"),
-                 inked(Ink::kDim, records.empty() ? "" : "  " + records));
+      print_out("    {} {}{}\n", inked(Ink::kGood, member(hop, "class")), member(hop, "text"),
+                inked(Ink::kDim, records.empty() ? "" : "  " + records));
       continue;
     }
     const std::string text = member(hop, "text");
     const Ink ink = text.starts_with("external") ? Ink::kExternal : kind == "endpoint" ? Ink::kInternal : Ink::kBold;
-    fmt::print("  {}{}{}{}\n", kind == "ancestor" ? "  from " : "", inked(ink, member(hop, "title")),
-               text.empty() ? "" : "  " + text, inked(Ink::kDim, records.empty() ? "" : "  " + records));
+    print_out("  {}{}{}{}\n", kind == "ancestor" ? "  from " : "", inked(ink, member(hop, "title")),
+              text.empty() ? "" : "  " + text, inked(Ink::kDim, records.empty() ? "" : "  " + records));
   }
 }
 
@@ -86,10 +87,10 @@ void print_candidate(element candidate) {
   const std::string reason = member(candidate, "reason");
   std::string verdict = member(candidate, "verdict");
   std::ranges::replace(verdict, '_', ' ');
-  fmt::print("  {:<12}  {}{}  {}, {}{}  {}{}{}\n", verdict, inked(Ink::kInternal, member(candidate, "internal")),
-             external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external), process_text(candidate), member(candidate, "host"),
-             peer.empty() ? "" : fmt::format(", {} {}", member(candidate, "relation") == "seen_by" ? "seen by" : "towards", peer),
-             inked(Ink::kDim, state_text(candidate)), distance_of(candidate), reason.empty() ? "" : ". " + reason);
+  print_out("  {:<12}  {}{}  {}, {}{}  {}{}{}\n", verdict, inked(Ink::kInternal, member(candidate, "internal")),
+            external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external), process_text(candidate), member(candidate, "host"),
+            peer.empty() ? "" : fmt::format(", {} {}", member(candidate, "relation") == "seen_by" ? "seen by" : "towards", peer),
+            inked(Ink::kDim, state_text(candidate)), distance_of(candidate), reason.empty() ? "" : ". " + reason);
 }
 
 void print_candidates(simdjson::dom::array candidates) {
@@ -97,13 +98,13 @@ void print_candidates(simdjson::dom::array candidates) {
   bool header = false;
   for (const element candidate : candidates) {
     if (first && member(candidate, "verdict") == "matches") {
-      fmt::print("\n");
+      print_out("\n");
       print_hops(candidate);
       first = false;
       continue;
     }
     first = false;
-    if (!header) fmt::print("\nOther candidates\n");
+    if (!header) print_out("\nOther candidates\n");
     header = true;
     print_candidate(candidate);
   }
@@ -122,16 +123,16 @@ int print_answer(std::string_view json, bool as_json) {
   if (parser.parse(padded).get(answer) != simdjson::SUCCESS) return report({ErrorCode::kIo, "the book's answer is not JSON"});
   const int code = without_owner(answer) ? kExitNoMatch : 0;
   if (as_json) {
-    fmt::print("{}", json);
+    print_out("{}", json);
     return code;
   }
-  fmt::print("{}\n", inked(Ink::kBold, member(answer, "sentence")));
+  print_out("{}\n", inked(Ink::kBold, member(answer, "sentence")));
   const std::string detail = member(answer, "detail");
-  if (!detail.empty()) fmt::print("{}\n", detail);
+  if (!detail.empty()) print_out("{}\n", detail);
   element completeness;
   if (answer["completeness"].get(completeness) == simdjson::SUCCESS) {
     const bool complete = member(completeness, "state") == "complete";
-    fmt::print("{}\n", inked(complete ? Ink::kGood : Ink::kWarn, member(completeness, "sentence")));
+    print_out("{}\n", inked(complete ? Ink::kGood : Ink::kWarn, member(completeness, "sentence")));
   }
   simdjson::dom::array candidates;
   if (answer["candidates"].get(candidates) == simdjson::SUCCESS) print_candidates(candidates);

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <map>
 
+#include "cli/output.h"
 #include "cli/table.h"
 #include "query/json_writer.h"
 #include "query/question_list.h"
@@ -57,11 +58,15 @@ void print_row(size_t line, const std::string& text, element answer) {
 }
 
 void print_refused(size_t line, const std::string& text, const Error& error, ListForm form) {
-  if (form == ListForm::kText) return fmt::print("{}\n  not a question: {}\n", text, error.message);
+  if (form == ListForm::kText) {
+    print_out("{}\n  not a question: {}\n", text, error.message);
+    return;
+  }
   if (form == ListForm::kCsv) {
     std::vector<std::string> cells = {std::to_string(line), text, "", "", "not_a_question", "", error.message};
     cells.resize(kCsvColumns.size());
-    return print_csv(cells);
+    print_csv(cells);
+    return;
   }
   std::string out;
   Json json(out);
@@ -73,14 +78,14 @@ void print_refused(size_t line, const std::string& text, const Error& error, Lis
   json.text("message", error.message);
   json.close('}');
   json.close('}');
-  fmt::print("{}\n", out);
+  print_out("{}\n", out);
 }
 
 void print_text(const std::string& text, element answer) {
   const std::string detail = member(answer, "detail");
-  fmt::print("{}\n  {}{}{}\n", text, inked(Ink::kBold, member(answer, "sentence")), detail.empty() ? "" : ". ", detail);
+  print_out("{}\n  {}{}{}\n", text, inked(Ink::kBold, member(answer, "sentence")), detail.empty() ? "" : ". ", detail);
   if (inner(answer, "completeness", "state") != "complete")
-    fmt::print("  {}\n", inked(Ink::kWarn, inner(answer, "completeness", "sentence")));
+    print_out("  {}\n", inked(Ink::kWarn, inner(answer, "completeness", "sentence")));
 }
 
 struct Counts {
@@ -91,11 +96,11 @@ struct Counts {
 };
 
 void print_summary(const Counts& counts) {
-  if (counts.asked == 0) return fmt::print(stderr, "no questions\n");
+  if (counts.asked == 0) return print_err("no questions\n");
   std::string list;
   for (const auto& [verdict, count] : counts.verdicts) list += fmt::format("{}{} {}", list.empty() ? "" : ", ", count, verdict);
   if (counts.refused > 0) list += fmt::format("{}{} without an endpoint", list.empty() ? "" : ", ", counts.refused);
-  fmt::print(stderr, "{} {}: {}. {} complete.\n", counts.asked, counts.asked == 1 ? "question" : "questions", list, counts.whole);
+  print_err("{} {}: {}. {} complete.\n", counts.asked, counts.asked == 1 ? "question" : "questions", list, counts.whole);
 }
 
 }  // namespace
@@ -130,11 +135,11 @@ int ask_list(Client& client, const ListOptions& options) {
     ++counts.verdicts[member(parsed, "verdict")];
     counts.whole += inner(parsed, "completeness", "state") == "complete" ? 1 : 0;
     switch (options.form) {
-      case ListForm::kJson: fmt::print("{}", *answer); break;
+      case ListForm::kJson: print_out("{}", *answer); break;
       case ListForm::kCsv: print_row(number, **question, parsed); break;
       case ListForm::kText: print_text(**question, parsed); break;
     }
-    std::fflush(stdout);
+    flush_out();
   }
   print_summary(counts);
   return counts.refused > 0 ? exit_code(ErrorCode::kBadInput) : 0;

@@ -15,14 +15,14 @@ FAILURES = []
 
 
 def expect(what, done, code, *words):
-    text = (done.stderr + done.stdout).strip()
+    text = (done.stderr + (done.stdout or "")).strip()
     problems = []
     if done.returncode != code:
         problems.append(f"exit {done.returncode}, expected {code}")
     for word in words:
         if word.lower() not in text.lower():
             problems.append(f"\"{word}\" is not said")
-    if "terminate called" in text or "check failed" in text or "Traceback" in text:
+    if done.returncode < 0 or done.returncode >= 126 or "terminate called" in text or "check failed" in text or "Traceback" in text:
         problems.append("it crashed")
     error_lines = [line for line in done.stderr.splitlines() if line.strip()]
     if code != 0 and not 1 <= len(error_lines) <= 3:
@@ -38,6 +38,20 @@ def start(*args, user=None, timeout=20, cwd=None):
     if user:
         command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd)
+
+
+def expect_unwritten(what, *args):
+    """Onto a full disk, and into a pipe that nobody reads while its signal is ignored: both are said, neither is a crash."""
+    with open("/dev/full", "w") as full:
+        expect(f"{what} onto a full disk", subprocess.run([harness.PORTBOOK, *map(str, args)], stdout=full, stderr=subprocess.PIPE, text=True, timeout=20), 5, "No space left")
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        # Python ignores SIGPIPE; restore_signals would bring it back in the child.
+        expect(f"{what} into a closed pipe",
+               subprocess.run([harness.PORTBOOK, *map(str, args)], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=20, restore_signals=False), 5, "Broken pipe")
+    finally:
+        os.close(writing)
 
 
 def http_status(port, method, path, body=None, headers=None):
@@ -102,6 +116,11 @@ def main():
             expect("prove a record that is not there", run("prove", "99999999", data=data, check=False), 3, "99999999")
             expect("prove nonsense", run("prove", "first", data=data, check=False), 2)
             expect("verify a running book", run("verify", data=data, check=False), 0)
+            expect_unwritten("fields", "fields")
+            expect_unwritten("completion", "completion", "bash")
+            for command in (["who", "127.0.0.1:1"], ["search", "--json", "kind:admin"], ["search", "kind:admin"], ["stats"], ["map"], ["coverage"], ["prove", "0"], ["verify"],
+                            ["tail", "--from", "0", "--json", "kind:admin"]):
+                expect_unwritten(" ".join(command), *command, "--data", data)
 
             port = book.port
             expect_http("filter error over HTTP", port, "GET", "/api/v1/search?q=dst.prot:1", 400, "position", "dst.port")

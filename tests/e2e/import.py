@@ -50,6 +50,20 @@ def killed_and_again(data, lines):
     expect(RECORDS < verified(data) < RECORDS + 200, "the book holds, and has the records once")
 
 
+def shown(data):
+    """What programs read is whole unless they ask for less; whatever is left out is said."""
+    rows = len(run("search", "", "--data", data, "--json").stdout.splitlines())
+    expect(rows > 20_000, f"search --json gives all {rows} rows")
+    expect(len(run("search", "", "--data", data, "--csv").stdout.splitlines()) == rows + 1, "and --csv as many, below a header")
+    some = run("search", "", "--data", data, "--json", "--limit", "11000")
+    expect(len(some.stdout.splitlines()) == 11_000 and "The 11000 newest are shown" in some.stderr, "a limit of more than one page is kept, and said")
+    table = run("search", "", "--data", data)
+    expect(len(table.stdout.splitlines()) == 201 and "The 200 newest are shown" in table.stderr, "a table has 200 rows, and says that there are more")
+    groups = len(run("stats", "--data", data, "--by", "src.ip", "--limit", "10000", "--json").stdout.splitlines())
+    few = run("stats", "--data", data, "--by", "src.ip", "--limit", "10", "--json")
+    expect(groups > 10 and len(few.stdout.splitlines()) == 10 and f"{groups - 10} more groups are not shown" in few.stderr, "stats says how many groups it leaves out")
+
+
 def main():
     with harness.folder() as folder:
         data = folder / "book"
@@ -76,6 +90,7 @@ def main():
             expect(f'{wanted["src.ip"]}' in answer.stdout, f"who {asked} finds the owner behind the gateway")
             # Nobody captured there: what was imported makes no answer complete.
             expect(json.loads(answer.stdout)["completeness"]["state"] != "complete", "and does not call the answer complete")
+            shown(data)
             done = run("import", kernels, "--data", data)
             expect(done.returncode == 8 and "stop it while you import" in done.stderr, "a book that runs says so")
         finally:
