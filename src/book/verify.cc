@@ -13,6 +13,7 @@
 
 #include "book/folder.h"
 #include "book/head.h"
+#include "book/verify_runs.h"
 #include "merkle/checkpoint.h"
 #include "record/cbor.h"
 #include "store/log.h"
@@ -45,6 +46,9 @@ class Verification {
     }
     if (!bad()) {
       if (Status done = check_records(); !done) return std::unexpected(done.error());
+    }
+    if (!bad()) {
+      if (Status done = check_runs(); !done) return std::unexpected(done.error());
     }
     if (!bad() && !running_) {
       if (Status done = check_leftovers(); !done) return std::unexpected(done.error());
@@ -185,6 +189,7 @@ class Verification {
     const BlockFacts facts = facts_of(**columns, footer->rows, seqs_, breaks);
     check_facts(name, *footer, facts, *index, breaks);
     if (bad()) return {};
+    run_check_.note_block(*footer, facts.keys);
     check_older_in(**columns, facts, first);
     for (const Hash& group : facts.groups) range_.append(group, kGroupHeight);
     ++report_.segments;
@@ -209,6 +214,13 @@ class Verification {
       found(name, footer_at, first, "the least or greatest time does not agree with the records");
     }
     if (seqs_ != footer.seqs) found(name, footer_at, first, "the sources' last sequence numbers do not agree with the records");
+  }
+
+  Status check_runs() {
+    const auto finding = run_check_.check(disk_);
+    if (!finding) return std::unexpected(finding.error());
+    if (*finding) found((*finding)->file, offset_in((*finding)->what), (*finding)->record, (*finding)->what);
+    return {};
   }
 
   static std::string describe(const SeqBreak& seq_break) {
@@ -358,6 +370,7 @@ class Verification {
   std::optional<TreeHead> older_;
   CompactRange range_;
   SourceSeqs seqs_;
+  RunCheck run_check_;
   std::string last_file_{kHeadFileName};
   Record record_;
 };
