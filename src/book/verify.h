@@ -1,5 +1,6 @@
-// Checks a whole book offline, trusting nothing but the key: bytes → leaves → tree → root → signature, and that the columns, indexes
-// and index runs which questions read say the same as the bytes that are hashed. Reads only; needs neither server nor network.
+// Checks a whole book offline, trusting nothing but the key: bytes → leaves → tree → root → signature, and that the columns,
+// indexes and index runs which questions read say the same as the bytes that are hashed. Reads only; needs neither server nor
+// network.
 #pragma once
 
 #include <cstdint>
