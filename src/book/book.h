@@ -21,6 +21,8 @@
 
 namespace portbook {
 
+inline constexpr uint64_t kSelfCheckRate = 256 * 1024;
+
 struct BookOptions {
   std::filesystem::path folder;                // made if missing, mode 0700
   std::string origin;                          // key name and checkpoint origin of a new book; ignored for an existing one
@@ -28,7 +30,8 @@ struct BookOptions {
   uint64_t log_file_bytes = 32 * 1024 * 1024;  // of one file of the write-ahead log, preallocated
   uint64_t reserve_bytes = 64 * 1024 * 1024;   // disk space kept back for the book's own records
   size_t block_cache_bytes =
-      kBlockCacheBytes;  // of memory, for sealed blocks that were decoded; half as much beside for packed ones
+      kBlockCacheBytes;                       // of memory, for sealed blocks that were decoded; half as much beside for packed ones
+  uint64_t self_check_rate = kSelfCheckRate;  // bytes a second that the book reads of itself again; 0: none
 };
 
 inline constexpr uint64_t kStallNs = kNsPerSecond;
@@ -38,6 +41,19 @@ struct Receipt {
   uint64_t first_index = 0;
   uint32_t count = 0;
   uint64_t tree_size = 0;  // of the persisted checkpoint that covers it
+};
+
+inline constexpr size_t kFindingsMax = 16;  // that are kept in words; others are counted
+
+// What the book's look at itself has come to since the start: docs/self_check.md.
+struct SelfCheckState {
+  uint64_t rate = 0;                   // bytes a second; 0: it does not look
+  uint64_t blocks = 0;                 // checked
+  uint64_t bytes = 0;                  // read for that
+  uint64_t passes = 0;                 // over all sealed blocks of the book
+  std::optional<TimeNs> pass_ended;    // the newest pass
+  uint64_t findings = 0;               // blocks that are not as they were written
+  std::vector<std::string> sentences;  // of the first kFindingsMax
 };
 
 struct InclusionProof {
@@ -93,6 +109,7 @@ class Book {
     std::string reason;  // one sentence's end, such as "the disk is full: …"
   };
   [[nodiscard]] virtual std::optional<Stall> stalled() const = 0;
+  [[nodiscard]] virtual SelfCheckState self_check() const = 0;
 
   // In the tree of the newest checkpoint. Errors: kNotFound, kIo, kCorrupt.
   virtual Result<InclusionProof> prove(uint64_t index) = 0;

@@ -90,6 +90,10 @@ void Ledger::say(std::string_view action, std::string_view message) {
   own_waiting_.push_back(own_.admin(action, message));
 }
 
+void Ledger::record_finding(std::string_view finding) {
+  say(kSelfCheckFound, fmt::format("Sealed data is not as it was written: {}.", finding));
+}
+
 std::vector<Result<Receipt>> Ledger::commit(std::span<const CheckedBatch> batches) {
   Plan plan;
   plan.next_index = size_;

@@ -63,6 +63,8 @@ class Ledger {
   // The next piece of work on the index runs, see IndexRuns::work(); nothing in a book that is read-only. Called by one thread,
   // which need be neither of the others.
   Result<bool> index_next();
+  // Has the next commit record that sealed data is not as it was written.
+  void record_finding(std::string_view finding);
   // Own records wait for a commit.
   [[nodiscard]] bool has_own_waiting() const;
 

@@ -3,11 +3,14 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <future>
+#include <latch>
+#include <random>
 #include <utility>
 
 #include "book/prover.h"
@@ -19,6 +22,8 @@ namespace portbook {
 namespace {
 constexpr std::chrono::seconds kSealRetry(1);
 constexpr std::chrono::seconds kIndexRetry(10);
+constexpr std::chrono::seconds kSelfCheckBegins(10);
+constexpr int kSelfCheckNiceness = 19;
 }  // namespace
 
 Result<FolderLock> FolderLock::take(const std::filesystem::path& folder) {
@@ -40,15 +45,34 @@ FolderLock::~FolderLock() {
   if (fd_ >= 0) close(fd_);
 }
 
-LocalBook::LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_ptr<Ledger> ledger, Clock& clock)
+LocalBook::LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_ptr<Ledger> ledger, Clock& clock,
+                     uint64_t self_check_rate)
     : lock_(std::move(lock)),
       disk_(std::move(disk)),
       ledger_(std::move(ledger)),
       clock_(clock),
+      self_check_rate_(self_check_rate),
+      self_check_(
+          *disk_, clock, [this](uint64_t group) { return ledger_->node(kGroupHeight, group); },
+          [this](const std::string& finding) {
+            ledger_->record_finding(finding);
+            poke_writer();
+          },
+          std::random_device()()),
       size_told_(ledger_->published().view.size()) {
   writer_ = std::thread([this] { write_until_stopped(); });
   sealer_ = std::thread([this] { seal_until_stopped(); });
   indexer_ = std::thread([this] { index_until_stopped(); });
+  if (self_check_rate_ == 0) return;
+  // Its priority is lowered before the process gives up the right to that. Of a thread, which has a priority of its own on Linux:
+  // setpriority(2), "C library/kernel differences". A failure leaves it as it was.
+  std::latch lowered(1);
+  checker_ = std::thread([this, &lowered] {
+    setpriority(PRIO_PROCESS, 0, kSelfCheckNiceness);
+    lowered.count_down();
+    check_until_stopped();
+  });
+  lowered.wait();
 }
 
 LocalBook::~LocalBook() {
@@ -63,6 +87,8 @@ LocalBook::~LocalBook() {
   }
   sealer_woken_.notify_all();
   indexer_woken_.notify_all();
+  checker_woken_.notify_all();
+  if (checker_.joinable()) checker_.join();
   writer_.join();
   sealer_.join();
   indexer_.join();
@@ -129,11 +155,7 @@ void LocalBook::wait_for_sealer() {
 void LocalBook::seal_until_stopped() {
   while (true) {
     const auto sealed = ledger_->seal_next();
-    if (!sealed && ledger_->has_own_waiting()) {
-      const std::lock_guard lock(queue_mutex_);
-      poked_ = true;
-      queue_filled_.notify_one();
-    }
+    if (!sealed && ledger_->has_own_waiting()) poke_writer();
     std::unique_lock lock(sealer_mutex_);
     sealer_failing_ = !sealed;
     sealer_done_.notify_all();
@@ -157,6 +179,31 @@ void LocalBook::index_until_stopped() {
     indexer_woken_.wait_for(lock, kIndexRetry, [&] { return sealer_stopping_ || (worked && indexer_poked_); });
     indexer_poked_ = false;
   }
+}
+
+// Reads at its rate, on average: what a block took is waited for before the next one.
+void LocalBook::check_until_stopped() {
+  std::chrono::milliseconds pause = kSelfCheckBegins;
+  while (true) {
+    {
+      std::unique_lock lock(sealer_mutex_);
+      if (checker_woken_.wait_for(lock, pause, [&] { return sealer_stopping_; })) return;
+    }
+    const uint64_t bytes = self_check_.next(ledger_->published().view);
+    pause = bytes == 0 ? kSelfCheckPause : pause_after(bytes, self_check_rate_);
+  }
+}
+
+SelfCheckState LocalBook::self_check() const {
+  SelfCheckState state = self_check_.state();
+  state.rate = self_check_rate_;
+  return state;
+}
+
+void LocalBook::poke_writer() {
+  const std::lock_guard lock(queue_mutex_);
+  poked_ = true;
+  queue_filled_.notify_one();
 }
 
 void LocalBook::commit_some(std::vector<Waiting>& taken) {
@@ -278,7 +325,7 @@ Result<std::unique_ptr<Book>> Book::open(const BookOptions& options, Clock& cloc
   ledger_options.block_cache_bytes = options.block_cache_bytes;
   auto ledger = Ledger::open(*disk, clock, std::move(ledger_options));
   if (!ledger) return std::unexpected(ledger.error());
-  return std::make_unique<LocalBook>(std::move(*lock), std::move(disk), std::move(*ledger), clock);
+  return std::make_unique<LocalBook>(std::move(*lock), std::move(disk), std::move(*ledger), clock, options.self_check_rate);
 }
 
 Result<Receipt> Book::append(Batch batch) {

@@ -8,11 +8,14 @@
 
 #include "book/book.h"
 #include "book/ledger.h"
+#include "book/self_check.h"
 
 namespace portbook {
 
 inline constexpr size_t kWaitingBytesMax = 64 * 1024 * 1024;  // of batches not yet committed; submit() blocks above that
 inline constexpr size_t kCommitBytesMax = 4 * 1024 * 1024;    // no further batch joins a commit that has that much
+
+inline constexpr std::chrono::seconds kSelfCheckPause{600};  // between two looks at the whole book
 
 // Held while a process has the book open; freed by the kernel when the process ends.
 class FolderLock {
@@ -30,7 +33,8 @@ class FolderLock {
 
 class LocalBook final : public Book {
  public:
-  LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_ptr<Ledger> ledger, Clock& clock);
+  // `self_check_rate`: as in BookOptions.
+  LocalBook(FolderLock lock, std::unique_ptr<Disk> disk, std::unique_ptr<Ledger> ledger, Clock& clock, uint64_t self_check_rate);
   ~LocalBook() override;
 
   void submit(Batch batch, Done done) override;
@@ -46,6 +50,7 @@ class LocalBook final : public Book {
   [[nodiscard]] std::string recovery_report() const override { return ledger_->recovery_report(); }
   [[nodiscard]] std::optional<std::string> read_only_reason() const override { return ledger_->read_only_reason(); }
   [[nodiscard]] std::optional<Stall> stalled() const override;
+  [[nodiscard]] SelfCheckState self_check() const override;
   Result<InclusionProof> prove(uint64_t index) override;
   Result<InclusionProof> prove_consistency(uint64_t old_size) override;
   Result<Bytes> tile_file(std::string_view path) override;
@@ -59,7 +64,9 @@ class LocalBook final : public Book {
   void write_until_stopped();
   void seal_until_stopped();
   void index_until_stopped();
+  void check_until_stopped();
   void wait_for_sealer();
+  void poke_writer();
   void commit_some(std::vector<Waiting>& taken);
   void tell(uint64_t size);
   void note_outcomes(TimeNs taken_at, const std::vector<Result<Receipt>>& outcomes);
@@ -68,6 +75,8 @@ class LocalBook final : public Book {
   std::unique_ptr<Disk> disk_;
   std::unique_ptr<Ledger> ledger_;
   Clock& clock_;
+  const uint64_t self_check_rate_;
+  SelfCheck self_check_;
 
   std::mutex queue_mutex_;
   std::condition_variable queue_filled_;
@@ -90,6 +99,7 @@ class LocalBook final : public Book {
   bool sealer_failing_ = false;
   std::condition_variable indexer_woken_;  // a block was sealed, or stopping
   bool indexer_poked_ = false;
+  std::condition_variable checker_woken_;  // stopping
 
   std::mutex listeners_mutex_;
   std::condition_variable grown_;
@@ -100,6 +110,7 @@ class LocalBook final : public Book {
   std::thread writer_;  // last: they use all of the above
   std::thread sealer_;
   std::thread indexer_;
+  std::thread checker_;
 };
 
 }  // namespace portbook

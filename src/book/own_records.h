@@ -10,6 +10,9 @@
 
 namespace portbook {
 
+// The action of an `admin` record that says what the book found when it looked at itself.
+inline constexpr std::string_view kSelfCheckFound = "self-check found damage";
+
 // Whether the machine's clock is synchronised, as the kernel says (adjtimex).
 ClockState machine_clock_state();
 

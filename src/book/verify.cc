@@ -11,8 +11,10 @@
 #include <cstring>
 #include <utility>
 
+#include "book/block_check.h"
 #include "book/folder.h"
 #include "book/head.h"
+#include "book/own_records.h"
 #include "book/verify_runs.h"
 #include "merkle/checkpoint.h"
 #include "record/cbor.h"
@@ -151,6 +153,7 @@ class Verification {
       if (file.error().code != ErrorCode::kNotFound) return std::unexpected(file.error());
       const CompactRange sealed = range_;
       const SourceSeqs sealed_seqs = seqs_;
+      const uint64_t sealed_findings = report_.findings;
       if (Status done = check_log(); !done) return done;
       if (!running_ || (!bad() && range_.size() >= report_.size)) break;
       if (++tries > kRetriesWhileRunning) break;
@@ -158,6 +161,7 @@ class Verification {
       report_.problem.reset();
       range_ = sealed;
       seqs_ = sealed_seqs;
+      report_.findings = sealed_findings;
     }
     if (bad()) return {};
     if (range_.size() < report_.size) {
@@ -187,9 +191,12 @@ class Verification {
     if (!index) return found_error(name, first, index.error());
     std::vector<SeqBreak> breaks;
     const BlockFacts facts = facts_of(**columns, footer->rows, seqs_, breaks);
-    check_facts(name, *footer, facts, *index, breaks);
-    if (bad()) return {};
+    if (const auto fault = find_fault(*footer, facts, *index, seqs_, breaks)) {
+      found(name, fault->offset, fault->record, fault->what);
+      return {};
+    }
     run_check_.note_block(*footer, facts.keys);
+    note_findings(**columns);
     check_older_in(**columns, facts, first);
     for (const Hash& group : facts.groups) range_.append(group, kGroupHeight);
     ++report_.segments;
@@ -197,34 +204,11 @@ class Verification {
     return {};
   }
 
-  void check_facts(const std::string& name, const SegmentFooter& footer, const BlockFacts& facts, const Bytes& index,
-                   const std::vector<SeqBreak>& breaks) {
-    const uint64_t first = footer.first_index;
-    const auto differs = std::ranges::mismatch(facts.groups, footer.groups);
-    if (differs.in1 != facts.groups.end()) {
-      const uint64_t record = first + static_cast<uint64_t>(differs.in1 - facts.groups.begin()) * kGroupLeaves;
-      found(name, footer.columns.front().offset, record, "the 256 records from here on do not hash to what the file says");
-    }
-    if (!breaks.empty()) found(name, footer.columns.front().offset, first + breaks[0].row, describe(breaks[0]));
-    if (facts.index != index || facts.index_ends != footer.index_ends) {
-      found(name, footer.index.offset, first, "the index does not agree with the records");
-    }
-    const uint64_t footer_at = footer.index.offset + footer.index.length;
-    if (facts.time_min != footer.time_min || facts.time_max != footer.time_max) {
-      found(name, footer_at, first, "the least or greatest time does not agree with the records");
-    }
-    if (seqs_ != footer.seqs) found(name, footer_at, first, "the sources' last sequence numbers do not agree with the records");
-  }
-
   Status check_runs() {
     const auto finding = run_check_.check(disk_);
     if (!finding) return std::unexpected(finding.error());
     if (*finding) found((*finding)->file, offset_in((*finding)->what), (*finding)->record, (*finding)->what);
     return {};
-  }
-
-  static std::string describe(const SeqBreak& seq_break) {
-    return fmt::format("source_seq {} of {} where {} follows", seq_break.found, seq_break.source, seq_break.expected);
   }
 
   // The frames from the next record up to the signed size.
@@ -310,6 +294,20 @@ class Verification {
     last = seq;
     range_.append(leaf_hash(bytes));
     note_older(range_);
+    note_finding(record_);
+  }
+
+  void note_findings(const Columns& columns) {
+    for (uint32_t row = 0; row < columns.rows(); ++row) {
+      if (columns.uint(row, Field::kKind) != static_cast<uint64_t>(Kind::kAdmin)) continue;
+      columns.read(row, record_);
+      note_finding(record_);
+    }
+  }
+
+  void note_finding(const Record& record) {
+    if (record.kind() != Kind::kAdmin || record.text_or(Field::kAction, "") != kSelfCheckFound) return;
+    if (report_.findings++ == 0) report_.first_finding = record.text_or(Field::kMessage, "");
   }
 
   // What stands behind the signed size: an unsettled crash at best.

@@ -39,6 +39,8 @@ struct VerifyReport {
   Hash root{};
   uint64_t records_checked = 0;
   uint64_t segments = 0;
+  uint64_t findings = 0;      // of the book's looks at itself, that it recorded; what they were about may have been put back since
+  std::string first_finding;  // in words
   std::optional<VerifyProblem> problem;  // none: everything holds
 };
 

@@ -67,6 +67,7 @@ Result<std::unique_ptr<Book>> open_book(const BookRole& role) {
   options.folder = role.data;
   options.host = role.host;
   options.origin = role.origin.empty() ? "portbook/" + role.host : role.origin;
+  if (role.self_check_rate) options.self_check_rate = *role.self_check_rate;
   if (role.cache_bytes_max != 0) options.block_cache_bytes = role.cache_bytes_max;
   const auto deadline = SteadyClock::now() + kLockPatience;
   while (true) {

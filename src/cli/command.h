@@ -35,6 +35,7 @@ void add_place_options(CLI::App& command, BookPlace& place);
 std::filesystem::path default_folder();
 
 inline constexpr int kExitUnsettled = 10;  // verify: a crash's unsigned remainder waits for the next start
+inline constexpr int kExitFindings = 11;   // verify: everything holds, but the book's self-check found damage at some time
 inline constexpr int kExitNoMatch = 1;     // who: nobody held the endpoint then; doctor: something is not captured
 
 // Prints the error as one sentence on stderr; the process's exit code.

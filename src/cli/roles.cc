@@ -83,4 +83,9 @@ Result<uint64_t> parse_bytes(const std::string& text) {
   return number << shift;
 }
 
+Result<uint64_t> parse_rate(const std::string& text) {
+  if (text == "off") return 0;
+  return parse_bytes(text);
+}
+
 }  // namespace portbook

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -22,6 +23,8 @@ struct BookRole {
   std::string host;
   std::string origin;
   std::filesystem::path ingest;  // besides the socket in the meeting place, one where all need a token; empty: none
+  std::optional<uint64_t> self_check_rate =
+      {};                        // bytes a second, 0 for none; nothing: as much as a book does unless told otherwise
   uint64_t cache_bytes_max = 0;  // of decoded blocks, in memory; 0: as much as a book keeps unless told otherwise
   int supervisor = kNoSupervisor;
   bool again = false;  // the supervisor started it again: no welcome, and answers are given at once
@@ -55,5 +58,7 @@ Result<std::string> read_supervisor_token(int supervisor);
 std::string host_name();
 // "64MiB", "1GiB", "500000". Errors: kBadInput.
 Result<uint64_t> parse_bytes(const std::string& text);
+// The same of bytes a second; "off" is 0.
+Result<uint64_t> parse_rate(const std::string& text);
 
 }  // namespace portbook

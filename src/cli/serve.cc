@@ -13,6 +13,7 @@ void add_serve(CLI::App& program, Run& run) {
     std::string data;
     std::string ingest;
     std::string cache_max;
+    std::string self_check;
     std::string certificate;
     std::string key;
     BookRole role;
@@ -33,6 +34,8 @@ void add_serve(CLI::App& program, Run& run) {
   command->add_option("--host", options->role.host, "Name of this host in its records (default: its host name)");
   command->add_option("--origin", options->role.origin, "Name of a new book in its checkpoints (default portbook/HOST)");
   command->add_option("--cache-max", options->cache_max, "Most memory for blocks that were read back (default 256MiB)");
+  command->add_option("--self-check", options->self_check,
+                      "Bytes a second of sealed data that the book reads again and checks, or off (default 256KiB)");
   command->add_option("--supervisor-fd", options->role.supervisor)->group("");
   command->add_flag("--again", options->role.again)->group("");
   command->footer(
@@ -51,6 +54,11 @@ void add_serve(CLI::App& program, Run& run) {
         const auto bytes = parse_bytes(options->cache_max);
         if (!bytes) return report(bytes.error());
         role.cache_bytes_max = *bytes;
+      }
+      if (!options->self_check.empty()) {
+        const auto bytes = parse_rate(options->self_check);
+        if (!bytes) return report(bytes.error());
+        role.self_check_rate = *bytes;
       }
       return run_book(role);
     };

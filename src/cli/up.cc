@@ -20,6 +20,7 @@ struct Options {
   std::string spool;
   std::string spool_max;
   std::string cache_max;
+  std::string self_check;
   std::string certificate;
   std::string key;
   bool no_cmdline = false;
@@ -35,6 +36,10 @@ int up(const Options& options) {
   if (!options.cache_max.empty()) {
     if (const auto bytes = parse_bytes(options.cache_max); !bytes) return report(bytes.error());
     book.args.insert(book.args.end(), {"--cache-max", options.cache_max});
+  }
+  if (!options.self_check.empty()) {
+    if (const auto rate = parse_rate(options.self_check); !rate) return report(rate.error());
+    book.args.insert(book.args.end(), {"--self-check", options.self_check});
   }
   if (!options.certificate.empty())
     book.args.insert(book.args.end(), {"--tls-cert", options.certificate, "--tls-key", options.key});
@@ -66,6 +71,8 @@ void add_up(CLI::App& program, Run& run) {
   command->add_option("--spool", options->spool, "Folder for records while the book is away (default: the book's, with -agent)");
   command->add_option("--spool-max", options->spool_max, "Most that the spool takes on disk (default 1GiB)");
   command->add_option("--cache-max", options->cache_max, "Most memory for blocks that were read back (default 256MiB)");
+  command->add_option("--self-check", options->self_check,
+                      "Bytes a second of sealed data that the book reads again and checks, or off (default 256KiB)");
   command->add_flag("--no-cmdline", options->no_cmdline, "Never record the arguments of processes");
   command->add_flag("--no-bpf", options->no_bpf, "Look at the open sockets again and again instead of watching the kernel");
   command->footer(

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <memory>
 
+#include "book/own_records.h"
 #include "cli/command.h"
 #include "cli/evidence.h"
 #include "cli/output.h"
@@ -39,6 +40,7 @@ void print_json(const VerifyReport& found, bool key_given) {
   json.text("root", base64(found.root));
   json.number("records_checked", found.records_checked);
   json.number("segments", found.segments);
+  json.number("findings", found.findings);
   if (found.problem) {
     json.open("problem", '{');
     json.text("sentence", found.problem->sentence);
@@ -69,6 +71,12 @@ void print_text(const VerifyReport& found, double seconds) {
   print_out("{}\n", inked(Ink::kGood,
                           fmt::format("Everything holds: {} records, from their bytes to the signature.", found.records_checked)));
   print_out("origin  {}\nsize    {}\nroot    {}\nkey     {}\n", found.origin, found.size, base64(found.root), found.vkey);
+  if (found.findings > 0) {
+    print_out("{}\n{}\nIt was put back since, or everything would not hold. All of them: portbook search 'action:\"{}\"'\n",
+              inked(Ink::kWarn, fmt::format("The book recorded {} findings of damage when it looked at itself, the first one:",
+                                            found.findings)),
+              found.first_finding, kSelfCheckFound);
+  }
   print_out("{:.2f} s\n", seconds);
 }
 
@@ -102,7 +110,7 @@ int verify(const Options& options) {
       print_err(
           "The key is the folder's own. Pass the one that you kept with --vkey: whoever can change the book can change its key.\n");
   }
-  if (!found->problem) return 0;
+  if (!found->problem) return found->findings > 0 ? kExitFindings : 0;
   return found->problem->only_unsettled ? kExitUnsettled : kExitNoMatch;
 }
 
@@ -123,7 +131,9 @@ void add_verify(CLI::App& program, Run& run) {
       "  portbook verify --checkpoint last-month.checkpoint --json\n"
       "  portbook verify answer.evidence --vkey \"$(cat portbook.vkey)\"\n"
       "Exit codes: 0 everything holds, 1 something is wrong (the first bad record, its file and offset are named), 10 all that is\n"
-      "signed holds and what a crash left behind it is not settled yet");
+      "signed holds and what a crash left behind it is not settled yet, 11 everything holds, but the book has recorded damage that "
+      "its\n"
+      "self-check found earlier");
   command->callback([options, &run] { run = [options] { return verify(*options); }; });
 }
 

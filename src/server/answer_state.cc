@@ -159,8 +159,27 @@ Result<std::string> status_json(ApiContext& api) {
     lines.push_back({"Writing", "off", "disk",
                      fmt::format("Nothing has been written since {}: {}.", format_time(stall->since), stall->reason)});
   }
+  const SelfCheckState self_check = api.book.self_check();
+  if (self_check.findings > 0) {
+    lines.push_back(
+        {"Stored records", "off", "self-check",
+         fmt::format("{} blocks are not as they were written. {}. `portbook verify` names what else is wrong; a copy of the file "
+                     "from a backup mends it.",
+                     self_check.findings, self_check.sentences.front())});
+  }
   append_capture(lines, json);
   append_agents(api.options.agents ? api.options.agents() : std::vector<AgentStatus>(), sources, now, json);
+  json.open("self_check", '{');
+  json.number("rate", self_check.rate);
+  json.number("blocks", self_check.blocks);
+  json.number("bytes", self_check.bytes);
+  json.number("passes", self_check.passes);
+  json.text_or_null("pass_ended", self_check.pass_ended ? format_time(*self_check.pass_ended) : "");
+  json.number("findings", self_check.findings);
+  json.open("sentences", '[');
+  for (const std::string& sentence : self_check.sentences) json.element(sentence);
+  json.close(']');
+  json.close('}');
   json.raw("records_per_second", fmt::format("{:.1f}", api.records_per_second()));
   json.time("first_record", first_time(view));
   json.open("claimed", '[');

@@ -28,6 +28,8 @@ class File {
   // Assures space for the first `bytes` bytes, so that writing them cannot fail for want of it. Errors: kLimit, kIo.
   virtual Status reserve(uint64_t bytes) = 0;
   virtual Result<uint64_t> size() = 0;
+  // What is read next comes from the disk, not from the machine's memory, where the machine can do that (posix_fadvise(2)).
+  virtual void forget_cached() {}
 };
 
 // Names are plain file names in the one folder. Thread-safe.

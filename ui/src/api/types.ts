@@ -150,6 +150,7 @@ export interface Status {
   clock: { state: "synchronised" | "not_synchronised"; error_ns: number | null };
   capture: CaptureLine[];
   agents: Agent[];
+  self_check: { rate: number; blocks: number; bytes: number; passes: number; pass_ended: string | null; findings: number; sentences: string[] };
   records_per_second: number;
   first_record: string | null;
   claimed: string[];
