@@ -163,9 +163,10 @@ Result<std::string> status_json(ApiContext& api) {
   if (self_check.findings > 0) {
     lines.push_back(
         {"Stored records", "off", "self-check",
-         fmt::format("{} blocks are not as they were written. {}. `portbook verify` names what else is wrong; a copy of the file "
+         fmt::format("{} not as they were written. {}. `portbook verify` names what else is wrong; a copy of the file "
                      "from a backup mends it.",
-                     self_check.findings, self_check.sentences.front())});
+                     self_check.findings == 1 ? "One block of them is" : fmt::format("{} blocks of them are", self_check.findings),
+                     self_check.sentences.front())});
   }
   append_capture(lines, json);
   append_agents(api.options.agents ? api.options.agents() : std::vector<AgentStatus>(), sources, now, json);
