@@ -96,6 +96,25 @@ CaptureLine disk_line(const std::filesystem::path& data) {
                       bytes_text(space.available), folder)};
 }
 
+// Names and sizes of the folder's files, which are few thousands in the greatest books.
+StoredBytes stored_bytes(const std::filesystem::path& data) {
+  StoredBytes stored;
+  std::error_code error;
+  for (auto file = std::filesystem::directory_iterator(data, error); !error && file != std::filesystem::directory_iterator();
+       file.increment(error)) {
+    std::error_code gone;  // meanwhile
+    const uint64_t bytes = file->file_size(gone);
+    if (gone) continue;
+    const std::string name = file->path().filename().string();
+    (name.starts_with("log-")       ? stored.log
+     : name.starts_with("segment-") ? stored.segments
+     : name.starts_with("index-")   ? stored.index
+                                    : stored.other) += bytes;
+  }
+  if (const auto space = std::filesystem::space(data, error); !error) stored.disk_free = space.available;
+  return stored;
+}
+
 // Where certificate and key may be replaced later, also by links to elsewhere.
 std::vector<std::filesystem::path> folders_of(const BookRole& role) {
   std::vector<std::filesystem::path> folders;
@@ -267,6 +286,8 @@ class RunningBook {
       const HttpServer* server = http_.load();
       return server == nullptr ? HttpStatistics() : server->statistics();
     };
+    options.stored = [data = role.data] { return stored_bytes(data); };
+    options.readers = [this] { return readers_->list().size(); };
     api_ = std::make_unique<Api>(*book_, system_clock(), std::move(options));
     door_ = std::make_unique<Door>(*api_, *readers_, system_clock());
     auto server = HttpServer::bind(http_options, [this](const HttpRequest& request) { return door_->answer(request); });

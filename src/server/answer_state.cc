@@ -1,4 +1,4 @@
-// What the book and its capture are doing: status, sources, metrics.
+// What the book and its capture are doing: status, sources.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -216,49 +216,6 @@ HttpResponse answer_sources(ApiContext& api, const HttpRequest&, std::string_vie
   }
   json.close(']');
   return json_response(out + "\n");
-}
-
-HttpResponse answer_metrics(ApiContext& api, const HttpRequest&, std::string_view) {
-  std::string out;
-  const auto metric = [&](std::string_view name, std::string_view type, std::string_view help, auto value) {
-    out += fmt::format("# HELP {} {}\n# TYPE {} {}\n{} {}\n", name, help, name, type, name, value);
-  };
-  metric("portbook_records_total", "counter", "Records in the ledger.", api.book.view().size());
-  metric("portbook_read_only", "gauge", "1 when the book refuses writes.", api.book.read_only_reason() ? 1 : 0);
-  if (api.options.http_statistics) {
-    const HttpStatistics http = api.options.http_statistics();
-    metric("portbook_http_requests_total", "counter", "Requests read.", http.requests);
-    metric("portbook_http_refused_total", "counter", "Requests answered with an error.", http.refused);
-    metric("portbook_http_connections", "gauge", "Connections open.", http.connections);
-    metric("portbook_http_streams", "gauge", "Answers that stream.", http.streams);
-  }
-  if (api.options.ingest_statistics) {
-    const IngestStatistics ingest = api.options.ingest_statistics();
-    metric("portbook_ingest_records_total", "counter", "Records accepted from agents.", ingest.records);
-    metric("portbook_ingest_bytes_total", "counter", "Bytes of records accepted from agents.", ingest.bytes);
-    metric("portbook_ingest_batches_total", "counter", "Batches accepted from agents.", ingest.batches);
-    metric("portbook_ingest_refused_batches_total", "counter", "Batches of agents that never will be accepted.",
-           ingest.refused_batches);
-    metric("portbook_ingest_connections_total", "counter", "Connections of agents.", ingest.connections);
-    metric("portbook_ingest_refused_connections_total", "counter", "Connections of agents that were refused.",
-           ingest.refused_connections);
-  }
-  if (auto status = api.coverage.refresh(api.book.view()); !status) return error_response(status.error());
-  out += "# HELP portbook_source_gaps_total Gaps recorded by a source.\n# TYPE portbook_source_gaps_total counter\n";
-  for (const Source& source : api.coverage.sources()) {
-    std::string name;
-    append_json_string(source.name, name);
-    out += fmt::format("portbook_source_gaps_total{{source={}}} {}\n", name, source.gaps.size());
-  }
-  HttpResponse response = text_response(std::move(out));
-  response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-  return response;
-}
-
-HttpResponse answer_healthz(ApiContext& api, const HttpRequest&, std::string_view) {
-  if (const auto reason = api.book.read_only_reason())
-    return error_response({ErrorCode::kUnavailable, "the book is read-only: " + *reason});
-  return text_response("ok\n");
 }
 
 }  // namespace portbook

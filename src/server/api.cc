@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 
 #include "query/json_writer.h"
 
@@ -75,6 +76,26 @@ int http_status(ErrorCode code) {
   return 500;
 }
 
+// Counts the time that its pieces took.
+class Timed final : public BodyStream {
+ public:
+  Timed(std::unique_ptr<BodyStream> inside, RequestTimes& times, size_t route, std::chrono::nanoseconds took)
+      : inside_(std::move(inside)), times_(times), route_(route), took_(took) {}
+  ~Timed() override { times_.add(route_, took_); }
+  Next next(std::string& out) override {
+    const auto began = std::chrono::steady_clock::now();
+    const Next next = inside_->next(out);
+    took_ += std::chrono::steady_clock::now() - began;
+    return next;
+  }
+
+ private:
+  std::unique_ptr<BodyStream> inside_;
+  RequestTimes& times_;
+  size_t route_;
+  std::chrono::nanoseconds took_;
+};
+
 }  // namespace
 
 std::span<const Route> api_routes() {
@@ -96,7 +117,11 @@ std::string_view error_name(ErrorCode code) {
 }
 
 ApiContext::ApiContext(Book& the_book, Clock& the_clock, ApiOptions the_options)
-    : book(the_book), clock(the_clock), options(std::move(the_options)), reading_log(the_book, the_clock, options.host) {}
+    : book(the_book),
+      clock(the_clock),
+      options(std::move(the_options)),
+      reading_log(the_book, the_clock, options.host),
+      times(kRoutes.size()) {}
 
 double ApiContext::records_per_second() {
   constexpr uint64_t kSampleNs = 2 * kNsPerSecond;
@@ -128,20 +153,30 @@ std::vector<CaptureLine> ApiContext::capture_lines() const {
 }
 
 HttpResponse Api::answer(const HttpRequest& request) {
-  for (const Route& route : kRoutes) {
-    const auto part = part_of(route.path, request.path);
+  for (size_t i = 0; i < kRoutes.size(); ++i) {
+    const auto part = part_of(kRoutes[i].path, request.path);
     if (!part) continue;
-    if (Status known = only_known_params(request, route.path, route.params); !known) return error_response(known.error());
-    const auto stall = context_.book.stalled();
-    context_.coverage.note_stall(stall ? std::optional(stall->since) : std::nullopt, stall ? stall->reason : "");
-    if (context_.options.absences) {
-      if (Status fresh = context_.coverage.refresh(context_.book.view()); !fresh) return error_response(fresh.error());
-      context_.coverage.note_absences(context_.options.absences());
-    }
-    return route.answer(context_, request, *part);
+    const auto began = std::chrono::steady_clock::now();
+    HttpResponse response = answer(kRoutes[i], request, *part);
+    const auto took = std::chrono::steady_clock::now() - began;
+    if (!response.stream && response.ask_again.count() == 0) context_.times.add(i, took);
+    if (response.stream && !response.stream->lasts())
+      response.stream = std::make_unique<Timed>(std::move(response.stream), context_.times, i, took);
+    return response;
   }
   if (request.path.starts_with("/api/")) return error_response({ErrorCode::kNotFound, fmt::format("there is no {}", request.path)});
   return answer_page(request);
+}
+
+HttpResponse Api::answer(const Route& route, const HttpRequest& request, std::string_view part) {
+  if (Status known = only_known_params(request, route.path, route.params); !known) return error_response(known.error());
+  const auto stall = context_.book.stalled();
+  context_.coverage.note_stall(stall ? std::optional(stall->since) : std::nullopt, stall ? stall->reason : "");
+  if (context_.options.absences) {
+    if (Status fresh = context_.coverage.refresh(context_.book.view()); !fresh) return error_response(fresh.error());
+    context_.coverage.note_absences(context_.options.absences());
+  }
+  return route.answer(context_, request, part);
 }
 
 Status only_known_params(const HttpRequest& request, std::string_view route, std::span<const std::string_view> params) {

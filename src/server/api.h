@@ -15,6 +15,7 @@
 #include "server/http.h"
 #include "server/ingest.h"
 #include "server/reading_log.h"
+#include "server/request_times.h"
 
 namespace portbook {
 
@@ -26,6 +27,15 @@ struct CaptureLine {
   std::string detail;
 };
 
+// What lies in the book's folder, and what its disk still takes.
+struct StoredBytes {
+  uint64_t log = 0;
+  uint64_t segments = 0;
+  uint64_t index = 0;
+  uint64_t other = 0;
+  uint64_t disk_free = 0;
+};
+
 struct ApiOptions {
   std::string host;
   std::string version;
@@ -35,6 +45,8 @@ struct ApiOptions {
   std::function<IngestStatistics()> ingest_statistics;   // likewise
   std::function<Absences()> absences;                    // likewise; empty: every source delivers
   std::function<HttpStatistics()> http_statistics;       // of the server that carries this API; may be empty
+  std::function<StoredBytes()> stored;                   // may be empty, as the next
+  std::function<size_t()> readers;                       // how many tokens there are
 };
 
 // What every route may use. Lives as long as the API.
@@ -44,6 +56,7 @@ struct ApiContext {
   ApiOptions options;
   Coverage coverage;
   ReadingLog reading_log;
+  RequestTimes times;  // by place in api_routes()
 
   // Records a second over the last seconds; each call is a sample.
   double records_per_second();
@@ -77,6 +90,8 @@ class Api {
   [[nodiscard]] ApiContext& context() { return context_; }
 
  private:
+  HttpResponse answer(const Route& route, const HttpRequest& request, std::string_view part);
+
   ApiContext context_;
 };
 

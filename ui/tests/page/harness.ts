@@ -73,7 +73,7 @@ export class Book {
     const book = new Book(folder, chosen, child);
     for (const until = Date.now() + 20_000; ; ) {
       if (child.exitCode !== null) throw new Error(`portbook ended with ${child.exitCode}: ${said}`);
-      if (await fetch(`${book.url}/healthz`).then((answer) => answer.ok, () => false)) return book;
+      if (await fetch(`${book.url}/api/v1/vkey`).then((answer) => answer.ok, () => false)) return book;
       if (Date.now() > until) throw new Error(`portbook did not answer: ${said}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
