@@ -47,6 +47,11 @@ bool runs_at(const Source& source, TimeNs moment) {
          });
 }
 
+bool is_about(const AskedHosts& asked, const Source& source) {
+  if (source.host.empty() || std::ranges::find(asked.hosts, source.host) != asked.hosts.end()) return true;
+  return asked.translations && captures_owners(source) && !sees_sockets(source);
+}
+
 std::string join_names(const std::vector<std::string>& names) {
   std::string out;
   for (size_t i = 0; i < names.size(); ++i) {
@@ -365,14 +370,14 @@ CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now
   return answer;
 }
 
-CompletenessAnswer Coverage::over(TimeNs from, TimeNs to) const {
+CompletenessAnswer Coverage::over(TimeNs from, TimeNs to, const std::optional<AskedHosts>& asked) const {
   const std::lock_guard lock(mutex_);
   CompletenessAnswer answer;
   std::vector<Missing> before;  // what a source could not capture because it had not begun
   TimeNs began = 0;             // when the last of those did
   std::string late;
   for (const auto& [name, source] : sources_) {
-    if (source.runs.empty()) continue;
+    if (source.runs.empty() || (asked && !is_about(*asked, source))) continue;
     const TimeNs first = source.runs.front().from;
     if (from > 0 ? from < first : to < first) {
       if (stands_back(source, from, to)) continue;
@@ -391,7 +396,8 @@ CompletenessAnswer Coverage::over(TimeNs from, TimeNs to) const {
   const bool gaps = !answer.missing.empty();
   answer.missing.insert(answer.missing.end(), std::make_move_iterator(before.begin()), std::make_move_iterator(before.end()));
   if (answer.sources.empty() && answer.missing.empty()) {
-    answer.sentence = "Not covered. Nothing has been captured yet.";
+    answer.sentence = asked && !sources_.empty() ? "Not covered. Nothing has been captured on the hosts that are asked about."
+                                                 : "Not covered. Nothing has been captured yet.";
   } else if (answer.sources.empty() && !gaps) {
     answer.sentence = fmt::format("Not covered. Capture began at {}, after the time asked about.", moment_text(began));
   } else if (gaps) {

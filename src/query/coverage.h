@@ -78,6 +78,12 @@ inline constexpr uint64_t kArrivalNs = 100 * kNsPerMs;
 // to the present does not mind.
 inline constexpr uint64_t kSettleNs = 400 * kNsPerMs;
 
+// The hosts that a question over a span is about.
+struct AskedHosts {
+  std::vector<std::string> hosts;
+  bool translations = false;  // and whoever else tells translations
+};
+
 struct Missing {
   std::string source;
   Gap gap;
@@ -126,7 +132,8 @@ class Coverage {
                                       std::string_view host = {}) const;
   // Whether every source captured [from, to] whole. With `from` 0 the question is about all that each source ever captured; with
   // another, the time before a source first began is missing too. `to` is not after the moment of the view that was refresh()ed.
-  [[nodiscard]] CompletenessAnswer over(TimeNs from, TimeNs to) const;
+  // With `asked` only sources of these hosts, and of none in particular, count.
+  [[nodiscard]] CompletenessAnswer over(TimeNs from, TimeNs to, const std::optional<AskedHosts>& asked = std::nullopt) const;
 
   [[nodiscard]] std::vector<Source> sources() const;
   // Every host that a source or an address speaks of, once, in order of name.

@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "query/asked_hosts.h"
 #include "query/html.h"
 #include "query/json_writer.h"
 #include "query/moment.h"
@@ -101,6 +102,7 @@ Result<CoverageReport> coverage_report(const View& view, Coverage& coverage, Fil
   const NumberRange asked = start_range(filter);
   report.from = asked.low;
   report.to = std::min(asked.high, now);
+  const auto hosts = asked_hosts(filter, coverage.hosts());
   std::map<std::string, uint64_t> reasons;
   Search search(view, std::move(filter), std::nullopt);
   const auto stop_at = std::chrono::steady_clock::now() + time_max;
@@ -115,7 +117,7 @@ Result<CoverageReport> coverage_report(const View& view, Coverage& coverage, Fil
   report.cut = !search.done();
   report.external_unknown.assign(reasons.begin(), reasons.end());
   report.sources = coverage.sources();
-  report.completeness = coverage.over(report.from, std::max(report.from, report.to));
+  report.completeness = coverage.over(report.from, std::max(report.from, report.to), hosts);
   report.gaps = report.completeness.missing;
   return report;
 }

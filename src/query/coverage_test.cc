@@ -157,5 +157,25 @@ TEST(Coverage, a_gap_that_no_record_says_names_none) {
   EXPECT_EQ(after.missing[0].gap.record, std::nullopt);
 }
 
+TEST(Coverage, a_question_about_one_host_does_not_miss_what_another_lost) {
+  World world;
+  for (const std::string_view source : {"gw-1/socket", "gw-1/nat"}) {
+    for (const Kind kind : {Kind::kSourceStart, Kind::kGap}) {
+      Record one = record(kind, source, at(1000));
+      one.set(Field::kHost, "gw-1");
+      if (kind == Kind::kGap) one.set(Field::kStart, at(900));
+      world.records.push_back(one);
+    }
+  }
+  (void)world.ask(at(400), at(5000));
+  EXPECT_EQ(world.coverage.over(0, at(5000)).missing.size(), 2u);
+  EXPECT_EQ(world.coverage.over(0, at(5000), AskedHosts{.hosts = {"web-7"}}).state, Completeness::kComplete);
+  EXPECT_EQ(world.coverage.over(0, at(5000), AskedHosts{.hosts = {"gw-1"}}).missing.size(), 2u);
+  const auto translations = world.coverage.over(0, at(5000), AskedHosts{.hosts = {"web-7"}, .translations = true});
+  ASSERT_EQ(translations.missing.size(), 1u) << "web-7's translations are told by gw-1, its sockets are not";
+  EXPECT_EQ(translations.missing[0].source, "gw-1/nat");
+  EXPECT_EQ(world.coverage.over(0, at(5000), AskedHosts{}).state, Completeness::kNotCovered);
+}
+
 }  // namespace
 }  // namespace portbook

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "query/asked_hosts.h"
 #include "query/count.h"
 #include "query/json_writer.h"
 #include "query/search.h"
@@ -138,6 +139,7 @@ HttpResponse answer_histogram(ApiContext& api, const HttpRequest& request, std::
   if (auto status = api.coverage.refresh(view); !status) return error_response(status.error());
   const auto range = histogram_range(api, request, *filter, view);
   if (!range) return error_response(range.error());
+  const auto asked = asked_hosts(*filter, api.coverage.hosts());
   const auto counted = histogram(view, std::move(*filter), range->first, range->second, *buckets, {});
   if (!counted) return error_response(counted.error());
   std::string out;
@@ -151,7 +153,7 @@ HttpResponse answer_histogram(ApiContext& api, const HttpRequest& request, std::
   json.number("rows", counted->rows);
   json.boolean("sampled", counted->sampled);
   json.open("gaps", '[');
-  for (const Missing& missing : api.coverage.over(counted->from, counted->to).missing) {
+  for (const Missing& missing : api.coverage.over(counted->from, counted->to, asked).missing) {
     json.open('{');
     json.text("from", format_time(std::max(missing.gap.from, counted->from)));
     json.text("to", format_time(std::min(missing.gap.to.value_or(counted->to), counted->to)));

@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "query/asked_hosts.h"
 #include "query/json_writer.h"
 #include "query/row.h"
 #include "query/search.h"
@@ -35,6 +36,7 @@ class SearchStream final : public BodyStream {
   SearchStream(ApiContext& api, const View& view, TimeNs viewed_at, Filter filter, std::optional<Cursor> cursor, uint64_t limit)
       : api_(api),
         asked_(start_range(filter)),
+        asked_hosts_(asked_hosts(filter, api.coverage.hosts())),
         note_(filter.note),
         search_(view, std::move(filter), cursor),
         limit_(limit),
@@ -65,7 +67,7 @@ class SearchStream final : public BodyStream {
   }
 
   void append_end(bool done, bool cut, std::string& out) {
-    CompletenessAnswer completeness = api_.coverage.over(asked_.low, std::min(asked_.high, viewed_at_));
+    CompletenessAnswer completeness = api_.coverage.over(asked_.low, std::min(asked_.high, viewed_at_), asked_hosts_);
     if (cut) {
       completeness.state = Completeness::kIncomplete;
       completeness.sentence =
@@ -89,6 +91,7 @@ class SearchStream final : public BodyStream {
 
   ApiContext& api_;
   NumberRange asked_;
+  std::optional<AskedHosts> asked_hosts_;
   std::string note_;
   Search search_;
   uint64_t limit_;
