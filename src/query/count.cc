@@ -1,5 +1,7 @@
 #include "query/count.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <map>
@@ -82,16 +84,17 @@ class RowValues {
     merged_ = merged_record(joins_, index, own_, true);
   }
   // Goes through rows of one block, from the last to the first: their numbers of the i-th field's value, kAbsent where a row lacks
-  // it, until another call. New values are added while there are at most `distinct`.
+  // it, until another call. New values are added while the limits allow.
   static constexpr uint32_t kAbsent = UINT32_MAX - 2;
-  std::span<const uint32_t> ids(size_t i, const Columns& columns, uint64_t first, std::span<const uint32_t> rows, size_t distinct) {
+  std::span<const uint32_t> ids(size_t i, const Columns& columns, uint64_t first, std::span<const uint32_t> rows,
+                                const CountLimits& limits) {
     std::vector<uint32_t>& ids = ids_[i];
     ids.resize(rows.size());
     const Field field = values_[i].field();
     const HasField has(columns, field, rows);
     const HasField has_direction(columns, Field::kDirection, rows);
     for (size_t k = rows.size(); k-- > 0;) {
-      const bool may_add = values_[i].size() <= distinct;
+      const bool may_add = may_take(i, limits);
       const uint32_t row = rows[k];
       const bool own = !with_leases_ && (from_[i] == From::kRow || (from_[i] == From::kProcess && has(row)) ||
                                          (from_[i] == From::kOwner && !may_be_owned_by_another(columns, row, has_direction)));
@@ -105,6 +108,10 @@ class RowValues {
       }
     }
     return ids;
+  }
+  // Whether the i-th field may have one more value.
+  [[nodiscard]] bool may_take(size_t i, const CountLimits& limits) const {
+    return values_[i].size() <= limits.distinct && values_[i].bytes() < limits.value_bytes;
   }
   // The number of a value of the i-th field that stands in narrow columns.
   uint32_t id_of(size_t i, const NarrowColumn& column, size_t place, bool may_add) {
@@ -295,14 +302,14 @@ class GroupPart {
       : search(view, std::move(filter), std::nullopt),
         values_(search.joins(), fields, false, std::ranges::any_of(fields, may_stand_in_a_lease)),
         fields_(fields.size()),
-        distinct_(limits.distinct) {
+        limits_(limits) {
     search.want(values_.wanted());
     search.want(fields_of(std::array{Field::kBytesOut, Field::kBytesIn}));
   }
 
   void add(const Columns& columns, uint64_t first, std::span<const uint32_t> rows) {
     std::array<std::span<const uint32_t>, kGroupFieldsMax> ids;
-    for (size_t i = 0; i < fields_; ++i) ids[i] = values_.ids(i, columns, first, rows, distinct_);
+    for (size_t i = 0; i < fields_; ++i) ids[i] = values_.ids(i, columns, first, rows, limits_);
     const HasField has_out(columns, Field::kBytesOut, rows);
     const HasField has_in(columns, Field::kBytesIn, rows);
     for (size_t k = rows.size(); k-- > 0;) {
@@ -341,17 +348,30 @@ class GroupPart {
     return *whole && counted;
   }
 
-  // Adds what was counted to the groups of all parts, whose numbers of values differ.
-  void add_to(GroupMap& all) const {
+  // The field whose different values take too much memory; nothing: none.
+  [[nodiscard]] std::optional<Field> full_field() const {
+    for (size_t i = 0; i < fields_; ++i) {
+      if (values_.values(i).bytes() >= limits_.value_bytes) return values_.values(i).field();
+    }
+    return std::nullopt;
+  }
+
+  // Adds what was counted to the groups of all parts, whose numbers of values differ. False when their values, which are written
+  // out for each group, take more than `bytes_left`.
+  bool add_to(GroupMap& all, size_t& bytes_left) const {
     for (const auto& [key, group] : groups_) {
       std::vector<std::string> values;
-      for (size_t i = 0; i < fields_; ++i) values.push_back(values_.values(i).value(key[i]));
+      size_t bytes = 0;
+      for (size_t i = 0; i < fields_; ++i) bytes += values.emplace_back(values_.values(i).value(key[i])).size();
+      if (bytes > bytes_left) return false;
+      bytes_left -= bytes;
       Group& sum = all[std::move(values)];
       sum.count += group.count;
       sum.failed += group.failed;
       sum.bytes_out += group.bytes_out;
       sum.bytes_in += group.bytes_in;
     }
+    return true;
   }
 
   Search search;
@@ -372,7 +392,7 @@ class GroupPart {
     add_numbers(columns.column(Field::kBytesIn), rows, ids, bytes_in);
     for (size_t id = 0; id < counts.size(); ++id) {
       if (counts[id] == 0) continue;
-      const uint32_t known = id == 0 ? ValueIds::kEmpty : values_.id_of(0, values, id - 1, values_.values(0).size() <= distinct_);
+      const uint32_t known = id == 0 ? ValueIds::kEmpty : values_.id_of(0, values, id - 1, values_.may_take(0, limits_));
       Group* const group = group_of({known});
       if (group == nullptr) {
         too_wide = true;
@@ -390,7 +410,7 @@ class GroupPart {
     if (std::ranges::find(key, ValueIds::kRefused) != key.end()) return nullptr;
     const auto known = groups_.find(key);
     if (known != groups_.end()) return &known->second;
-    if (groups_.size() >= distinct_) return nullptr;
+    if (groups_.size() >= limits_.distinct) return nullptr;
     Group* const made = &groups_.try_emplace(key).first->second;
     if (fields_ == 1) {
       by_id_.resize(std::max<size_t>(by_id_.size(), key[0] + size_t{1}));
@@ -401,10 +421,14 @@ class GroupPart {
 
   RowValues values_;
   const size_t fields_;
-  const size_t distinct_;
+  const CountLimits& limits_;
   std::unordered_map<GroupKey, Group, GroupKeyHash> groups_;
   std::vector<Group*> by_id_;  // of one field's value, its group
 };
+
+std::string too_much(std::string_view what, size_t bytes) {
+  return fmt::format("{} take more than {} MiB: narrow the filter or its time, or ask for another field", what, bytes >> 20);
+}
 
 }  // namespace
 
@@ -454,7 +478,7 @@ Result<Facets> facets(const View& view, Filter filter, const CountLimits& limits
       each_row(search, limits, result.rows, [&](const Columns& columns, uint64_t first, std::span<const uint32_t> rows) {
         for (size_t i = 0; i < kFacetFields.size(); ++i) {
           if (too_wide[i]) continue;
-          for (const uint32_t id : values.ids(i, columns, first, rows, limits.distinct)) {
+          for (const uint32_t id : values.ids(i, columns, first, rows, limits)) {
             if (id == RowValues::kAbsent) continue;
             ++present[i];
             too_wide[i] = too_wide[i] || id == ValueIds::kRefused;
@@ -485,7 +509,7 @@ Result<FieldValues> field_values(const View& view, Filter filter, Field field, s
   search.want(row_values.wanted());
   const ValueIds& ids = row_values.values(0);
   const auto cut = each_row(search, limits, rows, [&](const Columns& columns, uint64_t first, std::span<const uint32_t> found) {
-    for (const uint32_t id : row_values.ids(0, columns, first, found, limits.distinct)) {
+    for (const uint32_t id : row_values.ids(0, columns, first, found, limits)) {
       if (id == RowValues::kAbsent || id == ValueIds::kOther) continue;
       if (id == ValueIds::kRefused) {
         too_wide = true;
@@ -519,9 +543,12 @@ Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field
   result.rows = scanned->rows;
   result.sampled = scanned->cut;
   GroupMap all;
+  size_t bytes_left = limits.group_bytes;
   for (const auto& part : parts) {
+    if (const auto field = part->full_field())
+      return fail(ErrorCode::kLimit, too_much(fmt::format("The values of {}", info(*field).name), limits.value_bytes));
     result.sampled = result.sampled || part->too_wide;
-    part->add_to(all);
+    if (!part->add_to(all, bytes_left)) return fail(ErrorCode::kLimit, too_much("The values of the groups", limits.group_bytes));
   }
   for (auto& [values, group] : all) {
     if (result.groups.size() >= limits.distinct) {

@@ -12,8 +12,10 @@ namespace portbook {
 
 struct CountLimits {
   std::chrono::milliseconds time{2000};
-  uint64_t rows = 200'000;   // matching rows looked at
-  size_t distinct = 20'000;  // different values kept per field
+  uint64_t rows = 200'000;        // matching rows looked at
+  size_t distinct = 20'000;       // different values kept per field
+  size_t value_bytes = 16 << 20;  // of the different values of one field, in each of the threads; the last one may end above it
+  size_t group_bytes = 64 << 20;  // of the values that groups are written with
   std::function<bool()> cancelled = [] { return false; };
 };
 
@@ -71,6 +73,7 @@ struct Groups {
 };
 enum class GroupOrder : uint8_t { kCount, kFailed, kBytesOut, kBytesIn };  // the greatest first
 inline constexpr size_t kGroupFieldsMax = 4;
+// Errors: kLimit (the different values of a field, or those of the groups, take too much memory); kIo, kCorrupt.
 Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field>& fields, size_t limit, GroupOrder order,
                         const CountLimits& limits);
 

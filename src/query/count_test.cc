@@ -437,5 +437,54 @@ TEST(CountLimits, AfterSoManyRowsItEnds) {
   EXPECT_EQ(few->rows, 7U);
 }
 
+// `count` connections, each of a program of its own whose path is about a thousand bytes long.
+std::vector<Record> long_paths(size_t count) {
+  std::vector<Record> records(count);
+  for (size_t i = 0; i < count; ++i) {
+    records[i].set(Field::kKind, Kind::kOpen);
+    records[i].set(Field::kTime, 1000 + i);
+    records[i].set(Field::kDstPort, i % 10);
+    records[i].set(Field::kExe, "/" + std::string(1000, 'x') + std::to_string(i));
+  }
+  return records;
+}
+
+TEST(CountLimits, ValuesThatTakeTooMuchMemoryAreAnErrorThatSaysSo) {
+  constexpr size_t kMiB = 1 << 20;
+  const View view = view_of(long_paths(2 * kMiB / 1000 + 1));  // of two threads one has too many
+  CountLimits limits;
+  limits.value_bytes = kMiB;
+  const auto groups = count_by(view, filter_of(""), {Field::kExe}, 10, GroupOrder::kCount, limits);
+  ASSERT_FALSE(groups.has_value());
+  EXPECT_EQ(groups.error().code, ErrorCode::kLimit);
+  EXPECT_EQ(groups.error().message,
+            "The values of exe take more than 1 MiB: narrow the filter or its time, or ask for another field");
+  // Others of the same rows are counted, and what is left out is said.
+  EXPECT_TRUE(count_by(view, filter_of(""), {Field::kDstPort}, 10, GroupOrder::kCount, limits).has_value());
+  const auto values = field_values(view, filter_of(""), Field::kExe, "", 5, limits);
+  ASSERT_TRUE(values.has_value());
+  EXPECT_TRUE(values->sampled);
+  EXPECT_LT(values->total, 1100U);
+  const auto found = facets(view, filter_of(""), limits);
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->facets.size(), 1U);  // the port's
+}
+
+TEST(CountLimits, GroupsWhoseValuesTakeTooMuchMemoryAreAnError) {
+  // One value of the one field, but many pairs, each with its thousand bytes.
+  std::vector<Record> records = long_paths(1100);
+  for (size_t i = 0; i < records.size(); ++i) {
+    records[i].set(Field::kExe, "/" + std::string(1000, 'x'));
+    records[i].set(Field::kSrcPort, i);
+  }
+  const View view = view_of(records);
+  CountLimits limits;
+  limits.group_bytes = 1 << 20;
+  const auto groups = count_by(view, filter_of(""), {Field::kExe, Field::kSrcPort}, 10, GroupOrder::kCount, limits);
+  ASSERT_FALSE(groups.has_value());
+  EXPECT_EQ(groups.error().code, ErrorCode::kLimit);
+  EXPECT_TRUE(groups.error().message.starts_with("The values of the groups take more than 1 MiB"));
+}
+
 }  // namespace
 }  // namespace portbook

@@ -33,6 +33,7 @@ Result<Scanned> scan_in_parts(const View& view, std::span<const std::unique_ptr<
   using Clock = std::chrono::steady_clock;
   constexpr auto kSlice = std::chrono::milliseconds(5);
   const auto stop_at = Clock::now() + limits.time;
+  if (limits.cancelled()) return Scanned{.rows = 0, .cut = true};
   // Half of the time is left to count what can be counted without it.
   const auto prepare_until = Clock::now() + limits.time / 2;
   if (Status prepared = parts.front()->search.prepare(prepare_until); !prepared) return std::unexpected(prepared.error());

@@ -27,6 +27,7 @@ uint32_t ValueIds::written(bool may_add) {
   if (known != by_text_.end()) return known->second;
   if (!may_add) return kRefused;
   const auto id = static_cast<uint32_t>(values_.size());
+  bytes_ += value.size();
   by_text_.emplace(value, id);
   values_.push_back(std::move(value));
   return id;

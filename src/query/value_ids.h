@@ -9,7 +9,7 @@
 
 namespace portbook {
 
-// One thread. Memory: the values, at most as many as of() was allowed to add.
+// One thread. Memory: the values, at most as many as of() was allowed to add, and their bytes.
 class ValueIds {
  public:
   static constexpr uint32_t kEmpty = 0;               // the text "", also what counts use for a row that lacks the field
@@ -27,6 +27,7 @@ class ValueIds {
 
   [[nodiscard]] const std::string& value(uint32_t id) const { return values_[id]; }
   [[nodiscard]] size_t size() const { return values_.size(); }
+  [[nodiscard]] size_t bytes() const { return bytes_; }  // of the values, each counted once
 
  private:
   struct WideHash {
@@ -45,6 +46,7 @@ class ValueIds {
   const std::string_view prefix_;
   Record one_;
   std::vector<std::string> values_;
+  size_t bytes_ = 0;  // of values_
   std::unordered_map<std::string, uint32_t> by_text_;
   // Where a raw value was seen before, its number; refused ones are not remembered.
   std::vector<uint32_t> by_small_;

@@ -100,9 +100,11 @@ class Server final : public HttpServer {
   }
 
   ~Server() override {
+    stopping_ = true;
     io_.stop();
     if (thread_.joinable()) thread_.join();
-    workers_.join();  // what is under way ends by itself, within a piece of a stream or one bounded answer
+    workers_
+        .join();  // what is under way ends by itself, within a piece of a stream or one bounded answer; what waits is passed over
     tail_worker_.join();
     if (!unix_path_.empty()) unlink(unix_path_.c_str());
   }
@@ -321,8 +323,8 @@ class Server final : public HttpServer {
   awaitable<void> work_on(asio::thread_pool& pool, std::function<void()> work) {
     co_await asio::co_spawn(
         pool,
-        [&work]() -> awaitable<void> {
-          work();
+        [this, &work]() -> awaitable<void> {
+          if (!stopping_) work();
           co_return;
         },
         asio::use_awaitable);
@@ -448,7 +450,8 @@ class Server final : public HttpServer {
   uint16_t port_ = 0;
   double turns_ = kTailPiecesAtOnce;  // that may be taken at last_turn_; io thread
   SteadyClock::time_point last_turn_ = SteadyClock::now();
-  bool turn_is_set_ = false;             // take_turns() comes by itself
+  bool turn_is_set_ = false;  // take_turns() comes by itself
+  std::atomic<bool> stopping_{false};
   std::atomic<uint64_t> generation_{1};  // commits seen by wake_streams(), and one
   std::atomic<bool> wake_posted_{false};
   std::atomic<uint64_t> requests_{0};
