@@ -90,7 +90,7 @@ Result<std::unique_ptr<Sender>> start_sender(const AgentRole& role, const std::s
   options.spool = role.spool;
   options.spool_shown = spool_shown;
   options.spool_bytes_max = role.spool_bytes_max == 0 ? kSpoolBytesDefault : role.spool_bytes_max;
-  options.say = [](const std::string& sentence) { print_err("portbook agent: {}\n", sentence); };
+  options.say = [](const std::string& sentence) { tell("portbook agent: {}\n", sentence); };
   return Sender::start(std::move(options), system_clock());
 }
 

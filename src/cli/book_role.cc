@@ -181,28 +181,31 @@ class RunningBook {
   void reload_tls(const BookRole& role) {
     auto identity = load_tls_identity({role.tls_certificate, role.tls_key});
     if (identity) server_->use_tls(std::move(*identity));
-    print_err("portbook: {}\n",
-              identity ? "the certificate was read anew" : "the certificate stays as it is: " + identity.error().message);
+    tell("portbook: {}\n",
+         identity ? "the certificate was read anew" : "the certificate stays as it is: " + identity.error().message);
   }
 
   void print_welcome(const BookRole& role) const {
+    std::string text;
     const std::string address = server_->port() == 0
                                     ? ""
                                     : fmt::format("{}://{}:{}/", role.tls_certificate.empty() ? "http" : "https",
                                                   address_.contains(':') ? "[" + address_ + "]" : address_, server_->port());
-    print_out("portbook is {}. Page: {}\n", role.supervisor == kNoSupervisor ? "answering" : "recording",
-              inked(Ink::kBold, address));
-    print_out("Public key, keep it somewhere else: {}\n", book_->vkey());
+    text += shown("portbook is {}. Page: {}\n", role.supervisor == kNoSupervisor ? "answering" : "recording",
+                  inked(Ink::kBold, address));
+    text += shown("Public key, keep it somewhere else: {}\n", book_->vkey());
     if (role.supervisor == kNoSupervisor)
-      print_out("Agents ship to: {}\n", role.ingest.empty() ? socket_.string() : role.ingest.string());
-    if (!book_->recovery_report().empty()) print_out("{}\n", inked(Ink::kWarn, book_->recovery_report()));
-    if (const auto reason = book_->read_only_reason()) print_out("{}\n", inked(Ink::kBad, "The book is read-only: " + *reason));
+      text += shown("Agents ship to: {}\n", role.ingest.empty() ? socket_.string() : role.ingest.string());
+    if (!book_->recovery_report().empty()) text += shown("{}\n", inked(Ink::kWarn, book_->recovery_report()));
+    if (const auto reason = book_->read_only_reason()) text += shown("{}\n", inked(Ink::kBad, "The book is read-only: " + *reason));
     for (const CaptureLine& line : api_->context().capture_lines()) {
       const Ink ink = line.state == "ok" ? Ink::kGood : line.state == "warn" ? Ink::kWarn : Ink::kDim;
-      print_out("  {}  {}{}{}\n", inked(ink, fmt::format("{:<4}", line.state)), line.what,
-                line.means.empty() ? "" : ", " + line.means, line.detail.empty() ? "" : ". " + line.detail);
+      text += shown("  {}  {}{}{}\n", inked(ink, fmt::format("{:<4}", line.state)), line.what,
+                    line.means.empty() ? "" : ", " + line.means, line.detail.empty() ? "" : ". " + line.detail);
     }
-    flush_out();
+    // A book goes on where nobody reads what it says.
+    (void)std::fwrite(text.data(), 1, text.size(), stdout);
+    (void)std::fflush(stdout);
   }
 
   ~RunningBook() {

@@ -50,8 +50,19 @@ void add_place_options(CLI::App& command, BookPlace& place) {
       ->needs(server);
 }
 
+void add_colour_option(CLI::App& command) {
+  command
+      .add_option_function<std::string>(
+          "--color",
+          [](const std::string& wanted) {
+            choose_colour(wanted == "always" ? Colour::kAlways : wanted == "never" ? Colour::kNever : Colour::kAuto);
+          },
+          "Colours: auto (on a terminal, unless NO_COLOR is set or TERM is dumb), always or never")
+      ->check(CLI::IsMember({"auto", "always", "never"}));
+}
+
 int report(const Error& error) {
-  print_err("portbook: {}\n", error.message);
+  tell("portbook: {}\n", error.message);
   return exit_code(error.code);
 }
 

@@ -31,6 +31,9 @@ CLI::Option* add_folder_option(CLI::App& command, BookPlace& place);
 // --data, or --server with what it needs: for a command that asks a running book.
 void add_place_options(CLI::App& command, BookPlace& place);
 
+// --color, for a command that prints for people.
+void add_colour_option(CLI::App& command);
+
 // /var/lib/portbook for root, else the user's state folder.
 std::filesystem::path default_folder();
 

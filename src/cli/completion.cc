@@ -34,8 +34,7 @@ int print_bash(CLI::App& program) {
     names += fmt::format("{}{}", names.empty() ? "" : " ", command->get_name());
     cases += fmt::format("    {}) options=\"{}\" ;;\n", command->get_name(), options_of(*command));
   }
-  print_out(
-      "# bash completion for portbook: source this file, or keep it as /etc/bash_completion.d/portbook\n"
+  say("# bash completion for portbook: source this file, or keep it as /etc/bash_completion.d/portbook\n"
       "_portbook() {{\n"
       "  local word=\"${{COMP_WORDS[COMP_CWORD]}}\" options=\"\"\n"
       "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
@@ -45,6 +44,7 @@ int print_bash(CLI::App& program) {
       "  case \"${{COMP_WORDS[1]}}\" in\n{}  esac\n"
       "  case \"${{COMP_WORDS[COMP_CWORD-1]}}\" in\n"
       "    --data|--tlog) COMPREPLY=($(compgen -d -- \"$word\")); return ;;\n"
+      "    --color) COMPREPLY=($(compgen -W \"auto always never\" -- \"$word\")); return ;;\n"
       "    --from|--evidence|--checkpoint|--output|--record) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
       "  esac\n"
       "  case \"$word\" in\n"

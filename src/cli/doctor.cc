@@ -144,10 +144,10 @@ int doctor(const Options& options) {
   const auto status = client ? client->get("/api/v1/status") : Result<std::string>(std::unexpected(client.error()));
   if (status) {
     lines = lines_of_book(*status);
-    print_err("As the running book says:\n");
+    tell("As the running book says:\n");
   } else {
     if (!options.place.server.empty()) return report(status.error());
-    print_err("No book is running; trying to capture for a moment{}:\n", geteuid() == 0 ? "" : " as an ordinary user");
+    tell("No book is running; trying to capture for a moment{}:\n", geteuid() == 0 ? "" : " as an ordinary user");
     const auto tried = lines_of_trial();
     if (!tried) return report(tried.error());
     lines = *tried;
@@ -164,7 +164,7 @@ int doctor(const Options& options) {
       json.text("detail", line.detail);
       if (!line.agent.empty()) json.raw("agent", line.agent);
       json.close('}');
-      print_out("{}\n", out);
+      write_json(out + "\n");
     } else {
       table.add({line.what, line.state, line.means, line.detail});
     }

@@ -80,7 +80,7 @@ int list(const std::filesystem::path& socket) {
   const auto credentials = parse_credentials(*text);
   if (!credentials) return report(credentials.error());
   for (const Credential& one : *credentials)
-    print_out("{}  {}  enrolled {}\n", one.host, vantages_text(one.vantages), format_time(one.enrolled).substr(0, 19));
+    say("{}  {}  enrolled {}\n", one.host, vantages_text(one.vantages), format_time(one.enrolled).substr(0, 19));
   return 0;
 }
 
@@ -94,7 +94,7 @@ int enroll(const Options& options) {
     request.action = EnrolmentAction::kRevoke;
     const auto done = ask(socket, request);
     if (!done) return report(done.error());
-    print_out("{}\n", *done);
+    say("{}\n", *done);
     return 0;
   }
   const auto vantages = options.vantages.empty() ? Result<uint32_t>(kAgentVantages) : parse_vantages(options.vantages);
@@ -117,8 +117,7 @@ int enroll(const Options& options) {
     unlink(path.c_str());
     return report(done.error());
   }
-  print_out(
-      "{}\nIts token is in {}; give it to: portbook agent --host {} --book SOCKET --token-file {}\n"
+  say("{}\nIts token is in {}; give it to: portbook agent --host {} --book SOCKET --token-file {}\n"
       "SOCKET is the one that the book makes with: portbook serve --ingest SOCKET\n",
       *done, path, options.host, path);
   return 0;

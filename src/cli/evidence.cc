@@ -1,7 +1,6 @@
 #include "cli/evidence.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <iterator>
@@ -72,14 +71,13 @@ Result<Evidence> gather(Client& client, std::string_view command, const Client::
     return fail(ErrorCode::kLimit, fmt::format("the answer names {} records, more than {}; a narrower question names fewer",
                                                named->size(), kEvidenceRecordsMax));
   }
-  const bool progress = isatty(STDERR_FILENO) != 0;
   for (const uint64_t index : *named) {
     auto one = proven(client, index);
     if (!one) return std::unexpected(one.error());
     evidence.records[index] = std::move(*one);
-    if (progress) print_err("\r{} of {} records", evidence.records.size(), named->size());
+    show_progress(fmt::format("{} of {} records", evidence.records.size(), named->size()));
   }
-  if (progress) print_err("\r\033[K");
+  show_progress("");
   return evidence;
 }
 
@@ -111,8 +109,8 @@ int export_evidence(const EvidenceOptions& options) {
   if (!check) return report(check.error().in("what the book gave does not hold"));
   if (const auto written = write_file(options.file, file); !written) return report(written.error());
   if (const auto written = write_file(options.file + ".html", check->report); !written) return report(written.error());
-  print_err("{} records with their proofs are in {}, the report in {}.html. Whoever checks it needs the key: {}\n", check->records,
-            options.file, options.file, check->vkey);
+  tell("{} records with their proofs are in {}, the report in {}.html. Whoever checks it needs the key: {}\n", check->records,
+       options.file, options.file, check->vkey);
   return 0;
 }
 
@@ -145,19 +143,18 @@ int verify_evidence(const std::filesystem::path& path, const std::string& vkey, 
       json.text("completeness", check->completeness);
     }
     json.close('}');
-    print_out("{}\n", out);
+    write_json(out + "\n");
   } else if (wrong) {
-    print_out("{}\n{}: {}.\n", inked(Ink::kBad, "This evidence is not as it was written."), path.string(), check.error().message);
+    say("{}\n{}: {}.\n", inked(Ink::kBad, "This evidence is not as it was written."), path.string(), check.error().message);
   } else {
-    print_out("{}\n", inked(Ink::kGood, fmt::format("{} records hold: each is proven to be in a signed log of {}.", check->records,
-                                                    check->origin)));
-    print_out("key     {}\n\nNot signed themselves, drawn from the records:\nasked   {}\n", check->vkey, check->asked);
-    if (!check->sentence.empty()) print_out("answer  {}\n", check->sentence);
-    if (!check->completeness.empty()) print_out("        {}\n", check->completeness);
+    say("{}\n", inked(Ink::kGood,
+                      fmt::format("{} records hold: each is proven to be in a signed log of {}.", check->records, check->origin)));
+    say("key     {}\n\nNot signed themselves, drawn from the records:\nasked   {}\n", check->vkey, check->asked);
+    if (!check->sentence.empty()) say("answer  {}\n", check->sentence);
+    if (!check->completeness.empty()) say("        {}\n", check->completeness);
   }
   if (vkey.empty()) {
-    print_err(
-        "The key is the file's own. Pass the one that you kept with --vkey: whoever can change the file can change its key.\n");
+    tell("The key is the file's own. Pass the one that you kept with --vkey: whoever can change the file can change its key.\n");
   }
   return wrong ? kExitNoMatch : 0;
 }

@@ -2,7 +2,6 @@
 #include "book/export.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <memory>
 
@@ -23,11 +22,12 @@ int export_book(const Options& options) {
   const auto snapshot = open_snapshot(options.evidence.place.folder());
   if (!snapshot) return report(snapshot.error());
   std::function<void(uint64_t, uint64_t)> progress;
-  if (isatty(STDERR_FILENO) != 0) progress = [](uint64_t done, uint64_t total) { print_err("\r{} of {} records", done, total); };
+  if (shows_progress())
+    progress = [](uint64_t done, uint64_t total) { show_progress(fmt::format("{} of {} records", done, total)); };
   const auto written = export_tlog(*snapshot, options.target, progress);
-  if (progress) print_err("\r\033[K");
+  show_progress("");
   if (!written) return report(written.error());
-  print_err("{} records are in {}.\n", snapshot->head.size, options.target);
+  tell("{} records are in {}.\n", snapshot->head.size, options.target);
   return 0;
 }
 

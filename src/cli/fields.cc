@@ -36,7 +36,7 @@ int fields(bool json_wanted) {
     json.text("ocsf", field.ocsf);
     json.text("values", values_of(field.field));
     json.close('}');
-    print_out("{}\n", line);
+    write_json(line + "\n");
   }
   if (!json_wanted) {
     table.print([](std::string_view column, std::string_view) { return column == "field" ? Ink::kBold : Ink::kPlain; });

@@ -51,5 +51,20 @@ TEST_F(FilterText, SaysWhatIsWrongWithAList) {
   EXPECT_NE(expanded(many, "ip:@").find("split it"), std::string::npos);
 }
 
+TEST_F(FilterText, NamesTheLineOfAWrongValue) {
+  const std::string wrong = expanded("# a feed\n10.0.0.0/8\n\n10.0.0.300\n", "user:alice dst.ip:@", " exe:curl");
+  EXPECT_EQ(wrong.substr(0, wrong.find(" is not")), path_ + ", line 4: \"10.0.0.300\"");
+  EXPECT_EQ(expanded("tcp\ntpc\n", "proto:@").substr(0, path_.size() + 8), path_ + ", line 2");
+}
+
+TEST_F(FilterText, NamesThePlaceInWhatWasTyped) {
+  const std::string behind = expanded("10.0.0.0/8\n10.0.0.1\n", "ip:@", " dts.port:1");
+  EXPECT_NE(behind.find("(at position " + std::to_string(4 + path_.size() + 2) + ";"), std::string::npos) << behind;
+  const std::string before = expanded("10.0.0.0/8\n", "dts.port:1 ip:@");
+  EXPECT_NE(before.find("(at position 1;"), std::string::npos) << before;
+  const std::string field = expanded("10.0.0.0/8\n", "op:@");
+  EXPECT_NE(field.find("(at position 1;"), std::string::npos) << field;
+}
+
 }  // namespace
 }  // namespace portbook

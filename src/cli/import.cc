@@ -37,7 +37,7 @@ struct Options {
   std::string vouch;
   std::string host;
   std::string format = std::string(kJson);
-  std::string zone = "+00:00";
+  std::string zone;
 };
 
 Result<FileDescriptor> open_input(const std::string& path) {
@@ -116,14 +116,17 @@ struct Understood {
 
 // Makes `importing` read lines of another program's log. `counts` outlives the import.
 Status read_as(const Options& options, ImportOptions& importing, Understood& counts) {
-  if (options.format == kJson) return {};
+  if (options.format == kJson) {
+    if (options.zone.empty()) return {};
+    return fail(ErrorCode::kBadInput, "--zone is for --format: times in JSON say their zone themselves");
+  }
   const auto format = line_format_named(options.format);
   if (!format) {
     std::string known(kJson);
     for (const LineFormatName& one : line_formats()) known += fmt::format(", {}", one.name);
     return fail(ErrorCode::kBadInput, fmt::format("--format: there is no \"{}\"; there are {}", options.format, known));
   }
-  const auto zone = parse_zone(options.zone);
+  const auto zone = parse_zone(options.zone.empty() ? "+00:00" : options.zone);
   if (!zone) return std::unexpected(zone.error());
   const LineOrigin origin{system_clock().now(), *zone};
   importing.reader = [format = *format, origin, &counts] {
@@ -138,7 +141,8 @@ Status read_as(const Options& options, ImportOptions& importing, Understood& cou
 
 void show(const ImportProgress& progress, double seconds) {
   const auto records = static_cast<double>(progress.records);
-  print_err("\r{} records, {} MiB, {:.0f} records/s", progress.records, progress.bytes >> 20, seconds > 0 ? records / seconds : 0);
+  show_progress(fmt::format("{} records, {} MiB, {:.0f} records/s", progress.records, progress.bytes >> 20,
+                            seconds > 0 ? records / seconds : 0));
 }
 
 int import(const Options& options) {
@@ -165,21 +169,20 @@ int import(const Options& options) {
   if (!book) return report(book.error());
   const auto began = std::chrono::steady_clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(); };
-  const bool terminal = isatty(STDERR_FILENO) != 0;
-  if (terminal) importing.progress = [&](const ImportProgress& progress) { show(progress, seconds()); };
+  if (shows_progress()) importing.progress = [&](const ImportProgress& progress) { show(progress, seconds()); };
   ImportReport found;
   const Status done = import_lines(file->get(), **book, importing, found);
-  if (terminal) print_err("\r\033[K");
+  show_progress("");
   const double took = seconds();
-  print_err("{} records are in the book as {}{}, in {:.1f} s ({:.0f} records/s).\n", found.records, importing.source,
-            found.already == 0 ? "" : fmt::format(", {} were there already", found.already), took,
-            static_cast<double>(found.records) / std::max(took, 1e-3));
+  tell("{} records are in the book as {}{}, in {:.1f} s ({:.0f} records/s).\n", found.records, importing.source,
+       found.already == 0 ? "" : fmt::format(", {} were there already", found.already), took,
+       static_cast<double>(found.records) / std::max(took, 1e-3));
   if (understood.not_understood > 0)
-    print_err("{} of {} lines were not understood: they are notes; find them with: cause:\"{}\"\n",
-              understood.not_understood.load(), understood.lines.load(), kNotUnderstood);
+    tell("{} of {} lines were not understood: they are notes; find them with: cause:\"{}\"\n", understood.not_understood.load(),
+         understood.lines.load(), kNotUnderstood);
   if (done) return 0;
   report(done.error().in(options.file == "-" ? "standard input" : options.file));
-  print_err("portbook: what stands before it is in the book; to go on with the corrected lines: --source {}\n", *name);
+  tell("portbook: what stands before it is in the book; to go on with the corrected lines: --source {}\n", *name);
   return exit_code(done.error().code);
 }
 

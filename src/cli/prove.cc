@@ -56,18 +56,18 @@ int prove(const Options& options) {
   if (!proof) return report(proof.error());
   const auto checkpoint = verify_proof_file(*proof, *bytes, *verifier);
   if (!checkpoint) {
-    print_err("portbook: the proof of record {} is wrong: {}\n", options.id, checkpoint.error().message);
+    tell("portbook: the proof of record {} is wrong: {}\n", options.id, checkpoint.error().message);
     return kExitNoMatch;
   }
   if (!options.record_file.empty()) {
     if (const auto written = write_file(options.record_file, as_text(*bytes)); !written) return report(written.error());
   }
   if (options.proof_file.empty()) {
-    print_out("{}", *text);
+    write_out(*text);
   } else if (const auto written = write_file(options.proof_file, *text); !written) {
     return report(written.error());
   }
-  print_err("Record {} is in the tree of {} records that {} signed.\n", options.id, checkpoint->head.size, checkpoint->origin);
+  tell("Record {} is in the tree of {} records that {} signed.\n", options.id, checkpoint->head.size, checkpoint->origin);
   return 0;
 }
 

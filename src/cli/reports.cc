@@ -47,10 +47,12 @@ Result<bool> ask(const Options& options, std::string_view path, Asked& asked) {
   if (!filter) return std::unexpected(filter.error());
   auto client = options.place.connect();
   if (!client) return std::unexpected(client.error());
+  show_progress("Looking at every connection; at most 20 s …");
   const auto answer = client->get(path, {{"q", *filter}, {"format", options.html ? "html" : ""}});
+  show_progress("");
   if (!answer) return std::unexpected(answer.error());
   if (options.html || options.json) {
-    print_out("{}", *answer);
+    options.html ? write_out(*answer) : write_json(*answer);
     return false;
   }
   asked.text = simdjson::padded_string(*answer);
@@ -87,7 +89,7 @@ int map(const Options& options) {
   }
   if (!options.csv)
     table.print([](std::string_view column, std::string_view) { return column == "port" ? Ink::kInternal : Ink::kPlain; });
-  if (member(asked.answer, "cut") == "true") print_err("A limit was met: only the newest connections are in this map.\n");
+  if (member(asked.answer, "cut") == "true") tell("A limit was met: only the newest connections are in this map.\n");
   return 0;
 }
 
@@ -106,7 +108,7 @@ std::optional<TimeNs> time_of(element object, std::string_view name) {
 void print_gaps(element completeness) {
   simdjson::dom::array missing;
   if (completeness["missing"].get(missing) != simdjson::SUCCESS || missing.size() == 0) return;
-  print_out("\nGaps\n");
+  say("\nGaps\n");
   Table table({"source", "when", "cause", "record"});
   for (const element gap : missing) {
     table.add({member(gap, "source"), interval_text(time_of(gap, "from"), time_of(gap, "to"), "from the beginning", "not ended"),
@@ -115,25 +117,63 @@ void print_gaps(element completeness) {
   table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
 }
 
+std::string lacks_of(element exception) {
+  std::string lacks;
+  simdjson::dom::array names;
+  if (exception["lacks"].get(names) != simdjson::SUCCESS) return lacks;
+  for (const element name : names) lacks += fmt::format("{}{}", lacks.empty() ? "" : ", ", in_words(name.get_c_str().value()));
+  return lacks;
+}
+
 void print_exceptions(element answer) {
   constexpr size_t kShown = 50;
   simdjson::dom::array exceptions;
   if (answer["exceptions"].get(exceptions) != simdjson::SUCCESS || exceptions.size() == 0) return;
-  print_out("\nExceptions\n");
+  say("\nExceptions\n");
   Table table({"record", "began", "connection", "lacks"});
   size_t shown = 0;
   for (const element one : exceptions) {
     if (++shown > kShown) break;
-    std::string lacks;
-    simdjson::dom::array names;
-    if (one["lacks"].get(names) == simdjson::SUCCESS) {
-      for (const element name : names) lacks += fmt::format("{}{}", lacks.empty() ? "" : ", ", in_words(name.get_c_str().value()));
-    }
-    table.add({"#" + member(one, "record"), short_time(member(one, "start")), member(one, "connection"), lacks});
+    table.add({"#" + member(one, "record"), short_time(member(one, "start")), member(one, "connection"), lacks_of(one)});
   }
   table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
   if (exceptions.size() > kShown)
-    print_out("{} of {} are shown; --json and --html list them.\n", kShown, member(answer, "exceptions_total"));
+    say("{} of {} are shown; --json and --html list them.\n", kShown, member(answer, "exceptions_total"));
+}
+
+// The whole report as rows of one form; `part` says what a row is about.
+void print_coverage_csv(element answer, element completeness, simdjson::dom::array shares) {
+  print_csv({"part", "what", "count", "share", "record", "start", "end"});
+  print_csv({"connections", member(completeness, "state"), member(answer, "connections"), "", "", "", ""});
+  for (const element share : shares)
+    print_csv({"have", in_words(member(share, "what")), member(share, "count"), member(share, "share"), "", "", ""});
+  element external;
+  if (answer["external"].get(external) == simdjson::SUCCESS) {
+    print_csv({"external port", "known", member(external, "known"), "", "", "", ""});
+    print_csv({"external port", "not translated", member(external, "same"), "", "", "", ""});
+    simdjson::dom::object reasons;
+    if (external["unknown"].get(reasons) == simdjson::SUCCESS) {
+      for (const auto reason : reasons) {
+        print_csv(
+            {"external port", "unknown: " + in_words(std::string(reason.key)), simdjson::minify(reason.value), "", "", "", ""});
+      }
+    }
+  }
+  simdjson::dom::array missing;
+  if (completeness["missing"].get(missing) == simdjson::SUCCESS) {
+    for (const element gap : missing) {
+      print_csv({"gap", fmt::format("{}: {}", member(gap, "source"), member(gap, "cause")), member(gap, "count"), "",
+                 member(gap, "record"), member(gap, "from"), member(gap, "to")});
+    }
+  }
+  simdjson::dom::array exceptions;
+  if (answer["exceptions"].get(exceptions) != simdjson::SUCCESS) return;
+  for (const element one : exceptions) {
+    print_csv({"exception", fmt::format("{} lacks {}", member(one, "connection"), lacks_of(one)), "", "", member(one, "record"),
+               member(one, "start"), ""});
+  }
+  const std::string total = member(answer, "exceptions_total");
+  if (total != std::to_string(exceptions.size())) tell("{} of {} exceptions are listed.\n", exceptions.size(), total);
 }
 
 int coverage(const Options& options) {
@@ -146,35 +186,38 @@ int coverage(const Options& options) {
   if (asked.answer["completeness"].get(completeness) != simdjson::SUCCESS ||
       asked.answer["shares"].get(shares) != simdjson::SUCCESS)
     return report({ErrorCode::kIo, "the book's answer is not a report"});
-  print_out("{} connections. {}\n\n", member(asked.answer, "connections"), member(completeness, "sentence"));
+  if (options.csv) {
+    print_coverage_csv(asked.answer, completeness, shares);
+    return 0;
+  }
+  say("{} connections. {}\n\n", member(asked.answer, "connections"), member(completeness, "sentence"));
   Table table({"have", "count", "share"});
   for (const element share : shares) table.add({in_words(member(share, "what")), member(share, "count"), member(share, "share")});
   table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
   element external;
   if (asked.answer["external"].get(external) == simdjson::SUCCESS) {
-    print_out("\nExternal ports of outbound connections: {} known, {} not translated", member(external, "known"),
-              member(external, "same"));
+    say("\nExternal ports of outbound connections: {} known, {} not translated", member(external, "known"),
+        member(external, "same"));
     simdjson::dom::object reasons;
     if (external["unknown"].get(reasons) == simdjson::SUCCESS) {
-      for (const auto reason : reasons)
-        print_out(", {} unknown ({})", simdjson::minify(reason.value), in_words(std::string(reason.key)));
+      for (const auto reason : reasons) say(", {} unknown ({})", simdjson::minify(reason.value), in_words(std::string(reason.key)));
     }
-    print_out("\n");
+    say("\n");
   }
   print_gaps(completeness);
   print_exceptions(asked.answer);
-  if (member(asked.answer, "cut") == "true") print_err("A limit was met: only the newest connections were looked at.\n");
+  if (member(asked.answer, "cut") == "true") tell("A limit was met: only the newest connections were looked at.\n");
   return 0;
 }
 
-CLI::Option* add_common(CLI::App& command, Options& options) {
+void add_common(CLI::App& command, Options& options) {
   command.add_option("filter", options.filter, "Filter, as for search");
   command.add_option("--since", options.since, "Only connections that began since then: 30d, or a time");
   command.add_option("--until", options.until, "Only connections that began before then");
   auto* json = command.add_flag("--json", options.json, "The whole answer as JSON");
-  command.add_flag("--html", options.html, "A page to print, whole in itself")->excludes(json);
+  auto* html = command.add_flag("--html", options.html, "A page to print, whole in itself")->excludes(json);
+  command.add_flag("--csv", options.csv, "Comma-separated values with a header")->excludes(json)->excludes(html);
   add_place_options(command, options.place);
-  return json;
 }
 
 }  // namespace
@@ -182,8 +225,7 @@ CLI::Option* add_common(CLI::App& command, Options& options) {
 void add_map(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
   auto* command = program.add_subcommand("map", "Who talks to whom, by program and container");
-  auto* json = add_common(*command, *options);
-  command->add_flag("--csv", options->csv, "Comma-separated values with a header")->excludes(json);
+  add_common(*command, *options);
   command->footer(
       "Examples:\n"
       "  portbook map --since 1h\n"
@@ -200,7 +242,8 @@ void add_coverage(CLI::App& program, Run& run) {
   command->footer(
       "Examples:\n"
       "  portbook coverage --since 30d\n"
-      "  portbook coverage --since 2026-11-01 --until 2026-12-01 --html > november.html");
+      "  portbook coverage --since 2026-11-01 --until 2026-12-01 --html > november.html\n"
+      "  portbook coverage --csv 'dst.port:5432' > databases.csv");
   command->callback([options, &run] { run = [options] { return coverage(*options); }; });
 }
 

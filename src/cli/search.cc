@@ -15,15 +15,14 @@ namespace portbook {
 namespace {
 
 constexpr uint64_t kPageRows = 10'000;  // the most that one request gives
-constexpr uint64_t kTableRows = 200;    // what people read
+constexpr uint64_t kShownRows = 200;    // of a table, unless --limit says otherwise
+constexpr uint64_t kRowsPerProgress = 1000;
 
 struct Options {
   BookPlace place;
   OutputOptions output;
   std::vector<std::string> filter;
-  std::optional<uint64_t> limit;
-
-  [[nodiscard]] uint64_t rows_max() const { return limit.value_or(output.json || output.csv ? UINT64_MAX : kTableRows); }
+  std::optional<uint64_t> limit;  // none: kShownRows for people, all rows for programs
 };
 
 // What stands at the end of a page.
@@ -42,8 +41,9 @@ Result<Page> print_page(Client& client, const std::string& filter, const std::st
                    [&](std::string_view line) {
                      constexpr std::string_view kRow = "{\"row\":";
                      if (line.starts_with(kRow)) {
-                       ++rows;
-                       return printer.print(line.substr(kRow.size(), line.size() - kRow.size() - 1));
+                       printer.print(line.substr(kRow.size(), line.size() - kRow.size() - 1));
+                       if (++rows % kRowsPerProgress == 0) show_progress(fmt::format("{} rows", rows));
+                       return true;
                      }
                      simdjson::dom::parser parser;
                      const simdjson::padded_string padded(line);
@@ -75,19 +75,27 @@ int search(const Options& options) {
   std::string cursor;
   std::string sentence;
   std::string note;
+  const bool for_programs = options.output.json || options.output.csv;
+  const uint64_t limit = options.limit.value_or(for_programs ? UINT64_MAX : kShownRows);
   uint64_t rows = 0;
   do {
-    const auto page = print_page(*client, *filter, cursor, options.rows_max() - rows, *printer, rows);
-    if (!page) return report(page.error());
+    const auto page = print_page(*client, *filter, cursor, limit - rows, *printer, rows);
+    if (!page) {
+      printer->finish();
+      show_progress("");
+      if (rows > 0) tell("The answer broke off after {} rows.\n", rows);
+      return report(page.error());
+    }
     cursor = page->cursor;
     sentence = page->sentence;
     note = page->note;
-  } while (!cursor.empty() && rows < options.rows_max() && flush_out());
+  } while (!cursor.empty() && rows < limit);
+  show_progress("");
   printer->finish();
-  if (!sentence.empty()) print_err("{}\n", sentence);
-  if (!note.empty()) print_err("{}\n", note);
-  if (rows == 0 && !options.output.json && !options.output.csv) print_err("Nothing matches.\n");
-  if (!cursor.empty() && flush_out()) print_err("The {} newest are shown; --limit gives more.\n", rows);
+  if (!sentence.empty()) tell("{}\n", sentence);
+  if (!note.empty()) tell("{}\n", note);
+  if (rows == 0 && !for_programs) tell("Nothing matches.\n");
+  if (!cursor.empty()) tell("The {} newest are given, there are more; --limit says how many to give.\n", rows);
   return 0;
 }
 
@@ -97,9 +105,7 @@ void add_search(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
   auto* command = program.add_subcommand("search", "Connections that match a filter, newest first");
   command->add_option("filter", options->filter, "Filter, such as: dst.port:5432 user:alice since:15m");
-  command
-      ->add_option("--limit,-n", options->limit,
-                   fmt::format("How many rows at most (default {} in a table, all with --json or --csv)", kTableRows))
+  command->add_option("--limit,-n", options->limit, "How many rows at most (default: 200 in a table, all with --json and --csv)")
       ->check(CLI::Range(uint64_t{1}, uint64_t{1'000'000'000}));
   add_place_options(*command, options->place);
   add_output_options(*command, options->output);

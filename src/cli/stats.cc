@@ -1,6 +1,7 @@
 // portbook stats: counts of connections by fields.
 #include <fmt/format.h>
 
+#include <array>
 #include <memory>
 
 #include "cli/command.h"
@@ -26,6 +27,8 @@ struct Options {
   std::vector<std::string> filter;
 };
 
+constexpr auto kSums = std::to_array<std::string_view>({"count", "failed", "bytes_out", "bytes_in"});
+
 std::vector<std::string> cells_of(element group) {
   std::vector<std::string> cells;
   simdjson::dom::object values;
@@ -35,7 +38,16 @@ std::vector<std::string> cells_of(element group) {
       cells.emplace_back(field.value.get(text) == simdjson::SUCCESS ? std::string(text) : std::string());
     }
   }
-  for (const std::string_view name : {"count", "failed", "bytes_out", "bytes_in"}) cells.push_back(member(group, name));
+  for (const std::string_view name : kSums) cells.push_back(member(group, name));
+  return cells;
+}
+
+// The row of all groups that the limit cut off; `columns` is how many fields were asked for.
+std::vector<std::string> cells_of_others(element others, size_t columns) {
+  const std::string groups = member(others, "groups");
+  std::vector<std::string> cells = {fmt::format("({} {})", groups, groups == "1" ? "other" : "others")};
+  cells.resize(columns);
+  for (const std::string_view name : kSums) cells.push_back(member(others, name));
   return cells;
 }
 
@@ -55,26 +67,31 @@ int stats(const Options& options) {
     return report({ErrorCode::kIo, "the book's answer is not JSON"});
   }
   std::vector<std::string> header = CLI::detail::split(options.by, ',');
-  header.insert(header.end(), {"count", "failed", "bytes_out", "bytes_in"});
+  const size_t fields = header.size();
+  header.insert(header.end(), kSums.begin(), kSums.end());
   Table table(header);
   if (options.csv) print_csv(header);
   for (const element group : groups) {
     if (options.json) {
-      print_out("{}\n", simdjson::minify(group));
+      write_json(simdjson::minify(group) + "\n");
     } else if (options.csv) {
       print_csv(cells_of(group));
     } else {
       table.add(cells_of(group));
     }
   }
-  if (!options.json && !options.csv) table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
-  uint64_t total = 0;
-  if (parsed["total"].get(total) == simdjson::SUCCESS && total > groups.size()) {
-    print_err("{} more groups are not shown{}.\n", total - groups.size(),
-              options.limit < kGroupsMax ? "; --limit gives more" : "; a filter or fewer fields make them less");
+  element others;
+  if (parsed["others"].get(others) == simdjson::SUCCESS && others.is_object()) {
+    if (options.json) {
+      write_json(fmt::format("{{\"others\":{}}}\n", simdjson::minify(others)));
+    } else if (options.csv) {
+      print_csv(cells_of_others(others, fields));
+    } else {
+      table.add(cells_of_others(others, fields));
+    }
   }
-  if (member(parsed, "sampled") == "true")
-    print_err("A limit was met: only the {} newest rows were counted.\n", member(parsed, "rows"));
+  if (!options.json && !options.csv) table.print([](std::string_view, std::string_view) { return Ink::kPlain; });
+  if (member(parsed, "sampled") == "true") tell("A limit was met: only the {} newest rows were counted.\n", member(parsed, "rows"));
   return 0;
 }
 
@@ -96,7 +113,8 @@ void add_stats(CLI::App& program, Run& run) {
       "Examples:\n"
       "  portbook stats --by exe,dst.port 'since:1h'\n"
       "  portbook stats --by pid,src.port --sort bytes_out -n 5 'exe:psql since:1h'\n"
-      "  portbook stats --by user,outcome --csv 'kind:failed' > failed.csv");
+      "  portbook stats --by user,outcome --csv 'kind:failed' > failed.csv\n"
+      "The last row says what the groups beyond --limit add up to: \"(12 others)\"; with --json its one member is others.");
   command->callback([options, &run] { run = [options] { return stats(*options); }; });
 }
 

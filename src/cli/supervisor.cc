@@ -69,8 +69,8 @@ class Charge {
     if (SteadyClock::now() - started_at_ >= kGoodRun) delay_ = kRestartMin / 2;
     pid_ = 0;
     note_wait();
-    print_err("portbook: {}; it is started again{}.\n", describe_end("the " + child_.name, status),
-              delay_ < milliseconds(1000) ? "" : fmt::format(" in {} s", delay_.count() / 1000));
+    tell("portbook: {}; it is started again{}.\n", describe_end("the " + child_.name, status),
+         delay_ < milliseconds(1000) ? "" : fmt::format(" in {} s", delay_.count() / 1000));
   }
 
   void terminate() const {
@@ -105,7 +105,7 @@ class Charge {
     for (std::string& arg : args) pointers.push_back(arg.data());
     pointers.push_back(nullptr);
     execv("/proc/self/exe", pointers.data());
-    print_err("portbook: cannot start the {}: {}\n", child_.name, std::strerror(errno));
+    tell("portbook: cannot start the {}: {}\n", child_.name, std::strerror(errno));
     _exit(1);
   }
   Child child_;
@@ -136,7 +136,7 @@ class Supervisor {
         if (!stopping_ && one->is_due()) start(*one);
       }
     }
-    print_err("Stopping; what has been captured is being written.\n");
+    tell("Stopping; what has been captured is being written.\n");
     end(agent_, kAgentStopPatience);
     end(book_, kBookStopPatience);
     return 0;
@@ -144,7 +144,7 @@ class Supervisor {
 
  private:
   void start(Charge& one) {
-    if (auto started = one.start(token_); !started) print_err("portbook: {}\n", started.error().message);
+    if (auto started = one.start(token_); !started) tell("portbook: {}\n", started.error().message);
   }
 
   // Until the book says that it is ready: then nothing. Else the exit code: what was wrong it has said itself.
@@ -199,7 +199,7 @@ class Supervisor {
     const auto deadline = SteadyClock::now() + patience;
     while (waitpid(one.pid(), nullptr, WNOHANG) == 0) {
       if (SteadyClock::now() >= deadline) {
-        print_err("portbook: the {} did not stop within {} s and is ended.\n", one.name(), patience.count());
+        tell("portbook: the {} did not stop within {} s and is ended.\n", one.name(), patience.count());
         one.kill_now();
         waitpid(one.pid(), nullptr, 0);
         break;

@@ -1,12 +1,9 @@
 #include "cli/table.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 
 #include "base/check.h"
 #include "base/clock.h"
@@ -110,24 +107,22 @@ std::string cell_of(simdjson::dom::element row, std::string_view column, bool pe
   return people && field && info(*field).type == FieldType::kTime ? short_time(value) : value;
 }
 
+constexpr size_t kBetween = 2;    // blanks between columns
+constexpr size_t kColumnMin = 8;  // a column is cut to this at most
+// Cut, these would say something else.
+constexpr auto kNeverCut = std::to_array<std::string_view>(
+    {"id",    "record", "start", "began",     "duration", "internal", "external", "dst",      "src",      "port",   "pid",
+     "count", "failed", "open",  "bytes_out", "bytes_in", "share",    "field",    "src.port", "dst.port", "src.ip", "dst.ip"});
+// Of the usual table, what a narrow terminal does without, the least first: never an end or a port.
+constexpr auto kLeastFirst = std::to_array<std::string_view>({"duration", "pid", "what", "user", "state", "exe"});
+constexpr size_t kYearBytes = 5;  // "2026-"
+constexpr size_t kNarrow = 110;   // terminal columns below which a time is without its year
+
 Ink ink_of(std::string_view column, std::string_view cell) {
   if (column == "internal") return Ink::kInternal;
   if (column == "external") return cell.starts_with(kUnknown) || cell == "same" ? Ink::kDim : Ink::kExternal;
   if (column == "state") return cell == "failed" ? Ink::kBad : cell == "open" ? Ink::kBold : Ink::kDim;
   return column == "id" || column == kWhat ? Ink::kDim : Ink::kPlain;
-}
-
-// What a terminal would take as a command is shown, not sent.
-std::string printable(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return text;
-}
-
-// Columns on a terminal: bytes that continue a UTF-8 character take none.
-size_t width_of(std::string_view text) {
-  return static_cast<size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 }  // namespace
@@ -146,19 +141,6 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
       ->delimiter(',');
 }
 
-bool use_colour() {
-  // Source: no-color.org: any value that is not empty.
-  const auto value_of = [](const char* name) { return std::string_view(std::getenv(name) == nullptr ? "" : std::getenv(name)); };
-  static const bool kWanted = isatty(STDOUT_FILENO) != 0 && value_of("NO_COLOR").empty() && value_of("TERM") != "dumb";
-  return kWanted;
-}
-
-std::string inked(Ink ink, std::string_view text) {
-  if (!use_colour() || ink == Ink::kPlain || text.empty()) return std::string(text);
-  static constexpr std::array<std::string_view, 8> kCodes = {"", "1", "2", "36", "35", "32", "33", "31"};
-  return fmt::format("\033[{}m{}\033[0m", kCodes[static_cast<size_t>(ink)], text);
-}
-
 std::string short_time(std::string_view time) {
   if (time.size() < 23) return std::string(time);
   return fmt::format("{} {}", time.substr(0, 10), time.substr(11, 12));
@@ -168,7 +150,7 @@ std::string short_duration(uint64_t ns) {
   const uint64_t minutes = ns / (60 * kNsPerSecond);
   const double seconds = static_cast<double>(ns % (60 * kNsPerSecond)) / 1e9;
   if (ns < 1000) return fmt::format("{} ns", ns);
-  if (ns < kNsPerMs) return fmt::format("{} us", ns / 1000);
+  if (ns < kNsPerMs) return fmt::format("{} µs", ns / 1000);
   if (ns < kNsPerSecond) return fmt::format("{} ms", ns / kNsPerMs);
   if (minutes == 0) return fmt::format("{:.1f} s", seconds);
   if (minutes < 60) return fmt::format("{}m {:.1f}s", minutes, seconds);
@@ -176,33 +158,73 @@ std::string short_duration(uint64_t ns) {
 }
 
 void Table::print_line(const std::vector<std::string>& cells, InkOf ink, bool is_header) const {
-  std::string out;
+  Shown out = "";
   size_t blanks = 0;
   for (size_t i = 0; i < cells.size(); ++i) {
-    const std::string cell = printable(cells[i]);
-    out.append(cell.empty() ? 0 : blanks, ' ');
-    if (!cell.empty()) blanks = 0;
+    const std::string cell = cut_to_width(printable(cells[i]), widths_[i]);
+    if (!cell.empty()) {
+      out += std::string(blanks, ' ');
+      blanks = 0;
+    }
     out += inked(is_header ? Ink::kDim : ink(header_[i], cell), cell);
-    blanks += widths_[i] - width_of(cell) + 2;
+    blanks += widths_[i] - display_width(cell) + kBetween;
   }
-  print_out("{}\n", out);
+  say("{}\n", out);
+}
+
+void Table::leave_out(size_t column) {
+  PB_CHECK(!header_printed_);
+  header_.erase(header_.begin() + static_cast<std::ptrdiff_t>(column));
+  for (auto& row : rows_) row.erase(row.begin() + static_cast<std::ptrdiff_t>(column));
+  widths_.clear();
 }
 
 void Table::leave_out_empty() {
-  PB_CHECK(!header_printed_);
   for (size_t i = header_.size(); i-- > 0;) {
-    if (std::ranges::any_of(rows_, [i](const auto& row) { return !row[i].empty(); })) continue;
-    header_.erase(header_.begin() + static_cast<std::ptrdiff_t>(i));
-    for (auto& row : rows_) row.erase(row.begin() + static_cast<std::ptrdiff_t>(i));
+    if (std::ranges::none_of(rows_, [i](const auto& row) { return !row[i].empty(); })) leave_out(i);
   }
 }
 
-void Table::print(InkOf ink) {
+std::vector<std::string> Table::leave_out_to_fit(std::span<const std::string_view> least_first) {
+  std::vector<std::string> gone;
+  for (const std::string_view name : least_first) {
+    measure();
+    if (columns_max_ == 0 || line_width() <= columns_max_) break;
+    const auto found = std::ranges::find(header_, name);
+    if (found == header_.end()) continue;
+    gone.push_back(*found);
+    leave_out(static_cast<size_t>(found - header_.begin()));
+  }
+  return gone;
+}
+
+void Table::measure() {
   widths_.resize(header_.size());
   for (size_t i = 0; i < widths_.size(); ++i) {
-    widths_[i] = std::max(widths_[i], width_of(header_[i]));
-    for (const auto& row : rows_) widths_[i] = std::max(widths_[i], width_of(row[i]));
+    widths_[i] = std::max(widths_[i], display_width(header_[i]));
+    for (const auto& row : rows_) widths_[i] = std::max(widths_[i], display_width(printable(row[i])));
   }
+  // The widest that may be cut gives way first, a column at a time.
+  while (columns_max_ != 0 && line_width() > columns_max_) {
+    size_t widest = header_.size();
+    for (size_t i = 0; i < header_.size(); ++i) {
+      const bool whole = std::ranges::find(kNeverCut, header_[i]) != kNeverCut.end();
+      if (whole || widths_[i] <= std::max(kColumnMin, display_width(header_[i]))) continue;
+      if (widest == header_.size() || widths_[i] > widths_[widest]) widest = i;
+    }
+    if (widest == header_.size()) return;  // the terminal folds the lines: what is left must not be cut
+    --widths_[widest];
+  }
+}
+
+size_t Table::line_width() const {
+  size_t width = 0;
+  for (const size_t one : widths_) width += one + kBetween;
+  return width - std::min(width, kBetween);
+}
+
+void Table::print(InkOf ink) {
+  measure();
   if (!header_printed_) print_line(header_, ink, true);
   header_printed_ = true;
   for (const auto& row : rows_) print_line(row, ink, false);
@@ -213,18 +235,19 @@ bool print_csv(const std::vector<std::string>& cells) {
   std::string out;
   for (size_t i = 0; i < cells.size(); ++i) {
     if (i > 0) out += ',';
-    if (cells[i].find_first_of(",\"\n\r") == std::string::npos) {
-      out += cells[i];
+    const std::string cell = terminal_columns() == 0 ? cells[i] : printable(cells[i]);
+    if (cell.find_first_of(",\"\n\r") == std::string::npos) {
+      out += cell;
       continue;
     }
     out += '"';
-    for (const char c : cells[i]) {
+    for (const char c : cell) {
       if (c == '"') out += '"';
       out += c;
     }
     out += '"';
   }
-  return print_out("{}\n", out);
+  write_out(out + "\r\n");
 }
 
 Result<RowPrinter> RowPrinter::make(OutputOptions options) {
@@ -244,19 +267,26 @@ Result<RowPrinter> RowPrinter::make(OutputOptions options) {
   }
   RowPrinter printer(std::move(options));
   printer.usual_columns_ = usual;
+  const size_t terminal = terminal_columns();
+  printer.narrow_ = terminal != 0 && terminal < kNarrow;
   return printer;
 }
 
 bool RowPrinter::print(std::string_view row) {
   if (options_.json) {
-    return print_out("{}\n", row);
+    write_json(row);
+    write_out("\n");
+    return;
   }
   simdjson::dom::parser parser;
   const simdjson::padded_string padded(row);
   simdjson::dom::element element;
   if (parser.parse(padded).get(element) != simdjson::SUCCESS) return true;
   std::vector<std::string> cells;
-  for (const std::string& column : options_.columns) cells.push_back(cell_of(element, column, !options_.csv));
+  for (const std::string& column : options_.columns) {
+    cells.push_back(cell_of(element, column, !options_.csv));
+    if (usual_columns_ && narrow_ && column == "start" && cells.back().size() > kYearBytes) cells.back().erase(0, kYearBytes);
+  }
   if (options_.csv) {
     if (!header_printed_) print_csv(options_.columns);
     header_printed_ = true;
@@ -268,18 +298,22 @@ bool RowPrinter::print(std::string_view row) {
 }
 
 void RowPrinter::print_table() {
+  if (usual_columns_ && !header_printed_) left_out_ = table_.leave_out_to_fit(kLeastFirst);
   table_.print(ink_of);
   header_printed_ = true;
 }
 
 bool RowPrinter::flush() {
   if (table_.waiting() > 0) print_table();
-  return flush_out();
+  flush_out();
 }
 
 void RowPrinter::finish() {
+  if (options_.csv && !header_printed_) print_csv(options_.columns);
   if (usual_columns_ && !header_printed_ && table_.waiting() > 0) table_.leave_out_empty();
   flush();
+  if (!left_out_.empty())
+    tell("Left out, as this terminal is narrow: {}. --columns names what to show.\n", fmt::to_string(fmt::join(left_out_, ", ")));
 }
 
 }  // namespace portbook

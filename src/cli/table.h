@@ -4,11 +4,13 @@
 #include <simdjson.h>
 
 #include <CLI/CLI.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "cli/output.h"
 
 namespace portbook {
 
@@ -19,38 +21,39 @@ struct OutputOptions {
 };
 void add_output_options(CLI::App& command, OutputOptions& options);
 
-// True iff colours are wanted: a terminal, and no NO_COLOR (https://no-color.org).
-bool use_colour();
-// Wraps the text in a colour where colours are wanted.
-enum class Ink : uint8_t { kPlain, kBold, kDim, kInternal, kExternal, kGood, kWarn, kBad };
-std::string inked(Ink ink, std::string_view text);
-
 // A text member of an object; numbers and objects as JSON; empty for null and where there is none.
 std::string member(simdjson::dom::element object, std::string_view name);
 
-// Prints cells as aligned columns, the header first; ink(column, cell) colours one.
+// Prints cells as aligned columns, the header first; ink(column, cell) colours one. On a terminal that is too narrow, columns of
+// text are cut, the widest first and none below 8 places; ends, ports, numbers and times never are. In a pipe nothing is.
 class Table {
  public:
-  explicit Table(std::vector<std::string> header) : header_(std::move(header)) {}
+  explicit Table(std::vector<std::string> header, size_t columns_max = terminal_columns())
+      : header_(std::move(header)), columns_max_(columns_max) {}
   using InkOf = Ink (*)(std::string_view column, std::string_view cell);
   void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   [[nodiscard]] size_t waiting() const { return rows_.size(); }
   // Leaves out the columns in which no row has anything. Nothing may have been printed yet, and no row may come after.
   void leave_out_empty();
+  // Leaves out columns in this order until a line fits the terminal; their names. Needs the same.
+  std::vector<std::string> leave_out_to_fit(std::span<const std::string_view> least_first);
   // Prints what was added since; widths only grow.
   void print(InkOf ink);
 
  private:
+  void leave_out(size_t column);
+  void measure();
+  [[nodiscard]] size_t line_width() const;
   void print_line(const std::vector<std::string>& cells, InkOf ink, bool is_header) const;
   std::vector<std::string> header_;
+  size_t columns_max_;  // 0: as wide as it comes
   std::vector<std::vector<std::string>> rows_;
   std::vector<size_t> widths_;
   bool header_printed_ = false;
 };
 
-// One line of CSV to standard output, quoted as RFC 4180 says, ended by a newline alone as other programs here read it. False once
-// nothing can be printed any more.
-bool print_csv(const std::vector<std::string>& cells);
+// One line of CSV to stdout, ended by CR LF (RFC 4180). Cells stand as they are, but printable on a terminal.
+void print_csv(const std::vector<std::string>& cells);
 
 // Prints rows (the HTTP contract's Row objects) to stdout. The usual table ends with what its other columns do not say.
 class RowPrinter {
@@ -72,6 +75,8 @@ class RowPrinter {
   static constexpr size_t kAligned = 500;
   OutputOptions options_;
   Table table_;
+  std::vector<std::string> left_out_;
+  bool narrow_ = false;
   bool usual_columns_ = false;   // nobody asked for these by name
   bool header_printed_ = false;  // of CSV or of the table
 };

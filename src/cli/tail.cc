@@ -55,7 +55,7 @@ int tail(const Options& options) {
     if (!broke) return report(status.error());
     if (!connected_before && !status && from == options.from) return report(status.error());
     connected_before = true;
-    print_err("The stream broke; going on from record {} as soon as the book answers.\n", from.empty() ? "now" : from);
+    tell("The stream broke; going on from record {} as soon as the book answers.\n", from.empty() ? "now" : from);
     std::this_thread::sleep_for(std::chrono::seconds(1));
   }
 }

@@ -21,6 +21,10 @@ struct Options {
 
 constexpr std::string_view kPath = "/api/v1/tokens";
 
+std::string_view without_line_end(std::string_view text) {
+  return text.ends_with('\n') ? text.substr(0, text.size() - 1) : text;
+}
+
 int add(const Options& options) {
   auto client = options.place.connect();
   if (!client) return report(client.error());
@@ -28,8 +32,8 @@ int add(const Options& options) {
   const auto done =
       client->send("POST", kPath, {{"name", options.name}, {"sha256", hex(token_hash(token))}, {"expires", options.expires}});
   if (!done) return report(done.error());
-  print_err("{}It is shown this once; the book keeps its hash alone:\n", *done);
-  print_out("{}\n", token);
+  tell("{}\nIt is shown this once; the book keeps its hash alone:\n", without_line_end(*done));
+  say("{}\n", token);
   return 0;
 }
 
@@ -38,7 +42,7 @@ int remove(const Options& options) {
   if (!client) return report(client.error());
   const auto done = client->send("DELETE", kPath, {{"name", options.name}});
   if (!done) return report(done.error());
-  print_out("{}", *done);
+  say("{}\n", without_line_end(*done));
   return 0;
 }
 
@@ -61,8 +65,8 @@ int list(const Options& options) {
       return report({ErrorCode::kIo, "the book answered something else"});
     }
     const bool ends = one["expires"].get(expires) == simdjson::SUCCESS;
-    print_out("{}  {}  added {}  {}\n", name, scope, added.substr(0, 19),
-              ends ? fmt::format("until {}", expires.substr(0, 19)) : "until removed");
+    say("{}  {}  added {}  {}\n", name, scope, added.substr(0, 19),
+        ends ? fmt::format("until {}", expires.substr(0, 19)) : "until removed");
   }
   return 0;
 }

@@ -45,19 +45,19 @@ int trace(const Options& options) {
   }
   const int code = nodes.size() == 0 ? kExitNoMatch : 0;
   if (options.json) {
-    print_out("{}", *answer);
+    write_json(*answer);
     return code;
   }
-  print_out("{}\n", inked(Ink::kBold, member(parsed, "sentence")));
+  say("{}\n", inked(Ink::kBold, member(parsed, "sentence")));
   element completeness;
   if (parsed["completeness"].get(completeness) == simdjson::SUCCESS) {
     const bool complete = member(completeness, "state") == "complete";
-    print_out("{}\n", inked(complete ? Ink::kGood : Ink::kWarn, member(completeness, "sentence")));
+    say("{}\n", inked(complete ? Ink::kGood : Ink::kWarn, member(completeness, "sentence")));
   }
-  print_out("{}", trace_tree(nodes, edges));
+  write_out(trace_tree(nodes, edges));
   simdjson::dom::array bounds;
   if (parsed["bounds"].get(bounds) == simdjson::SUCCESS) {
-    for (const element bound : bounds) print_out("{}\n", inked(Ink::kWarn, bound.get_c_str().value()));
+    for (const element bound : bounds) say("{}\n", inked(Ink::kWarn, bound.get_c_str().value()));
   }
   return code;
 }

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 #include <set>
 #include <utility>
 
+#include "cli/output.h"
 #include "cli/table.h"
 #include "query/moment.h"
 
@@ -94,9 +94,9 @@ class Tree {
     }
   }
 
-  template <typename... Args>
-  void add(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
+  template <typename... T>
+  void add(fmt::format_string<AsShown<T>...> format, const T&... values) {
+    out_ += shown<T...>(format, values...);
   }
 
   void write_edge(element edge, const std::string& first, const std::string& rest) {
@@ -130,7 +130,7 @@ class Tree {
     element process;
     const bool known = node["process"].get(process) == simdjson::SUCCESS && process.is_object();
     const std::string host = member(node, "host");
-    const std::string lineage = known ? lineage_text(node) : "";
+    const Shown lineage = known ? lineage_text(node) : "";
     add("{}{}{}{}{}\n", first, inked(Ink::kBold, known ? process_text(process) : "process unknown"),
         host.empty() ? "" : " on " + host, lineage.empty() ? "" : "  ", lineage);
     const std::string external = member(node, "external");
@@ -153,12 +153,12 @@ class Tree {
                        login.empty() ? "" : ", login " + login, container.empty() ? "" : ", container " + container.substr(0, 12));
   }
 
-  static std::string lineage_text(element node) {
+  static Shown lineage_text(element node) {
     simdjson::dom::array ancestors;
     std::string out;
-    if (node["ancestors"].get(ancestors) != simdjson::SUCCESS) return out;
+    if (node["ancestors"].get(ancestors) != simdjson::SUCCESS) return "";
     for (const element parent : ancestors) out += fmt::format(" ← {} {}", member(parent, "comm"), member(parent, "pid"));
-    return out.empty() ? out : inked(Ink::kDim, out.substr(1));
+    return out.empty() ? "" : inked(Ink::kDim, out.substr(1));
   }
 
   static std::string interval_of(element node) {

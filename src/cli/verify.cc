@@ -2,7 +2,6 @@
 #include "book/verify.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <iterator>
@@ -53,31 +52,31 @@ void print_json(const VerifyReport& found, bool key_given) {
     json.null("problem");
   }
   json.close('}');
-  print_out("{}\n", out);
+  write_json(out + "\n");
 }
 
 void print_text(const VerifyReport& found, double seconds) {
   if (found.problem) {
     if (found.problem->only_unsettled) {
-      print_out("{}\n", inked(Ink::kWarn, fmt::format("All {} signed records hold. Behind them lies what a crash or a kill leaves; "
-                                                      "`portbook up` settles it.",
-                                                      found.records_checked)));
+      say("{}\n", inked(Ink::kWarn, fmt::format("All {} signed records hold. Behind them lies what a crash or a kill leaves; "
+                                                "`portbook up` settles it.",
+                                                found.records_checked)));
     } else {
-      print_out("{}\n", inked(Ink::kBad, "This book is not as it was written."));
+      say("{}\n", inked(Ink::kBad, "This book is not as it was written."));
     }
-    print_out("{}\n", found.problem->sentence);
+    say("{}\n", found.problem->sentence);
     return;
   }
-  print_out("{}\n", inked(Ink::kGood,
+  say("{}\n", inked(Ink::kGood,
                           fmt::format("Everything holds: {} records, from their bytes to the signature.", found.records_checked)));
-  print_out("origin  {}\nsize    {}\nroot    {}\nkey     {}\n", found.origin, found.size, base64(found.root), found.vkey);
+  say("origin  {}\nsize    {}\nroot    {}\nkey     {}\n", found.origin, found.size, base64(found.root), found.vkey);
   if (found.findings > 0) {
-    print_out("{}\n{}\nIt was put back since, or everything would not hold. All of them: portbook search 'action:\"{}\"'\n",
+    say("{}\n{}\nIt was put back since, or everything would not hold. All of them: portbook search 'action:\"{}\"'\n",
               inked(Ink::kWarn, fmt::format("The book recorded {} findings of damage when it looked at itself, the first one:",
                                             found.findings)),
               found.first_finding, kSelfCheckFound);
   }
-  print_out("{:.2f} s\n", seconds);
+  say("{:.2f} s\n", seconds);
 }
 
 int verify(const Options& options) {
@@ -95,19 +94,18 @@ int verify(const Options& options) {
     if (!file) return report({ErrorCode::kNotFound, fmt::format("cannot read {}", options.checkpoint_file)});
     how.older_checkpoint = std::string(std::istreambuf_iterator<char>(file), {});
   }
-  if (isatty(STDERR_FILENO) != 0) {
-    how.progress = [](uint64_t done, uint64_t total) { print_err("\r{} of {} records", done, total); };
-  }
+  if (shows_progress())
+    how.progress = [](uint64_t done, uint64_t total) { show_progress(fmt::format("{} of {} records", done, total)); };
   const auto began = std::chrono::steady_clock::now();
   const auto found = verify_book(folder, how);
-  if (how.progress) print_err("\r\033[K");
+  show_progress("");
   if (!found) return report(found.error());
   if (options.json) {
     print_json(*found, !options.vkey.empty());
   } else {
     print_text(*found, std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
     if (options.vkey.empty())
-      print_err(
+      tell(
           "The key is the folder's own. Pass the one that you kept with --vkey: whoever can change the book can change its key.\n");
   }
   if (!found->problem) return found->findings > 0 ? kExitFindings : 0;

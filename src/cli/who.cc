@@ -45,14 +45,14 @@ void print_hops(element candidate) {
     const bool step = kind == "lease" || kind == "socket";
     const std::string records = records_of(hop);
     if (step) {
-      print_out("    {} {}{}\n", inked(Ink::kGood, member(hop, "class")), member(hop, "text"),
-                inked(Ink::kDim, records.empty() ? "" : "  " + records));
+      say("    {} {}{}\n", inked(Ink::kGood, member(hop, "class")), member(hop, "text"),
+          inked(Ink::kDim, records.empty() ? "" : "  " + records));
       continue;
     }
     const std::string text = member(hop, "text");
     const Ink ink = text.starts_with("external") ? Ink::kExternal : kind == "endpoint" ? Ink::kInternal : Ink::kBold;
-    print_out("  {}{}{}{}\n", kind == "ancestor" ? "  from " : "", inked(ink, member(hop, "title")),
-              text.empty() ? "" : "  " + text, inked(Ink::kDim, records.empty() ? "" : "  " + records));
+    say("  {}{}{}{}\n", kind == "ancestor" ? "  from " : "", inked(ink, member(hop, "title")), text.empty() ? "" : "  " + text,
+        inked(Ink::kDim, records.empty() ? "" : "  " + records));
   }
 }
 
@@ -87,10 +87,10 @@ void print_candidate(element candidate) {
   const std::string reason = member(candidate, "reason");
   std::string verdict = member(candidate, "verdict");
   std::ranges::replace(verdict, '_', ' ');
-  print_out("  {:<12}  {}{}  {}, {}{}  {}{}{}\n", verdict, inked(Ink::kInternal, member(candidate, "internal")),
-            external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external), process_text(candidate), member(candidate, "host"),
-            peer.empty() ? "" : fmt::format(", {} {}", member(candidate, "relation") == "seen_by" ? "seen by" : "towards", peer),
-            inked(Ink::kDim, state_text(candidate)), distance_of(candidate), reason.empty() ? "" : ". " + reason);
+  say("  {:<12}  {}{}  {}, {}{}  {}{}{}\n", verdict, inked(Ink::kInternal, member(candidate, "internal")),
+      external.empty() ? "" : " ‖ " + inked(Ink::kExternal, external), process_text(candidate), member(candidate, "host"),
+      peer.empty() ? "" : fmt::format(", {} {}", member(candidate, "relation") == "seen_by" ? "seen by" : "towards", peer),
+      inked(Ink::kDim, state_text(candidate)), distance_of(candidate), reason.empty() ? "" : ". " + reason);
 }
 
 void print_candidates(simdjson::dom::array candidates) {
@@ -98,13 +98,13 @@ void print_candidates(simdjson::dom::array candidates) {
   bool header = false;
   for (const element candidate : candidates) {
     if (first && member(candidate, "verdict") == "matches") {
-      print_out("\n");
+      say("\n");
       print_hops(candidate);
       first = false;
       continue;
     }
     first = false;
-    if (!header) print_out("\nOther candidates\n");
+    if (!header) say("\nOther candidates\n");
     header = true;
     print_candidate(candidate);
   }
@@ -123,16 +123,16 @@ int print_answer(std::string_view json, bool as_json) {
   if (parser.parse(padded).get(answer) != simdjson::SUCCESS) return report({ErrorCode::kIo, "the book's answer is not JSON"});
   const int code = without_owner(answer) ? kExitNoMatch : 0;
   if (as_json) {
-    print_out("{}", json);
+    write_json(json);
     return code;
   }
-  print_out("{}\n", inked(Ink::kBold, member(answer, "sentence")));
+  say("{}\n", inked(Ink::kBold, member(answer, "sentence")));
   const std::string detail = member(answer, "detail");
-  if (!detail.empty()) print_out("{}\n", detail);
+  if (!detail.empty()) say("{}\n", detail);
   element completeness;
   if (answer["completeness"].get(completeness) == simdjson::SUCCESS) {
     const bool complete = member(completeness, "state") == "complete";
-    print_out("{}\n", inked(complete ? Ink::kGood : Ink::kWarn, member(completeness, "sentence")));
+    say("{}\n", inked(complete ? Ink::kGood : Ink::kWarn, member(completeness, "sentence")));
   }
   simdjson::dom::array candidates;
   if (answer["candidates"].get(candidates) == simdjson::SUCCESS) print_candidates(candidates);

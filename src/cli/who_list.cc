@@ -58,10 +58,7 @@ void print_row(size_t line, const std::string& text, element answer) {
 }
 
 void print_refused(size_t line, const std::string& text, const Error& error, ListForm form) {
-  if (form == ListForm::kText) {
-    print_out("{}\n  not a question: {}\n", text, error.message);
-    return;
-  }
+  if (form == ListForm::kText) return say("{}\n  not a question: {}\n", text, error.message);
   if (form == ListForm::kCsv) {
     std::vector<std::string> cells = {std::to_string(line), text, "", "", "not_a_question", "", error.message};
     cells.resize(kCsvColumns.size());
@@ -78,14 +75,14 @@ void print_refused(size_t line, const std::string& text, const Error& error, Lis
   json.text("message", error.message);
   json.close('}');
   json.close('}');
-  print_out("{}\n", out);
+  write_json(out + "\n");
 }
 
 void print_text(const std::string& text, element answer) {
   const std::string detail = member(answer, "detail");
-  print_out("{}\n  {}{}{}\n", text, inked(Ink::kBold, member(answer, "sentence")), detail.empty() ? "" : ". ", detail);
+  say("{}\n  {}{}{}\n", text, inked(Ink::kBold, member(answer, "sentence")), detail.empty() ? "" : ". ", detail);
   if (inner(answer, "completeness", "state") != "complete")
-    print_out("  {}\n", inked(Ink::kWarn, inner(answer, "completeness", "sentence")));
+    say("  {}\n", inked(Ink::kWarn, inner(answer, "completeness", "sentence")));
 }
 
 struct Counts {
@@ -96,11 +93,11 @@ struct Counts {
 };
 
 void print_summary(const Counts& counts) {
-  if (counts.asked == 0) return print_err("no questions\n");
+  if (counts.asked == 0) return tell("no questions\n");
   std::string list;
   for (const auto& [verdict, count] : counts.verdicts) list += fmt::format("{}{} {}", list.empty() ? "" : ", ", count, verdict);
   if (counts.refused > 0) list += fmt::format("{}{} without an endpoint", list.empty() ? "" : ", ", counts.refused);
-  print_err("{} {}: {}. {} complete.\n", counts.asked, counts.asked == 1 ? "question" : "questions", list, counts.whole);
+  tell("{} {}: {}. {} complete.\n", counts.asked, counts.asked == 1 ? "question" : "questions", list, counts.whole);
 }
 
 }  // namespace
@@ -118,6 +115,7 @@ int ask_list(Client& client, const ListOptions& options) {
     if (!question) return report(question.error().in(options.file));
     if (!*question) continue;
     ++counts.asked;
+    if (options.form != ListForm::kText) show_progress(fmt::format("{} questions", counts.asked));
     Client::Params params = options.params;
     params.emplace_back("q", **question);
     const auto answer = client.get("/api/v1/who", params);
@@ -135,12 +133,13 @@ int ask_list(Client& client, const ListOptions& options) {
     ++counts.verdicts[member(parsed, "verdict")];
     counts.whole += inner(parsed, "completeness", "state") == "complete" ? 1 : 0;
     switch (options.form) {
-      case ListForm::kJson: print_out("{}", *answer); break;
+      case ListForm::kJson: write_json(*answer); break;
       case ListForm::kCsv: print_row(number, **question, parsed); break;
       case ListForm::kText: print_text(**question, parsed); break;
     }
     flush_out();
   }
+  show_progress("");
   print_summary(counts);
   return counts.refused > 0 ? exit_code(ErrorCode::kBadInput) : 0;
 }

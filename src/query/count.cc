@@ -566,6 +566,13 @@ Result<Groups> count_by(const View& view, Filter filter, const std::vector<Field
                                                             : one.count;
     return std::tuple(~first, ~one.count, one.values);
   });
+  for (size_t i = limit; i < result.groups.size(); ++i) {
+    const Group& one = result.groups[i];
+    result.others.count += one.count;
+    result.others.failed += one.failed;
+    result.others.bytes_out += one.bytes_out;
+    result.others.bytes_in += one.bytes_in;
+  }
   if (result.groups.size() > limit) result.groups.resize(limit);
   return result;
 }

@@ -67,7 +67,8 @@ struct Group {
 };
 struct Groups {
   std::vector<Group> groups;  // in the order asked for
-  size_t total = 0;
+  size_t total = 0;           // how many there are
+  Group others;               // what those beyond the limit add up to; no values
   uint64_t rows = 0;
   bool sampled = false;
 };

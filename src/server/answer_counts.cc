@@ -51,6 +51,23 @@ std::optional<GroupOrder> group_order(std::string_view name) {
   return std::nullopt;
 }
 
+void write_sums(Json& json, const Group& group) {
+  json.number("count", group.count);
+  json.number("failed", group.failed);
+  json.number("bytes_out", group.bytes_out);
+  json.number("bytes_in", group.bytes_in);
+}
+
+// The field, or which was probably meant.
+Result<Field> field_of(std::string_view name) {
+  if (const auto field = field_named(name)) return *field;
+  std::vector<std::string_view> names;
+  for (const FieldInfo& field : kFields) names.push_back(field.name);
+  const std::string near = nearest_name(name, names);
+  return fail(ErrorCode::kBadInput,
+              fmt::format("there is no field \"{}\"{}", name, near.empty() ? "" : fmt::format("; did you mean {}?", near)));
+}
+
 // The first and last moment of a histogram: as asked, else as the filter says, else all that the book has.
 Result<std::pair<TimeNs, TimeNs>> histogram_range(ApiContext& api, const HttpRequest& request, const Filter& filter,
                                                   const View& view) {
@@ -201,8 +218,8 @@ HttpResponse answer_stats(ApiContext& api, const HttpRequest& request, std::stri
   while (!by.empty()) {
     const std::string_view name = by.substr(0, by.find(','));
     by.remove_prefix(std::min(name.size() + 1, by.size()));
-    const auto field = field_named(name);
-    if (!field) return error_response({ErrorCode::kBadInput, fmt::format("there is no field \"{}\"", name)});
+    const auto field = field_of(name);
+    if (!field) return error_response(field.error());
     fields.push_back(*field);
   }
   if (fields.empty() || fields.size() > kGroupFieldsMax) {
@@ -228,13 +245,18 @@ HttpResponse answer_stats(ApiContext& api, const HttpRequest& request, std::stri
     json.open("values", '{');
     for (size_t i = 0; i < fields.size(); ++i) json.text_or_null(info(fields[i]).name, group.values[i]);
     json.close('}');
-    json.number("count", group.count);
-    json.number("failed", group.failed);
-    json.number("bytes_out", group.bytes_out);
-    json.number("bytes_in", group.bytes_in);
+    write_sums(json, group);
     json.close('}');
   }
   json.close(']');
+  if (counted->total > counted->groups.size()) {
+    json.open("others", '{');
+    json.number("groups", counted->total - counted->groups.size());
+    write_sums(json, counted->others);
+    json.close('}');
+  } else {
+    json.null("others");
+  }
   json.number("total", counted->total);
   json.number("rows", counted->rows);
   json.boolean("sampled", counted->sampled);
