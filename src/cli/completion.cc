@@ -15,6 +15,7 @@ namespace {
 std::string options_of(CLI::App& command) {
   std::string out;
   for (const CLI::Option* option : command.get_options([](CLI::Option*) { return true; })) {
+    if (option->get_group().empty()) continue;  // between portbook and itself
     for (const std::string& name : option->get_lnames()) out += fmt::format("{}--{}", out.empty() ? "" : " ", name);
   }
   return out;
@@ -34,31 +35,32 @@ int print_bash(CLI::App& program) {
     names += fmt::format("{}{}", names.empty() ? "" : " ", command->get_name());
     cases += fmt::format("    {}) options=\"{}\" ;;\n", command->get_name(), options_of(*command));
   }
-  say("# bash completion for portbook: source this file, or keep it as /etc/bash_completion.d/portbook\n"
-      "_portbook() {{\n"
-      "  local word=\"${{COMP_WORDS[COMP_CWORD]}}\" options=\"\"\n"
-      "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-      "    COMPREPLY=($(compgen -W \"{} --help --version\" -- \"$word\"))\n"
-      "    return\n"
-      "  fi\n"
-      "  case \"${{COMP_WORDS[1]}}\" in\n{}  esac\n"
-      "  case \"${{COMP_WORDS[COMP_CWORD-1]}}\" in\n"
-      "    --data|--tlog) COMPREPLY=($(compgen -d -- \"$word\")); return ;;\n"
-      "    --color) COMPREPLY=($(compgen -W \"auto always never\" -- \"$word\")); return ;;\n"
-      "    --from|--evidence|--checkpoint|--output|--record) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
-      "  esac\n"
-      "  case \"$word\" in\n"
-      "    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")); return ;;\n"
-      "  esac\n"
-      "  case \"${{COMP_WORDS[1]}}\" in\n"
-      "    search|tail|stats|map|coverage)\n"
-      "      compopt -o nospace 2>/dev/null\n"
-      "      COMPREPLY=($(compgen -W \"{}\" -- \"$word\")) ;;\n"
-      "    verify|export|import) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
-      "  esac\n"
-      "}}\n"
-      "complete -F _portbook portbook\n",
-      names, cases, filter_names());
+  write_out(
+      fmt::format("# bash completion for portbook: source this file, or keep it as /etc/bash_completion.d/portbook\n"
+                  "_portbook() {{\n"
+                  "  local word=\"${{COMP_WORDS[COMP_CWORD]}}\" options=\"\"\n"
+                  "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+                  "    COMPREPLY=($(compgen -W \"{} --help --version\" -- \"$word\"))\n"
+                  "    return\n"
+                  "  fi\n"
+                  "  case \"${{COMP_WORDS[1]}}\" in\n{}  esac\n"
+                  "  case \"${{COMP_WORDS[COMP_CWORD-1]}}\" in\n"
+                  "    --data|--tlog) COMPREPLY=($(compgen -d -- \"$word\")); return ;;\n"
+                  "    --color) COMPREPLY=($(compgen -W \"auto always never\" -- \"$word\")); return ;;\n"
+                  "    --from|--evidence|--checkpoint|--output|--record) COMPREPLY=($(compgen -f -- \"$word\")); return ;;\n"
+                  "  esac\n"
+                  "  case \"$word\" in\n"
+                  "    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")); return ;;\n"
+                  "  esac\n"
+                  "  case \"${{COMP_WORDS[1]}}\" in\n"
+                  "    search|tail|stats|map|coverage)\n"
+                  "      compopt -o nospace 2>/dev/null\n"
+                  "      COMPREPLY=($(compgen -W \"{}\" -- \"$word\")) ;;\n"
+                  "    verify|export|import) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
+                  "  esac\n"
+                  "}}\n"
+                  "complete -F _portbook portbook\n",
+                  names, cases, filter_names()));
   return 0;
 }
 

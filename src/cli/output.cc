@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -15,7 +16,8 @@ namespace portbook {
 
 namespace {
 
-Colour chosen = Colour::kAuto;  // set once, by the parser of the command line
+Colour chosen = Colour::kAuto;     // set once, by the parser of the command line
+std::atomic<int> failed_with = 0;  // errno of the first write to standard output that failed
 
 bool is_set(const char* variable) {
   const char* value = std::getenv(variable);
@@ -27,8 +29,12 @@ bool is_dumb() {
   return terminal != nullptr && std::string_view(terminal) == "dumb";
 }
 
+void note_failure() {
+  if (failed_with == 0) failed_with = errno;
+}
+
 [[noreturn]] void end_without_output() {
-  write_error(fmt::format("portbook: cannot write to standard output: {}\n", std::strerror(errno)));
+  write_error(fmt::format("portbook: cannot write to standard output: {}\n", std::strerror(failed_with)));
   std::_Exit(exit_code(ErrorCode::kIo));  // not exit: it would try to write the rest once more
 }
 
@@ -45,8 +51,11 @@ bool use_colour() {
 }
 
 size_t terminal_columns() {
-  winsize size{};
-  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+  static const size_t kColumns = [] {
+    winsize size{};
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size_t{size.ws_col} : 0;
+  }();
+  return kColumns;
 }
 
 bool shows_progress() {
@@ -67,14 +76,17 @@ Shown inked(Ink ink, std::string_view text) {
 }
 
 void write_out(std::string_view bytes) {
-  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size()) end_without_output();
+  if (std::fwrite(bytes.data(), 1, bytes.size(), stdout) != bytes.size()) note_failure();
+  if (failed_with != 0) end_without_output();
 }
 
 void flush_out() {
-  if (std::fflush(stdout) != 0) end_without_output();
+  if (std::fflush(stdout) != 0) note_failure();
+  if (failed_with != 0) end_without_output();
 }
 
 void write_error(std::string_view bytes) {
+  if (failed_with == 0 && std::fflush(stdout) != 0) note_failure();
   (void)std::fwrite(bytes.data(), 1, bytes.size(), stderr);
 }
 

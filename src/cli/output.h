@@ -21,7 +21,7 @@ void choose_colour(Colour wanted);
 // (https://no-color.org).
 bool use_colour();
 
-// Columns of the terminal that standard output is; 0 when it is none, or does not say.
+// Columns of the terminal that standard output is, when this was first asked; 0 when it is none, or does not say.
 size_t terminal_columns();
 // True iff somebody looks at standard error while it is written: progress goes there and nowhere else.
 bool shows_progress();
@@ -61,7 +61,7 @@ void flush_out();
 inline void write_json(std::string_view json) {
   write_out(printable_json(json));
 }
-// Bytes for standard error; what it does not take is lost, since nobody is there to be told.
+// Bytes for standard error, behind what was printed before; what it does not take is lost, since nobody is there to be told.
 void write_error(std::string_view bytes);
 
 // How say() and tell() take a value: texts become printable, numbers stay.

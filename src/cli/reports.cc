@@ -186,6 +186,7 @@ int coverage(const Options& options) {
   if (asked.answer["completeness"].get(completeness) != simdjson::SUCCESS ||
       asked.answer["shares"].get(shares) != simdjson::SUCCESS)
     return report({ErrorCode::kIo, "the book's answer is not a report"});
+  if (member(asked.answer, "cut") == "true") tell("A limit was met: only the newest connections were looked at.\n");
   if (options.csv) {
     print_coverage_csv(asked.answer, completeness, shares);
     return 0;
@@ -206,7 +207,6 @@ int coverage(const Options& options) {
   }
   print_gaps(completeness);
   print_exceptions(asked.answer);
-  if (member(asked.answer, "cut") == "true") tell("A limit was met: only the newest connections were looked at.\n");
   return 0;
 }
 

@@ -95,7 +95,7 @@ int search(const Options& options) {
   if (!sentence.empty()) tell("{}\n", sentence);
   if (!note.empty()) tell("{}\n", note);
   if (rows == 0 && !for_programs) tell("Nothing matches.\n");
-  if (!cursor.empty()) tell("The {} newest are given, there are more; --limit says how many to give.\n", rows);
+  if (!cursor.empty()) tell("The {} newest are shown; --limit gives more.\n", rows);
   return 0;
 }
 

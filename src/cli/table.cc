@@ -231,7 +231,7 @@ void Table::print(InkOf ink) {
   rows_.clear();
 }
 
-bool print_csv(const std::vector<std::string>& cells) {
+void print_csv(const std::vector<std::string>& cells) {
   std::string out;
   for (size_t i = 0; i < cells.size(); ++i) {
     if (i > 0) out += ',';
@@ -272,7 +272,7 @@ Result<RowPrinter> RowPrinter::make(OutputOptions options) {
   return printer;
 }
 
-bool RowPrinter::print(std::string_view row) {
+void RowPrinter::print(std::string_view row) {
   if (options_.json) {
     write_json(row);
     write_out("\n");
@@ -281,7 +281,7 @@ bool RowPrinter::print(std::string_view row) {
   simdjson::dom::parser parser;
   const simdjson::padded_string padded(row);
   simdjson::dom::element element;
-  if (parser.parse(padded).get(element) != simdjson::SUCCESS) return true;
+  if (parser.parse(padded).get(element) != simdjson::SUCCESS) return;
   std::vector<std::string> cells;
   for (const std::string& column : options_.columns) {
     cells.push_back(cell_of(element, column, !options_.csv));
@@ -290,11 +290,11 @@ bool RowPrinter::print(std::string_view row) {
   if (options_.csv) {
     if (!header_printed_) print_csv(options_.columns);
     header_printed_ = true;
-    return print_csv(cells);
+    print_csv(cells);
+    return;
   }
   table_.add(std::move(cells));
   if (table_.waiting() >= kAligned) print_table();
-  return write_out({});
 }
 
 void RowPrinter::print_table() {
@@ -303,7 +303,7 @@ void RowPrinter::print_table() {
   header_printed_ = true;
 }
 
-bool RowPrinter::flush() {
+void RowPrinter::flush() {
   if (table_.waiting() > 0) print_table();
   flush_out();
 }

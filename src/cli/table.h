@@ -62,9 +62,8 @@ class RowPrinter {
   static Result<RowPrinter> make(OutputOptions options);
 
   // `row` is one Row object as JSON text. Table rows wait until kAligned of them are there, or flush() is called.
-  // False once nothing can be printed any more.
-  bool print(std::string_view row);
-  bool flush();
+  void print(std::string_view row);
+  void flush();
   // As flush(), after the last row: usual columns in which no row has anything are left out.
   void finish();
 

@@ -29,7 +29,8 @@ Status follow(Client& client, const std::string& filter, std::string& from, RowP
     if (line.starts_with("id: ")) from = line.substr(4);
     if (!line.starts_with("data: ")) return true;
     if (event == "row") {
-      if (!printer.print(line.substr(6)) || !printer.flush()) return false;
+      printer.print(line.substr(6));
+      printer.flush();
     }
     if (event == "error") failed = fail(ErrorCode::kIo, std::string(line.substr(6)));
     return event != "error";
@@ -48,7 +49,6 @@ int tail(const Options& options) {
   bool connected_before = false;
   while (true) {
     const auto status = follow(*client, *filter, from, *printer);
-    if (!flush_out()) return 0;
     // A book that restarts is waited for, from the record where the stream broke; one that never answered is an error.
     const bool broke =
         status || status.error().code == ErrorCode::kIo || (connected_before && status.error().code == ErrorCode::kUnavailable);

@@ -134,7 +134,7 @@ def everything_is_given(desk):
     expect(abs(len(table) - 1 - len(rows)) < 50, "search --csv gives all of them", len(table))
     for form in ([], ["--json"], ["--csv"]):
         few = desk.run("search", "records:all", "-n", "7", *form)
-        expect(b"The 7 newest are given, there are more" in few.stderr and few.returncode == 0, f"a limit is told {form}", few.stderr)
+        expect(b"The 7 newest are shown; --limit gives more" in few.stderr and few.returncode == 0, f"a limit is told {form}", few.stderr)
     empty = desk.run("search", "pid:1", "--csv", "--columns", "id,exe")
     expect(empty.stdout == b"id,exe\r\n", "CSV without a row has its header", empty.stdout)
 
