@@ -67,14 +67,14 @@ void print_text(const VerifyReport& found, double seconds) {
     say("{}\n", found.problem->sentence);
     return;
   }
-  say("{}\n", inked(Ink::kGood,
-                          fmt::format("Everything holds: {} records, from their bytes to the signature.", found.records_checked)));
+  say("{}\n",
+      inked(Ink::kGood, fmt::format("Everything holds: {} records, from their bytes to the signature.", found.records_checked)));
   say("origin  {}\nsize    {}\nroot    {}\nkey     {}\n", found.origin, found.size, base64(found.root), found.vkey);
   if (found.findings > 0) {
     say("{}\n{}\nIt was put back since, or everything would not hold. All of them: portbook search 'action:\"{}\"'\n",
-              inked(Ink::kWarn, fmt::format("The book recorded {} findings of damage when it looked at itself, the first one:",
-                                            found.findings)),
-              found.first_finding, kSelfCheckFound);
+        inked(Ink::kWarn,
+              fmt::format("The book recorded {} findings of damage when it looked at itself, the first one:", found.findings)),
+        found.first_finding, kSelfCheckFound);
   }
   say("{:.2f} s\n", seconds);
 }
