@@ -38,6 +38,10 @@ def fits(value, schema, where):
         missing = set(schema.get("required", [])) - set(value)
         if missing:
             raise Wrong(f"{where} lacks {missing}")
+        # An object whose members are described has no others: what the server says, the description names.
+        described = set(schema.get("required", [])) | set(schema.get("properties", {}))
+        if described and set(value) - described:
+            raise Wrong(f"{where} has {sorted(set(value) - described)}, which the description does not name")
         for name, part in schema.get("properties", {}).items():
             if name in value:
                 fits(value[name], part, f"{where}.{name}")
@@ -71,6 +75,20 @@ def check_description(port):
             assert "end" in lines[-1] and all("row" in line for line in lines[:-1]), lines
             for line in lines:
                 fits(line, content["schema"], path)
+
+
+def check_answers_with_rows(port):
+    """The same of answers that have something to say: about connections of this test."""
+    schemas = DESCRIPTION["components"]["schemas"]
+    newest = harness.rows(harness.get(port, "/api/v1/search", limit="1")[1].decode())[0]["row"]["id"]
+    for path, name, params in [("who", "WhoAnswer", {"q": f"127.0.0.1:{port}"}), ("trace", "TraceAnswer", {"q": f"#{newest}"}), ("facets", "Facets", {}), ("map", "ServiceMap", {"q": "since:1h"}),
+                               ("coverage", "CoverageReport", {"q": "since:1h"}), ("stats", "Groups", {"by": "exe,dst.port"}), ("histogram", "Histogram", {})]:
+        fits(harness.get_json(port, f"/api/v1/{path}", **params), schemas[name], path)
+    try:
+        fits({"state": "well", "problems": [], "more": 1}, schemas["Health"], "made up")
+    except Wrong:
+        return
+    raise AssertionError("a member that the description does not name is not found")
 
 
 def check_refusals(port):
@@ -311,6 +329,7 @@ def main():
             captured = check_tail(book.port)
             if captured:
                 check_pages(book.port)
+                check_answers_with_rows(book.port)
             check_other_user(book.port)
             check_command_line(data, folder, book.port)
         assert book.process.returncode == 0, f"up ended with {book.process.returncode} after SIGTERM"
