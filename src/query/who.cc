@@ -28,6 +28,10 @@ bool matches_peer(const Endpoint& asked, const std::optional<Endpoint>& peer) {
   return peer && peer->ip == asked.ip && (asked.port == 0 || peer->port == asked.port);
 }
 
+void keep_only_if_any(auto& all, auto wanted) {
+  if (std::ranges::any_of(all, wanted)) std::erase_if(all, [&](const auto& one) { return !wanted(one); });
+}
+
 // The client of a published port may be named as it called itself, or as the server saw it.
 bool is_client_of_published(const Endpoint& asked, const Candidate& candidate) {
   return candidate.published && candidate.lease &&
@@ -282,20 +286,14 @@ void WhoSearch::add_published(const Lease& lease) {
 // The sockets at one end of the lease: same tuple, overlapping it; the initiator's in the lease's own namespace, if one is there,
 // else on its host. Other hosts may have the same private addresses: theirs only where the lease's host does not have that address
 // itself.
-std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
+std::vector<WhoSearch::Fitting> WhoSearch::fitting_sockets(const Lease& lease, LeaseEnd end) {
   const bool at_server = end == LeaseEnd::kServer;
   const Endpoint client = at_server ? lease.external.value_or(lease.internal) : lease.internal;
   const uint64_t slack = lease.clock_error_ns.value_or(0) + kNsPerMs;
   const uint64_t begun = lease.start ? lease.seen : lease.seen - std::min(lease.seen, kHeardLateMaxNs);
   Sightings sightings;
   if (!sight(client, begun - std::min(begun, slack), later(lease.end.value_or(UINT64_MAX), slack), sightings)) return {};
-  struct Found {
-    Id128 conn;
-    bool same_host;
-    bool same_netns;
-    bool covers;
-  };
-  std::vector<Found> found;
+  std::vector<Fitting> found;
   const Ip& own_ip = at_server ? lease.server->ip : lease.internal.ip;
   const bool local = has_address(lease, own_ip);
   for (size_t place = 0; place < sightings.all.size(); ++place) {
@@ -324,14 +322,17 @@ std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
       break;
     }
   }
-  const auto keep_only = [&](auto wanted) {
-    if (std::ranges::any_of(found, wanted)) std::erase_if(found, [&](const Found& one) { return !wanted(one); });
-  };
-  keep_only([](const Found& one) { return one.same_netns; });
-  keep_only([](const Found& one) { return one.same_host; });
-  keep_only([](const Found& one) { return one.covers; });
+  keep_only_if_any(found, [](const Fitting& one) { return one.same_netns; });
+  keep_only_if_any(found, [](const Fitting& one) { return one.same_host; });
+  return found;
+}
+
+// Of those the ones that are there at the moment, if any is.
+std::vector<Id128> WhoSearch::sockets_of(const Lease& lease, LeaseEnd end) {
+  std::vector<Fitting> found = fitting_sockets(lease, end);
+  keep_only_if_any(found, [](const Fitting& one) { return one.covers; });
   std::vector<Id128> conns;
-  for (const Found& one : found) conns.push_back(one.conn);
+  for (const Fitting& one : found) conns.push_back(one.conn);
   return conns;
 }
 

@@ -53,14 +53,18 @@ void WhoSearch::add_lease_alone(const Lease& lease, LeaseEnd end) {
   answer_.candidates.push_back(std::move(candidate));
 }
 
+// Whether the lease is there at the asked moment.
+bool WhoSearch::holds(const Lease& lease) const {
+  const uint64_t slack = lease.clock_error_ns.value_or(0) + answer_.window_ns;
+  return lease.start.value_or(lease.seen) <= high_ + slack && lease.end.value_or(UINT64_MAX - slack) + slack >= low_;
+}
+
 // A socket that another lease led to, of another moment, is looked at again by the one that holds at this moment.
 bool WhoSearch::make_room(const Id128& conn, const std::optional<Lease>& lease) {
   if (!lease) return false;
-  const uint64_t slack = lease->clock_error_ns.value_or(0) + answer_.window_ns;
-  const bool holds = lease->start.value_or(lease->seen) <= high_ + slack && lease->end.value_or(UINT64_MAX - slack) + slack >= low_;
-  return holds && std::erase_if(answer_.candidates, [&](const Candidate& one) {
-                    return one.conn == conn && one.verdict == Candidate::Verdict::kNotCovering;
-                  }) > 0;
+  return holds(*lease) && std::erase_if(answer_.candidates, [&](const Candidate& one) {
+                            return one.conn == conn && one.verdict == Candidate::Verdict::kNotCovering;
+                          }) > 0;
 }
 
 void WhoSearch::add_socket(const Id128& conn, const std::optional<Lease>& lease) {
@@ -169,12 +173,14 @@ void WhoSearch::settle_interval(const Record& main, const std::vector<Indexed>& 
 }
 
 // When the candidate had the asked endpoint, where that is one that a lease gave it: another may have it before and after.
-std::optional<WhoSearch::Held> WhoSearch::held_by_lease(const Candidate& candidate, TimeNs socket_start, bool says_itself) const {
+std::optional<WhoSearch::Held> WhoSearch::held_by_lease(const Candidate& candidate, TimeNs socket_start, bool says_itself) {
   if (!candidate.lease || candidate.relation != Candidate::Relation::kOwned || candidate.internal == question_.endpoint) {
     return std::nullopt;
   }
   const Lease& lease = *candidate.lease;
   if (lease.external != question_.endpoint && !candidate.published) return std::nullopt;
+  // One that fits other sockets too may be theirs alone: it takes nothing from a socket that says itself that it had the endpoint.
+  if (says_itself && !holds(lease) && fitting_sockets(lease, LeaseEnd::kInitiator).size() > 1) return std::nullopt;
   // A socket that says itself what it was translated to had it from its own start on, where the lease's is not known.
   const TimeNs heard_late = says_itself ? socket_start : std::max(socket_start, lease.seen - std::min(lease.seen, kHeardLateMaxNs));
   const TimeNs begun = lease.start.value_or(std::min(lease.seen, heard_late));

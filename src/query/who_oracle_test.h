@@ -36,6 +36,25 @@ class WhoOracle {
     }
   }
 
+  // What narrows a question: a host's name, the address of the other end.
+  struct Narrowed {
+    std::string host;
+    std::optional<Ip> peer;
+  };
+
+  // Those of `sockets` that a narrowed question is about.
+  std::set<Id128> about(const Narrowed& narrowed, const Endpoint& endpoint, const std::set<Id128>& sockets) const {
+    std::set<Id128> found;
+    for (const Id128& conn : sockets) {
+      const Life& socket = sockets_.at(conn);
+      const Ip& other =
+          socket.src == endpoint || socket.external == endpoint || socket.dst != endpoint ? socket.dst.ip : socket.src.ip;
+      if ((narrowed.host.empty() || socket.host == narrowed.host) && (!narrowed.peer || other == *narrowed.peer))
+        found.insert(conn);
+    }
+    return found;
+  }
+
   // Sockets that held `endpoint` all through [low, high], whatever the clocks' errors are.
   std::set<Id128> certain(const Endpoint& endpoint, TimeNs low, TimeNs high) const {
     std::set<Id128> found;

@@ -66,6 +66,13 @@ class WhoSearch {
   void add_lease(const Lease& lease);
   void add_published(const Lease& lease);
   enum class LeaseEnd : uint8_t { kInitiator, kServer };
+  struct Fitting {
+    Id128 conn;
+    bool same_host;
+    bool same_netns;
+    bool covers;
+  };
+  std::vector<Fitting> fitting_sockets(const Lease& lease, LeaseEnd end);
   std::vector<Id128> sockets_of(const Lease& lease, LeaseEnd end);
   // Whether the address is one of the lease's own host: then the lease speaks of that host's sockets alone.
   [[nodiscard]] bool has_address(const Lease& lease, const Ip& ip) const;
@@ -76,6 +83,7 @@ class WhoSearch {
   // Candidates (who_candidate.cc).
   void place(Candidate& candidate, TimeNs start, TimeNs end) const;
   void add_lease_alone(const Lease& lease, LeaseEnd end);
+  [[nodiscard]] bool holds(const Lease& lease) const;
   bool make_room(const Id128& conn, const std::optional<Lease>& lease);
   void add_socket(const Id128& conn, const std::optional<Lease>& lease);
   void read_ends(const Record& main, const std::optional<Lease>& lease, Candidate& candidate);
@@ -84,7 +92,7 @@ class WhoSearch {
     TimeNs from = 0;
     TimeNs to = UINT64_MAX;
   };
-  std::optional<Held> held_by_lease(const Candidate& candidate, TimeNs socket_start, bool says_itself) const;
+  std::optional<Held> held_by_lease(const Candidate& candidate, TimeNs socket_start, bool says_itself);
   void place_by_lease(Candidate& candidate, const Held& held) const;
   void add_process(const Indexed& main, Candidate& candidate);
   void set_process(const Record& owner, uint64_t index, Candidate& candidate);
