@@ -155,6 +155,9 @@ RelayAnswer Relays::stated(const ConnectionFact& of, bool forward) {
   struct Legs {
     Endpoint other_src;
     std::optional<Endpoint> other_dst;
+    TimeNs from;
+    TimeNs to;
+    uint64_t slack;
     uint64_t record;
     std::string app;
   };
@@ -174,7 +177,8 @@ RelayAnswer Relays::stated(const ConnectionFact& of, bool forward) {
     const uint64_t slack = record.has(Field::kClockError) ? record.uint(Field::kClockError) : kNsPerSecond;
     const bool in_time = from <= (of.last() > UINT64_MAX - slack ? UINT64_MAX : of.last() + slack) && to + slack >= of.seen;
     if (in_time)
-      legs.push_back({*there_src, forward ? server : entry, index, std::string(record.text_or(Field::kApp, "the proxy"))});
+      legs.push_back(
+          {*there_src, forward ? server : entry, from, to, slack, index, std::string(record.text_or(Field::kApp, "the proxy"))});
     return legs.size() < kRelayShownMax;
   });
   std::vector<Relay> relays;
@@ -184,17 +188,26 @@ RelayAnswer Relays::stated(const ConnectionFact& of, bool forward) {
       if (is_socket_kind(record.kind()) && record.has(Field::kConn)) conns.insert(record.id128(Field::kConn));
       return conns.size() < kRelayConnectionsMax;
     });
+    // Ports come again: of the connections that had this endpoint, the one of the record's own time.
+    std::optional<ConnectionFact> nearest;
+    uint64_t nearest_ns = leg.slack;
     for (const Id128& conn : conns) {
       auto fact = connection_fact(joins_, conn);
       const bool fits = fact && fact->inbound != forward && fact->tuple.src == leg.other_src &&
                         (!leg.other_dst || fact->tuple.dst == *leg.other_dst) && fact->host == of.host && fact->seen <= of.last() &&
                         of.seen <= fact->last();
       if (!fits) continue;
-      Relay relay = possible(std::move(*fact), of, fmt::format("{} logged both legs, and the kernel’s records have both", leg.app));
-      relay.certainty = Hop::Class::kStated;
-      relay.records.push_back(leg.record);
-      relays.push_back(std::move(relay));
+      const uint64_t apart_ns = fact->seen > leg.to ? fact->seen - leg.to : leg.from > fact->last() ? leg.from - fact->last() : 0;
+      if (apart_ns > nearest_ns) continue;
+      nearest_ns = apart_ns;
+      nearest = std::move(fact);
     }
+    if (!nearest) continue;
+    Relay relay =
+        possible(std::move(*nearest), of, fmt::format("{} logged both legs, and the kernel’s records have both", leg.app));
+    relay.certainty = Hop::Class::kStated;
+    relay.records.push_back(leg.record);
+    relays.push_back(std::move(relay));
   }
   return nearest_first(std::move(relays));
 }
