@@ -45,5 +45,26 @@ TEST(Url, DecodesWhatItEncodes) {
   EXPECT_FALSE(percent_decoded("%zz", false).has_value());
 }
 
+TEST(Url, ATargetIsAskedForAgain) {
+  HttpRequest request;
+  request.path = "/trace";
+  EXPECT_EQ(target_of(request), "/trace");
+  request.params = {{"q", "[2001:db8::1]:443@2026-11-22T12:03Z"}, {"note", "ü&="}};
+  EXPECT_EQ(target_of(request), "/trace?q=%5B2001%3Adb8%3A%3A1%5D%3A443%402026-11-22T12%3A03Z&note=%C3%BC%26%3D");
+  EXPECT_TRUE(is_own_target(target_of(request)));
+  request.path = "/a b/\\/c";
+  request.params.clear();
+  EXPECT_EQ(target_of(request), "/a%20b/%5C/c");
+}
+
+TEST(Url, ATargetOfAnotherServerIsNone) {
+  EXPECT_TRUE(is_own_target("/"));
+  EXPECT_TRUE(is_own_target("/?q=//evil.example.org"));
+  for (const std::string_view other : {"", "evil", "https://evil.example.org", "//evil.example.org", "/\\evil.example.org",
+                                       "/\t/evil.example.org", "/\r\nSet-Cookie: a=b", "javascript:alert(1)", "/\xc3\xbc", " /"})
+    EXPECT_FALSE(is_own_target(other)) << other;
+  EXPECT_FALSE(is_own_target("/" + std::string(kTargetBytesMax, 'a')));
+}
+
 }  // namespace
 }  // namespace portbook

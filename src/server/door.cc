@@ -23,22 +23,36 @@ constexpr std::string_view kLoginPage = R"(<!doctype html>
 <style>:root{{color-scheme:light dark}}body{{font:16px/1.5 system-ui,sans-serif;max-width:26rem;margin:18vh auto;padding:0 1rem}}
 input,button{{font:inherit;padding:.5rem;width:100%;box-sizing:border-box;margin:.4rem 0}}.bad{{color:#c62828}}</style>
 <body><main><h1>portbook</h1><p>This book answers who has a token.</p>{}
-<form method="post" action="/login"><label for="token">Token</label>
+<form method="post" action="{}"><label for="token">Token</label>
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 <button>Log in</button></form>
 <p>On the book's host: <code>portbook token add NAME</code></p></main></body></html>
 )";
 
 constexpr auto kNoParams = std::array<std::string_view, 0>{};
+constexpr auto kLoginParams = std::to_array<std::string_view>({"to"});
 constexpr auto kTokenParams = std::to_array<std::string_view>({"name", "sha256", "expires"});
 constexpr auto kDoorRoutes =
-    std::to_array<DoorRoute>({{"/login", kNoParams}, {"/logout", kNoParams}, {"/api/v1/tokens", kTokenParams}});
+    std::to_array<DoorRoute>({{"/login", kLoginParams}, {"/logout", kNoParams}, {"/api/v1/tokens", kTokenParams}});
 
-HttpResponse login_page(int status, std::string_view message) {
+// Where a browser goes once it has logged in: what it had asked for, or the page.
+std::string_view target_after(const HttpRequest& login) {
+  const std::string_view to = login.param("to").value_or("/");
+  return is_own_target(to) ? to : "/";
+}
+
+// The login that leads there.
+std::string login_for(std::string_view target) {
+  return target == "/" || !is_own_target(target) ? "/login" : "/login?to=" + percent_encoded(target);
+}
+
+// For the login that was asked for.
+HttpResponse login_page(const HttpRequest& login, int status, std::string_view message) {
   HttpResponse response;
   response.status = status;
   response.content_type = "text/html; charset=utf-8";
-  response.body = fmt::format(kLoginPage, message.empty() ? "" : fmt::format("<p class=\"bad\" role=\"alert\">{}</p>", message));
+  response.body = fmt::format(kLoginPage, message.empty() ? "" : fmt::format("<p class=\"bad\" role=\"alert\">{}</p>", message),
+                              login_for(target_after(login)));
   response.headers.emplace_back("Content-Security-Policy",
                                 "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
                                 "frame-ancestors 'none'");
@@ -102,7 +116,8 @@ bool only_reads(const HttpRequest& request) {
 
 HttpResponse without_token(const HttpRequest& request) {
   // A person who opens the page, and not the page that asks.
-  if (only_reads(request) && request.accepts_html && !request.path.starts_with("/api/")) return go_to("/login", "");
+  if (only_reads(request) && request.accepts_html && !request.path.starts_with("/api/"))
+    return go_to(login_for(target_of(request)), "");
   HttpResponse response = error_response(
       {ErrorCode::kDenied, request.authorization.empty() && request.cookie.empty()
                                ? "this book answers who has a token: log in at /login, or send it (portbook --token-file FILE)"
@@ -166,12 +181,12 @@ HttpResponse Door::answer(const HttpRequest& request) {
 }
 
 HttpResponse Door::log_in(const HttpRequest& request) {
-  if (only_reads(request)) return login_page(200, "");
+  if (only_reads(request)) return login_page(request, 200, "");
   if (request.method != "POST") return not_allowed("GET, HEAD, POST");
-  if (!request.caller.remote) return go_to("/", "");
+  if (!request.caller.remote) return go_to(target_after(request), "");
   const Hash token = token_hash(trimmed(form_value(request.body, "token")));
   const auto reader = readers_.find(token, clock_.now());
-  if (!reader) return login_page(401, "This token is not known here, has expired or was taken back.");
+  if (!reader) return login_page(request, 401, "This token is not known here, has expired or was taken back.");
   const std::string cookie = make_token();
   const TimeNs now = clock_.now();
   const TimeNs ends = now + static_cast<TimeNs>(kSessionNs);
@@ -185,7 +200,7 @@ HttpResponse Door::log_in(const HttpRequest& request) {
   Caller caller = request.caller;
   caller.token = reader->name;
   api_.context().reading_log.note_change(caller, "login", fmt::format("A browser logged in with the token {}.", reader->name));
-  return go_to("/", cookie_header(cookie, kSessionNs / kNsPerSecond));
+  return go_to(target_after(request), cookie_header(cookie, kSessionNs / kNsPerSecond));
 }
 
 HttpResponse Door::log_out(const HttpRequest& request) {

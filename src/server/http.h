@@ -115,4 +115,11 @@ class HttpServer {
 std::optional<std::string> percent_decoded(std::string_view text, bool plus_is_blank);
 std::string percent_encoded(std::string_view text);
 
+// The path and parameters of a request as one may be asked for again, in ASCII.
+std::string target_of(const HttpRequest& request);
+// Whether a browser that is sent there stays with this server: printable ASCII of at most kTargetBytesMax that begins with one '/'
+// and that no browser reads as the beginning of a host.
+bool is_own_target(std::string_view target);
+inline constexpr size_t kTargetBytesMax = 4096;
+
 }  // namespace portbook

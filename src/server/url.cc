@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "server/http.h"
 
@@ -31,6 +33,26 @@ std::string percent_encoded(std::string_view text) {
     plain ? out += c : out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return out;
+}
+
+std::string target_of(const HttpRequest& request) {
+  std::string out;
+  for (std::string_view rest = request.path; !rest.empty();) {
+    const size_t end = std::min(rest.find('/', 1), rest.size());
+    out += '/' + percent_encoded(rest.substr(1, end - 1));
+    rest.remove_prefix(end);
+  }
+  char before = '?';
+  for (const auto& [name, value] : request.params) {
+    out += fmt::format("{}{}={}", before, percent_encoded(name), percent_encoded(value));
+    before = '&';
+  }
+  return out;
+}
+
+bool is_own_target(std::string_view target) {
+  return target.size() <= kTargetBytesMax && target.starts_with('/') && !target.starts_with("//") &&
+         std::ranges::all_of(target, [](char c) { return c > ' ' && c < '\x7f' && c != '\\'; });
 }
 
 std::optional<std::string_view> HttpRequest::param(std::string_view name) const {

@@ -132,13 +132,21 @@ def check_browser(book):
     html = ("-H", "Accept: text/html")
     status, head, _ = book.curl("/", *html)
     assert status == 303 and "Location: /login" in head, head
-    assert "<form" in book.curl("/login")[2]
+    _, head, _ = book.curl("/trace?q=127.0.0.1%3A443%40now&view=list", *html)
+    led = next(line for line in head if line.startswith("Location: ")).split(" ")[1]
+    assert led == "/login?to=%2Ftrace%3Fq%3D127.0.0.1%253A443%2540now%26view%3Dlist", head
+    assert f'action="{led}"' in book.curl(led)[2]
+    assert 'action="/login"' in book.curl("/login?to=%2F%2Fevil.example.org")[2]
     origin = ("-H", f"Origin: {book.url()}")
     form = ("--data-urlencode", f"token={token}")
     assert book.curl("/login", *form, "-H", "Origin: https://evil.example.org")[0] == 403
     assert book.curl("/login", *form, "-H", "Origin: null")[0] == 403
     assert book.curl("/login", *form, "-H", "Sec-Fetch-Site: cross-site", "-H", "Sec-Fetch-Mode: navigate")[0] == 403
     assert book.curl("/login", "--data-urlencode", "token=wrong", *origin)[0] == 401
+    for to, where in [(led, "/trace?q=127.0.0.1%3A443%40now&view=list"), ("/login?to=https%3A%2F%2Fevil.example.org", "/"),
+                      ("/login?to=%2F%5Cevil.example.org", "/"), ("/login?to=%2F%0D%0ASet-Cookie%3A%20a", "/")]:
+        status, head, _ = book.curl(to, *form, *origin)
+        assert status == 303 and f"Location: {where}" in head and not any(line.startswith("Set-Cookie: a") for line in head), (to, head)
     status, head, _ = book.curl("/login", *form, *origin)
     cookie = next(line for line in head if line.lower().startswith("set-cookie:")).split(": ", 1)[1]
     assert status == 303 and all(word in cookie for word in ("__Host-", "Secure", "HttpOnly", "SameSite=Strict", "Path=/")), cookie
