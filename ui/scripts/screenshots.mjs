@@ -111,5 +111,5 @@ try {
   await browser.close();
   for (const child of running) child.kill("SIGTERM");
   await Promise.all(running.map((child) => child.exitCode === null && once(child, "exit")));
-  for (const one of folders) rmSync(one, { recursive: true, force: true });
+  for (const one of folders.flatMap((folder) => [folder, `${folder}-agent`])) rmSync(one, { recursive: true, force: true });
 }

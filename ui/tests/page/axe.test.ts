@@ -1,11 +1,9 @@
 // axe finds nothing serious or critical on any screen, light and dark, wide and on a phone.
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { axe, findings } from "./findings";
 import { Book, launch, open, taskRecords } from "./harness";
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const asked = encodeURIComponent("203.0.113.5:38055@2025-11-20T11:31:00Z");
 const morning = "window=3h&end=2025-11-20T12:00:00Z";
 
@@ -18,21 +16,6 @@ afterAll(async () => {
   await browser?.close();
   await book?.remove();
 });
-
-// "screen, theme: rule: element" for everything serious or critical; in the second theme only what colours can change.
-async function findings(page: Page, screen: string, within = "", themes: ("light" | "dark")[] = ["light", "dark"]): Promise<string[]> {
-  const out: string[] = [];
-  for (const colorScheme of themes) {
-    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-    const found = await page.evaluate(async ([colours, part]) => {
-      const run = (globalThis as unknown as { axe: { run: (where: Document | Element, options: object) => Promise<{ violations: { id: string; impact: string; nodes: { target: string[]; failureSummary: string }[] }[] }> } }).axe.run;
-      const { violations } = await run((part && document.querySelector(part)) || document, { resultTypes: ["violations"], ...(colours ? { runOnly: ["color-contrast"] } : {}) });
-      return violations.filter(({ impact }) => impact === "serious" || impact === "critical").flatMap(({ id, nodes }) => nodes.slice(0, 4).map((node) => `${id}: ${node.target.join(" ")} (${node.failureSummary.split("\n")[1]?.trim()})`));
-    }, [colorScheme === "dark", within] as const);
-    out.push(...found.map((one) => `${screen}, ${colorScheme}: ${one}`));
-  }
-  return out;
-}
 
 interface Screen {
   name: string;

@@ -9,7 +9,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
-const kProgram = process.env.PORTBOOK ?? fileURLToPath(new URL("../../../build/release/portbook", import.meta.url));
+export const kProgram = process.env.PORTBOOK ?? fileURLToPath(new URL("../../../build/release/portbook", import.meta.url));
 // Beside the program in its build folder, unless the environment names it.
 const kSceneBook = process.env.SCENE_BOOK ?? path.join(path.dirname(kProgram), "tests/scene_book");
 const kChromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -31,6 +31,11 @@ export function taskRecords(): string {
 }
 
 export const temporaryFolder = () => mkdtempSync(path.join(tmpdir(), "portbook-page-"));
+
+// A book's folder, and the one beside it that `portbook up` makes for its agent.
+export function removeBook(folder: string): void {
+  for (const one of [folder, `${folder}-agent`]) rmSync(one, { recursive: true, force: true });
+}
 
 export class Book {
   private constructor(
@@ -88,7 +93,7 @@ export class Book {
   }
   async remove(): Promise<void> {
     await this.stop();
-    rmSync(this.folder, { recursive: true, force: true });
+    removeBook(this.folder);
   }
 
   async json<T>(address: string): Promise<T> {
