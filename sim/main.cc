@@ -45,8 +45,8 @@ int main(int argc, char** argv) {
   fmt::print(
       "seeds {} to {}: {} lives, {} power cuts, {} kills, {} sync errors, {} flipped writes, {} commits refused on a full disk, {} "
       "records, "
-      "{} blocks sealed, {} recoveries; {} failed\n",
+      "{} blocks sealed, {} recoveries, {} records removed, {} times a checkpoint of removed ones connected; {} failed\n",
       first, first + seeds - 1, counts.lives, counts.power_cuts, counts.kills, counts.sync_errors, counts.flips,
-      counts.refused_disk_full, counts.records, counts.sealed, counts.recovered, failed);
+      counts.refused_disk_full, counts.records, counts.sealed, counts.recovered, counts.removed, counts.connected, failed);
   return failed == 0 ? 0 : 1;
 }

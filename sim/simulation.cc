@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "book/prover.h"
 #include "book/verify.h"
 #include "merkle/checkpoint.h"
 #include "merkle/tree.h"
@@ -19,6 +20,14 @@ constexpr uint64_t kLives = 5;
 constexpr uint64_t kActsMax = 18;
 constexpr uint64_t kSimLogBytes = 96 * 1024;
 constexpr uint64_t kSimReserve = 64 * 1024;
+
+// A quarter of the books keeps everything; the others what the simulated clock makes of some hundred to a few thousand records.
+Keep keep_of(uint64_t seed) {
+  Keep keep;
+  if (seed % 4 <= 1) keep.age_ns = 200'000 + seed % 7 * 200'000;
+  if (seed % 8 >= 6) keep.bytes = 10'000 + seed % 5 * 15'000;
+  return keep;
+}
 
 LedgerOptions options(uint64_t seed) {
   LedgerOptions options;
@@ -38,7 +47,8 @@ LedgerOptions options(uint64_t seed) {
 
 }  // namespace
 
-Simulation::Simulation(uint64_t seed) : random_(seed), disk_(seed * 31 + 7) {
+Simulation::Simulation(uint64_t seed)
+    : random_(seed), disk_(seed * 31 + 7), keep_(keep_of(seed)), short_after_ns_(seed % 3 == 0 ? kShortAfterNs : 400'000) {
   for (const char* name : {"sim/socket", "sim/nat", "far/agent"}) sources_.push_back({name, {}, 0});
 }
 
@@ -59,12 +69,16 @@ std::string Simulation::run(SimulationCounts& counts) {
   if (!ledger) return "it does not open after the last restart: " + ledger.error().message;
   if ((*ledger)->read_only_reason()) return check_refusal(**ledger);
   if (std::string wrong = check_records(**ledger); !wrong.empty()) return wrong;
+  counts.connected += connected_;
   ledger->reset();
   return check_at_rest();
 }
 
 Result<std::unique_ptr<Ledger>> Simulation::open() {
-  return Ledger::open(disk_, clock_, options(1));
+  LedgerOptions with = options(1);
+  with.keep = keep_;
+  with.short_after_ns = short_after_ns_;
+  return Ledger::open(disk_, clock_, std::move(with));
 }
 
 void Simulation::plan_fault() {
@@ -99,14 +113,36 @@ std::string Simulation::live(SimulationCounts& counts) {
 }
 
 std::string Simulation::act(Ledger& ledger, SimulationCounts& counts) {
-  if (below(4) != 0) return commit_some(ledger, counts);
-  if (below(2) != 0) {
+  if (below(3) != 0) return commit_some(ledger, counts);
+  const uint64_t what = below(4);
+  if (what == 0) return keep_some(ledger, counts);
+  if (what == 1) {
     static_cast<void>(ledger.index_next());  // what it could not do costs no answer
     return "";
   }
   const auto sealed = ledger.seal_next();
   if (sealed && *sealed) ++counts.sealed;
   if (!sealed && sealed.error().code == ErrorCode::kCorrupt && !disk_.bit_flipped()) return "sealing: " + sealed.error().message;
+  return "";
+}
+
+// As the sealing thread does while there is nothing to seal, some steps of it.
+std::string Simulation::keep_some(Ledger& ledger, SimulationCounts& counts) {
+  const std::map<uint64_t, Hash> noted = signed_roots_;
+  for (const auto& [size, root] : noted) ledger.note_handed_out(size);
+  bool written = false;
+  for (uint64_t steps = 1 + below(12); steps > 0; --steps) {
+    const auto kept = ledger.keep_next();
+    if (!kept && kept.error().code == ErrorCode::kCorrupt && !disk_.bit_flipped() && !damaged_)
+      return "removing: " + kept.error().message;
+    written = written || kept.has_value();
+    if (kept && !*kept) ledger.commit({});
+  }
+  const uint64_t below = ledger.kept()->below;
+  counts.removed += below - removed_;
+  removed_ = below;
+  // From now on they must stay connected for ever.
+  if (written && !ledger.read_only_reason() && !disk_.power_is_off()) handed_out_.insert(noted.begin(), noted.end());
   return "";
 }
 
@@ -177,11 +213,14 @@ std::string Simulation::check_records(const Ledger& ledger) {
   const View view = ledger.published().view;
   if (view.size() < acknowledged_size_)
     return fmt::format("{} records were acknowledged, {} are there", acknowledged_size_, view.size());
-  std::map<std::string, uint64_t> seqs;
+  const auto kept = ledger.kept();
+  if (view.first_index() != kept->below) return fmt::format("{} records are gone, not {}", view.first_index(), kept->below);
+  std::map<std::string, uint64_t> seqs(kept->seqs.begin(), kept->seqs.end());
   CompactRange range;
+  for (const Hash& group : kept->groups) range.append(group, kGroupHeight);
   Record record;
   Bytes bytes;
-  for (uint64_t index = 0; index < view.size(); ++index) {
+  for (uint64_t index = view.first_index(); index < view.size(); ++index) {
     if (Status read = view.read(index, record); !read) {
       if (disk_.power_is_off()) return "";
       return read.error().message;
@@ -199,6 +238,22 @@ std::string Simulation::check_records(const Ledger& ledger) {
     // What was durable but could not be signed yet is known, and not shown.
     const bool settled = !ledger.read_only_reason() && !ledger.has_own_waiting();
     if (settled && ledger.last_seq(source.name) != seqs[source.name]) return fmt::format("last_seq of {} is wrong", source.name);
+  }
+  return check_handed_out(ledger, view);
+}
+
+// Every checkpoint that somebody was known to hold is connected to the newest one, whatever was removed.
+std::string Simulation::check_handed_out(const Ledger& ledger, const View& view) {
+  const auto checkpoint = open_checkpoint(ledger.published().checkpoint, ledger.verifier());
+  if (!checkpoint || checkpoint->head.size != view.size()) return "the newest checkpoint is not of the newest size";
+  LedgerNodes nodes(ledger, view);
+  for (const auto& [size, root] : handed_out_) {
+    const auto proof = consistency_proof(nodes, size, view.size());
+    if (!proof && disk_.power_is_off()) return "";
+    if (!proof) return fmt::format("the checkpoint of {} records is no longer connected: {}", size, proof.error().message);
+    if (Status connects = verify_consistency({size, root}, checkpoint->head, *proof); !connects)
+      return fmt::format("the checkpoint of {} records no longer leads to the newest: {}", size, connects.error().message);
+    if (size < view.first_index()) ++connected_;
   }
   return "";
 }

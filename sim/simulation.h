@@ -35,6 +35,8 @@ struct SimulationCounts {
   uint64_t records = 0;
   uint64_t sealed = 0;
   uint64_t recovered = 0;
+  uint64_t removed = 0;    // records, by retention
+  uint64_t connected = 0;  // checkpoints of removed records, to the newest one
 };
 
 class Simulation {
@@ -58,7 +60,9 @@ class Simulation {
   std::string act(Ledger& ledger, SimulationCounts& counts);
   std::string commit_some(Ledger& ledger, SimulationCounts& counts);
   CheckedBatch make_batch(Source& source, uint64_t first_seq, uint32_t count);
+  std::string keep_some(Ledger& ledger, SimulationCounts& counts);
   std::string check_records(const Ledger& ledger);
+  std::string check_handed_out(const Ledger& ledger, const View& view);
   std::string check_record(uint64_t index, const Record& record, ByteView bytes, std::map<std::string, uint64_t>& seqs);
   std::string check_at_rest();
   std::string check_refusal(const Ledger& ledger);
@@ -67,12 +71,17 @@ class Simulation {
   std::mt19937_64 random_;
   SimDisk disk_;
   SimClock clock_;
+  const Keep keep_;
+  const uint64_t short_after_ns_;
   std::vector<Source> sources_;
   std::map<uint64_t, Hash> acknowledged_;  // index → leaf hash
   uint64_t acknowledged_size_ = 0;
   std::map<uint64_t, Hash> signed_roots_;  // of every checkpoint that acknowledged something, by size
-  bool damaged_ = false;                   // the disk wrote a wrong bit at some time
-  bool ended_ = false;                     // and the book rightly refuses to go on
+  std::map<uint64_t, Hash> handed_out_;    // of those, the ones that the book durably knows to be held by somebody
+  uint64_t connected_ = 0;
+  uint64_t removed_ = 0;
+  bool damaged_ = false;  // the disk wrote a wrong bit at some time
+  bool ended_ = false;    // and the book rightly refuses to go on
 };
 
 }  // namespace portbook

@@ -22,6 +22,16 @@
 namespace portbook {
 
 inline constexpr uint64_t kSelfCheckRate = 256 * 1024;
+// How long records are kept; 0: for ever. Whole sealed blocks go, oldest first.
+struct Keep {
+  // A block goes once its newest record is that old, or was received that long ago.
+  uint64_t age_ns = 0;
+  // The oldest blocks go while the files of all take more.
+  uint64_t bytes = 0;
+};
+
+// So long after its first batch a block is sealed though it is not full, so that the age of what is kept can be obeyed.
+inline constexpr uint64_t kShortAfterNs = 24 * 3600 * kNsPerSecond;
 
 struct BookOptions {
   std::filesystem::path folder;                // made if missing, mode 0700
@@ -32,6 +42,7 @@ struct BookOptions {
   size_t block_cache_bytes =
       kBlockCacheBytes;                       // of memory, for sealed blocks that were decoded; half as much beside for packed ones
   uint64_t self_check_rate = kSelfCheckRate;  // bytes a second that the book reads of itself again; 0: none
+  Keep keep = {};
 };
 
 inline constexpr uint64_t kStallNs = kNsPerSecond;

@@ -35,6 +35,12 @@ class TileWriter {
  public:
   explicit TileWriter(std::filesystem::path target) : target_(std::move(target)), levels_(kTileLevelMax + 1) {}
 
+  // In the place of 256 leaves that are not there: only tiles above theirs are written.
+  Status add_group(const Hash& group) {
+    ++levels_[0].index;
+    return add(group, 1);
+  }
+
   Status add(const Hash& hash, unsigned level = 0) {
     Level& at = levels_[level];
     append(at.bytes, hash);
@@ -112,7 +118,10 @@ Result<Snapshot> try_snapshot(const std::filesystem::path& folder) {
   snapshot.verifier = loaded->verifier;
   snapshot.checkpoint = loaded->head.note;
   snapshot.head = loaded->signed_head;
-  snapshot.view = View(size, std::move(refs));
+  snapshot.kept = std::move(loaded->kept.kept);
+  const bool whole = snapshot.kept.below == 0;
+  snapshot.view =
+      View(size, std::move(refs), nullptr, nullptr, whole ? nullptr : std::make_shared<const Dropped>(dropped_of(snapshot.kept)));
   return snapshot;
 }
 
@@ -133,6 +142,10 @@ Status export_tlog(const Snapshot& snapshot, const std::filesystem::path& target
   TileWriter tiles(target);
   CompactRange range;
   Bytes bundle;
+  for (const Hash& group : snapshot.kept.groups) {
+    range.append(group, kGroupHeight);
+    if (Status done = tiles.add_group(group); !done) return done;
+  }
   const auto take = [&](uint64_t index, ByteView bytes) -> Status {
     append_bundle_entry(bundle, bytes);
     const Hash leaf = leaf_hash(bytes);

@@ -21,12 +21,14 @@ struct Snapshot {
   std::string checkpoint;
   TreeHead head;
   View view;  // of head.size records; needs the two above
+  Kept kept;  // what stands for the records that the view no longer has
 };
 // Errors: kNotFound (no book), kDenied, kIo, kNewer; kCorrupt: the folder is damaged.
 Result<Snapshot> open_snapshot(const std::filesystem::path& folder);
 
-// Writes the view into `target`, which is made; what a longer log left there before is overwritten or stays. The checkpoint comes
-// last, and only if the tiles lead to its root. Errors: those of the snapshot's view; kLimit (disk full), kDenied, kIo; kCorrupt.
+// Writes the view into `target`, which is made (of records that are no longer kept only the tiles from level 1 up); what a longer
+// log left there before is overwritten or stays. The checkpoint comes last, and only if the tiles lead to its root. Errors: those
+// of the snapshot's view; kLimit (disk full), kDenied, kIo; kCorrupt.
 Status export_tlog(const Snapshot& snapshot, const std::filesystem::path& target,
                    const std::function<void(uint64_t done, uint64_t total)>& progress = {});
 

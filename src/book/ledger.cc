@@ -46,10 +46,12 @@ std::vector<size_t> by_source(std::span<const CheckedBatch> batches) {
 
 Ledger::Ledger(Disk& disk, Clock& clock, LedgerOptions options)
     : disk_(disk),
+      clock_(clock),
       options_(std::move(options)),
       cache_(options_.block_cache_bytes),
       runs_(disk, options_.run_fanout),
       own_(options_.host, clock, options_.clock_state),
+      handed_out_(disk),
       log_(disk, options_.log_file_bytes),
       reserve_(disk, options_.reserve_bytes) {
   PB_CHECK(options_.block_rows % kGroupLeaves == 0);
@@ -75,7 +77,7 @@ Ledger::Published Ledger::published() const {
       const uint64_t end = i + 1 < blocks_.size() ? std::min(blocks_[i + 1]->first_index(), published_size_) : published_size_;
       refs.push_back({blocks_[i], static_cast<uint32_t>(end - blocks_[i]->first_index())});
     }
-    view_ = View(published_size_, std::move(refs), runs_.runs(), connections_);
+    view_ = View(published_size_, std::move(refs), runs_.runs(), connections_, dropped_);
   }
   return {view_, checkpoint_};
 }
@@ -107,6 +109,7 @@ std::vector<Result<Receipt>> Ledger::commit(std::span<const CheckedBatch> batche
   if (!batches.empty() && unsealed_blocks() >= kUnsealedBlocksMax) {
     return refuse_all(ErrorCode::kIo, fmt::format("{} full blocks could not be sealed yet", kUnsealedBlocksMax));
   }
+  if (short_block_due()) cut_short();
   plan_batches(batches, plan);
   plan_own(plan);
   if (frame_.count() == 0) return std::move(plan.outcomes);

@@ -13,7 +13,9 @@
 #include "book/book.h"
 #include "book/checked_batch.h"
 #include "book/folder.h"
+#include "book/handed_out.h"
 #include "book/head.h"
+#include "book/kept.h"
 #include "book/load.h"
 #include "book/own_records.h"
 #include "book/reserve.h"
@@ -24,6 +26,7 @@
 #include "store/log.h"
 #include "store/open_block.h"
 #include "store/seal.h"
+#include "store/sealed_block.h"
 
 namespace portbook {
 
@@ -35,6 +38,8 @@ struct LedgerOptions {
   uint64_t log_file_bytes = kLogFileBytes;
   uint64_t reserve_bytes = kReserveBytes;
   uint32_t block_rows = kBlockRowsMax;  // records of a block; a multiple of 256
+  uint64_t short_after_ns = kShortAfterNs;
+  Keep keep = {};
   size_t block_cache_bytes = kBlockCacheBytes;
   size_t run_fanout = kRunFanout;
   Entropy entropy = machine_entropy;
@@ -67,6 +72,18 @@ class Ledger {
   void record_finding(std::string_view finding);
   // Own records wait for a commit.
   [[nodiscard]] bool has_own_waiting() const;
+  // The newest block has waited so long for being full that the next commit(), also one of nothing, makes it full as it is.
+  [[nodiscard]] bool short_block_due() const;
+
+  // The next step of what is to be done for LedgerOptions::keep: an `admin` record that says what is removed, then, once that is
+  // signed, what stands for the records in their place, then the files of their blocks, oldest first. Each step may be the last one
+  // before a crash. Called by the sealing thread. False when there is nothing to do now (own records may wait for a commit).
+  // Errors: kLimit (disk full), kIo: try again later; kCorrupt: a block to be removed does not read, and stays.
+  Result<bool> keep_next();
+  // Somebody may hold the checkpoint of that size: it stays connectable after its records are gone.
+  void note_handed_out(uint64_t size) { handed_out_.note(size); }
+  // What stands for the records that are no longer kept.
+  [[nodiscard]] std::shared_ptr<const Kept> kept() const;
 
   // What a question or a proof starts from: the records and the signed note of the same size.
   struct Published {
@@ -104,11 +121,27 @@ class Ledger {
   Status take_over(LoadedBook loaded);
   Status recover(const LoadedBook& loaded);
 
+  void cut_short();
   Result<std::shared_ptr<OpenBlock>> oldest_full() const;
   Result<Sealed> seal(const OpenBlock& block, const EncodeColumns& encode);
   Result<SegmentFooter> write_segment(uint64_t first_index, const Bytes& file);
 
+  // A removal on its way.
+  struct Removal {
+    Kept kept;  // as it will be
+    Bytes bytes;
+    size_t blocks = 0;  // of sealed_
+  };
+  Result<bool> step_of_keeping();
+  Result<size_t> blocks_to_remove();
+  Result<bool> is_old(SealedBlock& block);
+  Status plan_removal();
+  Status add_to(Kept& kept, SealedBlock& block) const;
+  Result<bool> remove_blocks();
+  Result<bool> remove_leftover();
+
   Disk& disk_;
+  Clock& clock_;
   const LedgerOptions options_;
   BlockCache cache_;
   const std::shared_ptr<ConnectionRows> connections_ = std::make_shared<ConnectionRows>();  // shared with views
@@ -117,6 +150,7 @@ class Ledger {
   std::unique_ptr<Signer> signer_;
   Verifier verifier_;
   std::string recovery_report_;
+  HandedOut handed_out_;  // note() by any thread, the rest by the sealing one
 
   // Owner: the committing thread.
   Log log_;
@@ -138,6 +172,15 @@ class Ledger {
   // Owner: the sealing thread.
   SourceSeqs sealed_seqs_;
   std::string last_seal_error_;
+  std::deque<std::shared_ptr<SealedBlock>> sealed_;  // ascending
+  std::optional<Removal> removal_;
+  std::deque<std::string> leftovers_;  // files of removed blocks
+  std::string last_keep_error_;
+  TimeNs minute_noted_ = 0;
+  struct Received {
+    uint64_t first_index = UINT64_MAX;
+    std::optional<TimeNs> newest;  // by its `batch` records
+  } received_;                     // of the oldest block, once that was needed
 
   mutable std::mutex mutex_;
   std::vector<std::shared_ptr<Block>> blocks_;       // sealed ones, then unsealed_
@@ -146,7 +189,9 @@ class Ledger {
   uint64_t published_size_ = 0;
   std::string checkpoint_;
   SourceSeqs last_seq_;
-  std::deque<Record> own_waiting_;  // own records for the next commit, without sequence numbers
+  std::shared_ptr<const Kept> kept_ = std::make_shared<const Kept>();  // shared with proofs under way
+  std::shared_ptr<const Dropped> dropped_;                             // shared with views
+  std::deque<Record> own_waiting_;                                     // own records for the next commit, without sequence numbers
   std::optional<std::string> read_only_;
   mutable View view_;  // of some published size; made again when asked for after that has grown
 };

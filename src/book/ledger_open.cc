@@ -86,8 +86,14 @@ Status Ledger::take_over(LoadedBook loaded) {
   last_seq_ = std::move(loaded.last_seq);
   if (!loaded.sealed.empty()) sealed_seqs_ = loaded.sealed.back().seqs;
   std::vector<std::shared_ptr<SealedBlock>> sealed;
+  if (loaded.kept.kept.below > 0) {
+    dropped_ = std::make_shared<const Dropped>(dropped_of(loaded.kept.kept));
+    sealed_seqs_ = loaded.sealed.empty() ? loaded.kept.kept.seqs : sealed_seqs_;
+    kept_ = std::make_shared<const Kept>(std::move(loaded.kept.kept));
+  }
   for (SegmentFooter& footer : loaded.sealed) sealed.push_back(std::make_shared<SealedBlock>(disk_, cache_, std::move(footer)));
   blocks_.assign(sealed.begin(), sealed.end());
+  sealed_.assign(sealed.begin(), sealed.end());
   if (Status opened = runs_.open(std::move(sealed)); !opened) return opened;
   for (const auto& block : loaded.unsealed) {
     blocks_.push_back(block);
@@ -102,6 +108,9 @@ Status Ledger::take_over(LoadedBook loaded) {
         fmt::format("This book was changed from outside or its disk failed, so nothing is written to it: {}.", *loaded.damage);
     return {};
   }
+  leftovers_.assign(loaded.leftovers.begin(), loaded.leftovers.end());
+  if (Status opened = handed_out_.open(); !opened) return opened;
+  handed_out_.note(loaded.signed_head.size);  // whoever read the folder at rest may hold it
   return recover(loaded);
 }
 
@@ -120,6 +129,9 @@ Status Ledger::recover(const LoadedBook& loaded) {
   if (!recovery_report_.empty()) {
     recovery_report_ = "Recovered after a crash:" + recovery_report_;
     say("recovered", recovery_report_);
+  }
+  while (!leftovers_.empty()) {
+    if (!remove_leftover()) break;  // then keep_next() goes on with them
   }
   if (Status resumed = log_.resume(loaded.logs); !resumed) return resumed;
   auto head_file = HeadFile::open(disk_, loaded.head);

@@ -31,6 +31,34 @@ Result<std::shared_ptr<OpenBlock>> Ledger::oldest_full() const {
   return oldest->first_index() + oldest->rows_max() <= published_size_ ? oldest : nullptr;
 }
 
+bool Ledger::short_block_due() const {
+  const std::lock_guard lock(mutex_);
+  if (read_only_ || sealing_stopped_ || unsealed_.empty() || unsealed_.size() > kUnsealedBlocksMax) return false;
+  const OpenBlock& newest = *unsealed_.back();
+  const auto since = newest.first_received();
+  if (!since || *since + options_.short_after_ns > clock_.now()) return false;
+  const uint64_t rows = published_size_ - newest.first_index();
+  return rows >= kGroupLeaves && rows < newest.rows_max();
+}
+
+// The newest block ends with its last whole group of 256; what follows goes to a block of its own, which stands for it in every
+// view from now on.
+void Ledger::cut_short() {
+  const uint32_t rows = open_->appended() / kGroupLeaves * kGroupLeaves;
+  auto rest = std::make_shared<OpenBlock>(open_->first_index() + rows, options_.block_rows);
+  for (uint32_t row = rows; row < open_->appended(); ++row) {
+    open_->appended_columns().read(row, record_);
+    rest->append(record_);
+  }
+  rest->publish();
+  const std::lock_guard lock(mutex_);
+  open_->shorten(rows);
+  blocks_.push_back(rest);
+  unsealed_.push_back(rest);
+  open_ = std::move(rest);
+  view_ = {};
+}
+
 Result<Sealed> Ledger::seal(const OpenBlock& block, const EncodeColumns& encode) {
   std::vector<Hash> groups;
   for (uint64_t i = 0; i < block.rows_max() / kGroupLeaves; ++i)
@@ -82,6 +110,7 @@ Result<bool> Ledger::seal_next(const EncodeColumns& encode) {
     const auto place = std::ranges::find(blocks_, std::static_pointer_cast<Block>(block));
     PB_CHECK(place != blocks_.end() && unsealed_.front() == block);
     auto sealed_block = std::make_shared<SealedBlock>(disk_, cache_, std::move(*footer));
+    sealed_.push_back(sealed_block);
     runs_.add(sealed_block, sealed->keys);
     *place = std::move(sealed_block);
     unsealed_.pop_front();

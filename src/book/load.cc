@@ -147,6 +147,20 @@ class LogLoader {
   Record record_;
 };
 
+// What retention left: it stands for the records that were removed.
+Status load_kept(Disk& disk, LoadedBook& book) {
+  auto kept = read_kept_file(disk);
+  if (!kept && kept.error().code != ErrorCode::kCorrupt) return fail_in(std::string(kKeptFileName), kept);
+  if (!kept) {
+    book.damage = kept.error().in(std::string(kKeptFileName)).message;
+    return {};
+  }
+  for (const Hash& group : kept->kept.groups) book.tree.append_group(group);
+  book.last_seq = kept->kept.seqs;
+  book.kept = std::move(*kept);
+  return {};
+}
+
 // Takes in the sealed segments: their level-1 hashes make the tree; their records are read when they are asked for.
 Status load_segments(Disk& disk, LoadedBook& book) {
   const auto names = disk.list();
@@ -154,6 +168,10 @@ Status load_segments(Disk& disk, LoadedBook& book) {
   for (const std::string& name : *names) {
     const auto first = segment_first_index(name);
     if (!first) continue;
+    if (*first < book.kept.kept.below) {
+      book.leftovers.push_back(name);
+      continue;
+    }
     const auto file = disk.open_to_read(name);
     if (!file) return std::unexpected(file.error());
     auto footer = read_segment_footer(**file);
@@ -207,6 +225,8 @@ Result<LoadedBook> load_book(Disk& disk, Beyond beyond, uint32_t block_rows) {
     book.damage = head.error().message;
   }
   if (*origin != book.verifier.name) book.damage = fmt::format("book: it names {}, the key {}", *origin, book.verifier.name);
+  if (book.damage) return book;
+  if (Status kept = load_kept(disk, book); !kept) return std::unexpected(kept.error());
   if (book.damage) return book;
   if (Status segments = load_segments(disk, book); !segments) return std::unexpected(segments.error());
   if (Status logs = LogLoader(disk, book, beyond, block_rows).load(); !logs) return std::unexpected(logs.error());

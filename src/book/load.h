@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "book/head.h"
+#include "book/kept.h"
 #include "merkle/checkpoint.h"
 #include "store/disk.h"
 #include "store/log.h"
@@ -31,7 +32,9 @@ struct LoadedBook {
   TreeHead signed_head;                              // size and root that the head's note says
   Tree tree;                                         // over everything read
   std::vector<std::shared_ptr<OpenBlock>> unsealed;  // ascending; all but the last one full
-  std::vector<SegmentFooter> sealed;                 // ascending, from record 0 without a hole
+  KeptFile kept;                                     // what is left of the records that retention removed
+  std::vector<SegmentFooter> sealed;                 // ascending, from kept.kept.below on without a hole
+  std::vector<std::string> leftovers;                // segments whose removal was cut short
   SourceSeqs last_seq;
   std::vector<Log::Existing> logs;
   std::optional<TornTail> torn;       // behind the signed size

@@ -94,6 +94,12 @@ LocalBook::~LocalBook() {
   indexer_.join();
 }
 
+std::string LocalBook::checkpoint() const {
+  auto [view, checkpoint] = ledger_->published();
+  ledger_->note_handed_out(view.size());
+  return checkpoint;
+}
+
 void LocalBook::submit(Batch batch, Done done) {
   auto checked = check_batch(std::move(batch));
   if (!checked) {
@@ -153,18 +159,22 @@ void LocalBook::wait_for_sealer() {
 }
 
 void LocalBook::seal_until_stopped() {
+  bool poked = false;  // the writer, for what waits; where that cannot be written it is poked again after a while only
   while (true) {
     const auto sealed = ledger_->seal_next();
-    if (!sealed && ledger_->has_own_waiting()) poke_writer();
+    const auto kept = sealed && *sealed ? Result<bool>(false) : ledger_->keep_next();
+    const bool waits = ledger_->has_own_waiting() || ledger_->short_block_due();
+    if (waits && !poked) poke_writer();
+    poked = waits;
     std::unique_lock lock(sealer_mutex_);
     sealer_failing_ = !sealed;
     sealer_done_.notify_all();
     if (sealer_stopping_) return;
     indexer_poked_ = indexer_poked_ || (sealed && *sealed);
     indexer_woken_.notify_one();
-    if (sealed && *sealed) continue;
+    if ((sealed && *sealed) || (kept && *kept)) continue;
     // A failure is tried again after a while, not with each commit.
-    sealer_woken_.wait_for(lock, kSealRetry, [&] { return sealer_stopping_ || (sealed && sealer_poked_); });
+    if (!sealer_woken_.wait_for(lock, kSealRetry, [&] { return sealer_stopping_ || (sealed && sealer_poked_); })) poked = false;
     sealer_poked_ = false;
   }
 }
@@ -272,6 +282,8 @@ Result<InclusionProof> LocalBook::prove(uint64_t index) {
   if (index >= view.size()) {
     return fail(ErrorCode::kNotFound, fmt::format("there is no record {}: the book has {} records", index, view.size()));
   }
+  if (index < view.first_index()) return fail(ErrorCode::kNotFound, fmt::format("record {} is no longer kept", index));
+  ledger_->note_handed_out(view.size());
   LedgerNodes nodes(*ledger_, view);
   auto hashes = inclusion_proof(nodes, index, view.size());
   if (!hashes) return std::unexpected(hashes.error());
@@ -283,6 +295,7 @@ Result<InclusionProof> LocalBook::prove_consistency(uint64_t old_size) {
   if (old_size == 0 || old_size > view.size()) {
     return fail(ErrorCode::kBadInput, fmt::format("a size from 1 to {} was expected, not {}", view.size(), old_size));
   }
+  ledger_->note_handed_out(view.size());
   LedgerNodes nodes(*ledger_, view);
   auto hashes = consistency_proof(nodes, old_size, view.size());
   if (!hashes) return std::unexpected(hashes.error());
@@ -291,7 +304,10 @@ Result<InclusionProof> LocalBook::prove_consistency(uint64_t old_size) {
 
 Result<Bytes> LocalBook::tile_file(std::string_view path) {
   const auto [view, checkpoint] = ledger_->published();
-  if (path == "checkpoint") return Bytes(checkpoint.begin(), checkpoint.end());
+  if (path == "checkpoint") {
+    ledger_->note_handed_out(view.size());
+    return Bytes(checkpoint.begin(), checkpoint.end());
+  }
   const auto parsed = parse_tile_path(path);
   if (!parsed) return std::unexpected(parsed.error());
   const auto missing = [&] { return fail(ErrorCode::kNotFound, fmt::format("a book of {} records has no {}", view.size(), path)); };
@@ -323,6 +339,7 @@ Result<std::unique_ptr<Book>> Book::open(const BookOptions& options, Clock& cloc
   ledger_options.log_file_bytes = options.log_file_bytes;
   ledger_options.reserve_bytes = options.reserve_bytes;
   ledger_options.block_cache_bytes = options.block_cache_bytes;
+  ledger_options.keep = options.keep;
   auto ledger = Ledger::open(*disk, clock, std::move(ledger_options));
   if (!ledger) return std::unexpected(ledger.error());
   return std::make_unique<LocalBook>(std::move(*lock), std::move(disk), std::move(*ledger), clock, options.self_check_rate);

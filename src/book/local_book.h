@@ -44,7 +44,7 @@ class LocalBook final : public Book {
   bool wait_beyond(uint64_t size, std::chrono::milliseconds timeout) override;
   uint64_t listen(std::function<void(uint64_t size)> listener) override;
   void unlisten(uint64_t token) override;
-  [[nodiscard]] std::string checkpoint() const override { return ledger_->published().checkpoint; }
+  [[nodiscard]] std::string checkpoint() const override;
   [[nodiscard]] std::string vkey() const override { return to_vkey(ledger_->verifier()); }
   [[nodiscard]] std::string origin() const override { return ledger_->verifier().name; }
   [[nodiscard]] std::string recovery_report() const override { return ledger_->recovery_report(); }

@@ -1,5 +1,7 @@
 #include "book/prover.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "record/cbor.h"
@@ -34,10 +36,22 @@ Result<Bytes> entry_bundle(const View& view, const EntryBundle& bundle) {
   return bundle_bytes;
 }
 
+Result<Hash> LedgerNodes::kept_node(unsigned height, uint64_t index) const {
+  const uint64_t first = index << height;
+  const auto kept = ledger_.kept();
+  const KeptGroup* cut = kept->cut_group_at(first / kGroupLeaves);
+  const auto hash = cut == nullptr ? std::nullopt : node_in(*cut, height, (first % kGroupLeaves) >> height);
+  if (hash) return *hash;
+  return fail(ErrorCode::kNotFound,
+              fmt::format("records {} to {} are no longer kept, and no checkpoint that was handed out ends there", first,
+                          first + (uint64_t{1} << height) - 1));
+}
+
 Result<Hash> LedgerNodes::node(unsigned height, uint64_t index) {
   if (height >= kGroupHeight) return ledger_.node(height, index);
   const uint64_t first = index << height;
   const uint64_t group = first / kGroupLeaves;
+  if (group * kGroupLeaves < view_.first_index()) return kept_node(height, index);
   if (group != group_) {
     const uint64_t begin = group * kGroupLeaves;
     auto leaves = leaf_hashes(view_, begin, static_cast<uint32_t>(std::min(kGroupLeaves, view_.size() - begin)));

@@ -19,9 +19,13 @@ class LedgerNodes final : public NodeReader {
  public:
   // Both must live as long as this object.
   LedgerNodes(const Ledger& ledger, const View& view) : ledger_(ledger), view_(view) {}
+  // Errors: kNotFound: it belongs to records that are no longer kept; those of the view.
   Result<Hash> node(unsigned height, uint64_t index) override;
 
  private:
+  // Below the first record that is kept.
+  [[nodiscard]] Result<Hash> kept_node(unsigned height, uint64_t index) const;
+
   const Ledger& ledger_;
   const View& view_;
   uint64_t group_ = UINT64_MAX;

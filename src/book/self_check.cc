@@ -57,6 +57,10 @@ SelfCheck::Looked SelfCheck::look(const View& view, size_t block) {
   const std::string name = segment_file_name(first);
   const auto in_file = [&](const Error& error) { return Looked{0, fmt::format("{}: {}", name, error.message)}; };
   const auto file = disk_.open_to_read(name);
+  if (!file && view.blocks()[block].block->is_dropped()) {
+    seqs_.reset();
+    return {};
+  }
   if (!file) return in_file(file.error());
   (*file)->forget_cached();
   const auto footer = read_segment_footer(**file);

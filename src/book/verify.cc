@@ -14,6 +14,7 @@
 #include "book/block_check.h"
 #include "book/folder.h"
 #include "book/head.h"
+#include "book/kept.h"
 #include "book/own_records.h"
 #include "book/verify_runs.h"
 #include "merkle/checkpoint.h"
@@ -55,7 +56,9 @@ class Verification {
     if (!bad() && !running_) {
       if (Status done = check_leftovers(); !done) return std::unexpected(done.error());
     }
-    report_.records_checked = range_.size();
+    report_.first_kept = kept_.kept.below;
+    report_.kept_after = kept_.kept.until;
+    report_.records_checked = range_.size() - std::min(range_.size(), kept_.kept.below);
     return std::move(report_);
   }
 
@@ -141,7 +144,7 @@ class Verification {
 
   // Sealed blocks while there are any, then the log; a running book may seal on meanwhile.
   Status check_records() {
-    note_older({});
+    if (Status done = begin_with_kept(); !done) return done;
     for (int tries = 0; range_.size() < report_.size && !bad();) {
       const std::string name = segment_file_name(range_.size());
       const auto file = disk_.open_to_read(name);
@@ -151,6 +154,14 @@ class Verification {
         continue;
       }
       if (file.error().code != ErrorCode::kNotFound) return std::unexpected(file.error());
+      if (running_) {  // removed under our eyes?
+        const auto kept = read_kept_file(disk_);
+        if (kept && kept->kept.below > range_.size()) {
+          if (Status done = check_head(); !done) return done;
+          if (Status done = begin_with_kept(); !done) return done;
+          continue;
+        }
+      }
       const CompactRange sealed = range_;
       const SourceSeqs sealed_seqs = seqs_;
       const uint64_t sealed_findings = report_.findings;
@@ -168,8 +179,57 @@ class Verification {
       found(last_file_, std::nullopt, range_.size(), fmt::format("the head signed {} records, but they end here", report_.size));
     } else if (range_.root() != report_.root) {
       found(std::string(kHeadFileName), std::nullopt, std::nullopt, "the records do not hash to the root that the head signed");
+    } else if (kept_.kept.below > 0 && !removal_recorded_) {
+      found(std::string(kKeptFileName), 0, std::nullopt,
+            fmt::format("no record of the book says that the records below {} were removed and that this file stands for them",
+                        kept_.kept.below));
     }
     return {};
+  }
+
+  // What stands for the records that retention removed.
+  Status begin_with_kept() {
+    const std::string file(kKeptFileName);
+    auto kept = read_kept_file(disk_);
+    if (!kept) return found_error(file, std::nullopt, kept.error());
+    kept_ = std::move(*kept);
+    range_ = {};
+    run_check_ = {};
+    report_.segments = 0;
+    removal_recorded_ = false;
+    note_older({});
+    if (kept_.kept.below > report_.size) {
+      found(file, 0, std::nullopt,
+            fmt::format("it stands for {} records, but the head signed only {}", kept_.kept.below, report_.size));
+      return {};
+    }
+    for (const Hash& group : kept_.kept.groups) range_.append(group, kGroupHeight);
+    seqs_ = kept_.kept.seqs;
+    if (!older_ || older_->size > kept_.kept.below || older_->size == 0) return {};
+    const auto root = kept_.kept.root_at(older_->size);
+    if (!root) {
+      found(
+          file, std::nullopt, std::nullopt,
+          fmt::format("the older checkpoint's {} records are no longer kept, nor the hashes that would connect it", older_->size));
+    } else if (*root != older_->root) {
+      found(file, std::nullopt, std::nullopt,
+            fmt::format("the first {} records do not hash to the older checkpoint's root", older_->size));
+    }
+    return {};
+  }
+
+  // The record that announced the removal quotes the hash of what it left.
+  void note_admin(const Record& record) {
+    if (record.kind() != Kind::kAdmin || record.text_or(Field::kAction, "") != kRemovalAction) return;
+    if (record.text_or(Field::kMessage, "").find(hex(kept_.hash)) != std::string_view::npos) removal_recorded_ = true;
+  }
+
+  void note_admins_in(const Columns& columns, uint32_t rows) {
+    for (uint32_t row = 0; row < rows && !removal_recorded_; ++row) {
+      if (columns.uint(row, Field::kKind) != static_cast<uint64_t>(Kind::kAdmin)) continue;
+      columns.read(row, record_);
+      note_admin(record_);
+    }
   }
 
   Status check_segment(const std::string& name, File& file) {
@@ -198,6 +258,7 @@ class Verification {
     run_check_.note_block(*footer, facts.keys);
     note_findings(**columns);
     check_older_in(**columns, facts, first);
+    if (kept_.kept.below > 0) note_admins_in(**columns, footer->rows);
     for (const Hash& group : facts.groups) range_.append(group, kGroupHeight);
     ++report_.segments;
     tell_progress();
@@ -293,6 +354,7 @@ class Verification {
     }
     last = seq;
     range_.append(leaf_hash(bytes));
+    note_admin(record_);
     note_older(range_);
     note_finding(record_);
   }
@@ -317,6 +379,9 @@ class Verification {
     for (const std::string& name : *names) {
       if (const auto first = segment_first_index(name); first && *first >= report_.size) {
         found(name, 0, *first, fmt::format("it lies behind the signed size {}", report_.size));
+      } else if (first && *first < kept_.kept.below && !bad()) {
+        found(name, std::nullopt, *first, "its records are no longer kept; opening the book removes it");
+        report_.problem->only_unsettled = true;
       }
       const uint64_t serial = log_file_serial(name);
       if (serial == 0 || bad()) continue;
@@ -369,6 +434,8 @@ class Verification {
   CompactRange range_;
   SourceSeqs seqs_;
   RunCheck run_check_;
+  KeptFile kept_;
+  bool removal_recorded_ = false;
   std::string last_file_{kHeadFileName};
   Record record_;
 };

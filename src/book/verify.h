@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/result.h"
 #include "store/disk.h"
@@ -37,6 +38,8 @@ struct VerifyReport {
   std::string checkpoint;  // the newest signed note
   uint64_t size = 0;       // that it speaks of
   Hash root{};
+  uint64_t first_kept = 0;  // records below were removed by retention, as the book recorded; their hashes still lead to the root
+  TimeNs kept_after = 0;    // greatest `time` of the removed ones
   uint64_t records_checked = 0;
   uint64_t segments = 0;
   uint64_t findings = 0;      // of the book's looks at itself, that it recorded; what they were about may have been put back since

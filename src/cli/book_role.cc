@@ -69,6 +69,7 @@ Result<std::unique_ptr<Book>> open_book(const BookRole& role) {
   options.origin = role.origin.empty() ? "portbook/" + role.host : role.origin;
   if (role.self_check_rate) options.self_check_rate = *role.self_check_rate;
   if (role.cache_bytes_max != 0) options.block_cache_bytes = role.cache_bytes_max;
+  options.keep = role.keep;
   const auto deadline = SteadyClock::now() + kLockPatience;
   while (true) {
     auto book = Book::open(options, system_clock());

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "book/book.h"
 
 namespace portbook {
 
@@ -26,6 +27,7 @@ struct BookRole {
   std::optional<uint64_t> self_check_rate =
       {};                        // bytes a second, 0 for none; nothing: as much as a book does unless told otherwise
   uint64_t cache_bytes_max = 0;  // of decoded blocks, in memory; 0: as much as a book keeps unless told otherwise
+  Keep keep = {};
   int supervisor = kNoSupervisor;
   bool again = false;  // the supervisor started it again: no welcome, and answers are given at once
 };

@@ -13,6 +13,8 @@ void add_serve(CLI::App& program, Run& run) {
     std::string data;
     std::string ingest;
     std::string cache_max;
+    uint32_t keep_days = 0;
+    std::string keep_size;
     std::string self_check;
     std::string certificate;
     std::string key;
@@ -34,6 +36,10 @@ void add_serve(CLI::App& program, Run& run) {
   command->add_option("--host", options->role.host, "Name of this host in its records (default: its host name)");
   command->add_option("--origin", options->role.origin, "Name of a new book in its checkpoints (default portbook/HOST)");
   command->add_option("--cache-max", options->cache_max, "Most memory for blocks that were read back (default 256MiB)");
+  command->add_option("--keep-days", options->keep_days, "Remove records that are older, in whole blocks (default: keep all)")
+      ->check(CLI::Range(1, 100'000));
+  command->add_option("--keep-size", options->keep_size,
+                      "Remove the oldest blocks when all take more, such as 50GiB (default: keep all)");
   command->add_option("--self-check", options->self_check,
                       "Bytes a second of sealed data that the book reads again and checks, or off (default 256KiB)");
   command->add_option("--supervisor-fd", options->role.supervisor)->group("");
@@ -59,6 +65,12 @@ void add_serve(CLI::App& program, Run& run) {
         const auto bytes = parse_rate(options->self_check);
         if (!bytes) return report(bytes.error());
         role.self_check_rate = *bytes;
+      }
+      role.keep.age_ns = options->keep_days * 24 * 3600 * kNsPerSecond;
+      if (!options->keep_size.empty()) {
+        const auto bytes = parse_bytes(options->keep_size);
+        if (!bytes) return report(bytes.error());
+        role.keep.bytes = *bytes;
       }
       return run_book(role);
     };

@@ -20,6 +20,8 @@ struct Options {
   std::string spool;
   std::string spool_max;
   std::string cache_max;
+  uint32_t keep_days = 0;
+  std::string keep_size;
   std::string self_check;
   std::string certificate;
   std::string key;
@@ -40,6 +42,11 @@ int up(const Options& options) {
   if (!options.self_check.empty()) {
     if (const auto rate = parse_rate(options.self_check); !rate) return report(rate.error());
     book.args.insert(book.args.end(), {"--self-check", options.self_check});
+  }
+  if (options.keep_days > 0) book.args.insert(book.args.end(), {"--keep-days", std::to_string(options.keep_days)});
+  if (!options.keep_size.empty()) {
+    if (const auto bytes = parse_bytes(options.keep_size); !bytes) return report(bytes.error());
+    book.args.insert(book.args.end(), {"--keep-size", options.keep_size});
   }
   if (!options.certificate.empty())
     book.args.insert(book.args.end(), {"--tls-cert", options.certificate, "--tls-key", options.key});
@@ -71,6 +78,10 @@ void add_up(CLI::App& program, Run& run) {
   command->add_option("--spool", options->spool, "Folder for records while the book is away (default: the book's, with -agent)");
   command->add_option("--spool-max", options->spool_max, "Most that the spool takes on disk (default 1GiB)");
   command->add_option("--cache-max", options->cache_max, "Most memory for blocks that were read back (default 256MiB)");
+  command->add_option("--keep-days", options->keep_days, "Remove records that are older, in whole blocks (default: keep all)")
+      ->check(CLI::Range(1, 100'000));
+  command->add_option("--keep-size", options->keep_size,
+                      "Remove the oldest blocks when all take more, such as 50GiB (default: keep all)");
   command->add_option("--self-check", options->self_check,
                       "Bytes a second of sealed data that the book reads again and checks, or off (default 256KiB)");
   command->add_flag("--no-cmdline", options->no_cmdline, "Never record the arguments of processes");
@@ -79,6 +90,7 @@ void add_up(CLI::App& program, Run& run) {
       "Examples:\n"
       "  sudo portbook up\n"
       "  sudo portbook up --data /srv/portbook --listen 127.0.0.1:8080\n"
+      "  sudo portbook up --keep-days 90 --keep-size 50GiB\n"
       "It runs `portbook serve` and `portbook agent` as processes of their own and starts a dead one again.\n"
       "Without root it looks at the open sockets again and again, and says what it cannot see.");
   command->callback([options, &run] { run = [options] { return up(*options); }; });

@@ -38,6 +38,7 @@ void print_json(const VerifyReport& found, bool key_given) {
   json.number("size", found.size);
   json.text("root", base64(found.root));
   json.number("records_checked", found.records_checked);
+  json.number("first_kept", found.first_kept);
   json.number("segments", found.segments);
   json.number("findings", found.findings);
   if (found.problem) {
@@ -69,6 +70,9 @@ void print_text(const VerifyReport& found, double seconds) {
   }
   say("{}\n",
       inked(Ink::kGood, fmt::format("Everything holds: {} records, from their bytes to the signature.", found.records_checked)));
+  if (found.first_kept > 0)
+    say("Records 0 to {}, up to {}, are no longer kept, as the book recorded; their hashes lead to the same root.\n",
+        found.first_kept - 1, format_time(found.kept_after));
   say("origin  {}\nsize    {}\nroot    {}\nkey     {}\n", found.origin, found.size, base64(found.root), found.vkey);
   if (found.findings > 0) {
     say("{}\n{}\nIt was put back since, or everything would not hold. All of them: portbook search 'action:\"{}\"'\n",

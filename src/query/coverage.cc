@@ -255,6 +255,15 @@ void Coverage::apply(const View& view, uint64_t index, const Record& record) {
 
 Status Coverage::refresh(const View& view) {
   const std::lock_guard lock(mutex_);
+  std::map<std::string, Source> said;
+  // What was open when its beginning was dropped is in no record any more: only a snapshot that is still here covers from then on.
+  if (view.dropped() && (!dropped_ || dropped_->below < view.dropped()->below)) {
+    dropped_ = view.dropped();
+    said = std::move(sources_);
+    sources_.clear();
+    claims_.clear();
+    next_index_ = 0;
+  }
   if (view.size() <= next_index_) return {};
   std::vector<std::pair<uint64_t, Record>> found;
   for (const Kind kind : kRareKinds) {
@@ -268,6 +277,12 @@ Status Coverage::refresh(const View& view) {
   }
   std::ranges::sort(found, {}, [](const auto& one) { return one.first; });
   for (const auto& [index, record] : found) apply(view, index, record);
+  for (const auto& [name, before] : said) {  // what its agent last said holds all the same
+    const auto again = sources_.find(name);
+    if (again == sources_.end()) continue;
+    again->second.absence = before.absence;
+    again->second.told_until = before.told_until;
+  }
   next_index_ = view.size();
   return {};
 }
@@ -321,6 +336,28 @@ bool Coverage::stands_back(const Source& source, TimeNs from, TimeNs to) const {
   });
 }
 
+void Coverage::add_dropped(TimeNs from, const std::set<std::string>& hosts, std::vector<Missing>& missing) const {
+  if (!dropped_) return;
+  if (from <= dropped_->until)
+    missing.push_back({"The book", {0, dropped_->until, {}, "records up to then are no longer kept", std::nullopt}});
+  for (const std::string& name : dropped_->sources) {
+    Source gone;
+    gone.name = name;
+    gone.host = name.substr(0, name.find('/'));
+    const bool tells = sees_sockets(gone) || name.ends_with("/nat");
+    if (!tells || (!hosts.empty() && !hosts.contains(gone.host))) continue;
+    // Of programs and polling, which take turns, the one that ran last has written its beginning.
+    const bool begun = std::ranges::any_of(sources_, [&](const auto& entry) {
+      const Source& other = entry.second;
+      return !other.runs.empty() && (other.name == name || (sees_sockets(gone) && sees_sockets(other) && other.host == gone.host));
+    });
+    if (begun) continue;
+    missing.push_back(
+        {name,
+         {0, std::nullopt, {}, "where it began is no longer kept; it covers again once its agent starts anew", std::nullopt}});
+  }
+}
+
 CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now, uint64_t error, std::string_view host) const {
   CompletenessAnswer answer;
   std::set<std::string> hosts;
@@ -328,9 +365,12 @@ CompletenessAnswer Coverage::at(const Ip& ip, TimeNs from, TimeNs to, TimeNs now
   if (hosts.empty()) {
     answer.sentence =
         fmt::format("Not covered. No source had the address {} at that moment, so this book cannot know who used it.", to_text(ip));
+    const std::lock_guard lock(mutex_);
+    if (dropped_) answer.sentence += fmt::format(" Records up to {} are no longer kept.", moment_text(dropped_->until));
     return answer;
   }
   const std::lock_guard lock(mutex_);
+  add_dropped(from, hosts, answer.missing);
   std::vector<std::string> whole;
   TimeNs since = 0;
   std::string late;
@@ -393,6 +433,7 @@ CompletenessAnswer Coverage::over(TimeNs from, TimeNs to, const std::optional<As
     if (missing.empty()) answer.sources.push_back({name, source.host, *source.whole_since(begin, end), source.run_record(begin)});
     for (Gap& gap : missing) answer.missing.push_back({name, std::move(gap)});
   }
+  add_dropped(from, {}, answer.missing);
   const bool gaps = !answer.missing.empty();
   answer.missing.insert(answer.missing.end(), std::make_move_iterator(before.begin()), std::make_move_iterator(before.end()));
   if (answer.sources.empty() && answer.missing.empty()) {

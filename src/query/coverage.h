@@ -2,8 +2,10 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -157,9 +159,13 @@ class Coverage {
   Source& source(const Record& record);
 
   mutable std::mutex mutex_;
-  uint64_t next_index_ = 0;                // records below were read; guarded by mutex_, as all that follows
-  std::map<std::string, Source> sources_;  // by name
-  std::vector<Claim> claims_;              // in order of their records
+  // What a question about [from, to] lacks because records are no longer kept; of those hosts, or of all when there are none.
+  void add_dropped(TimeNs from, const std::set<std::string>& hosts, std::vector<Missing>& missing) const;
+
+  std::shared_ptr<const Dropped> dropped_;  // shared with views
+  uint64_t next_index_ = 0;                 // records below were read; guarded by mutex_, as all that follows
+  std::map<std::string, Source> sources_;   // by name
+  std::vector<Claim> claims_;               // in order of their records
   std::optional<TimeNs> stalled_since_;
   std::string stall_reason_;
 };

@@ -168,6 +168,10 @@ Result<std::string> status_json(ApiContext& api) {
                      self_check.findings == 1 ? "One block of them is" : fmt::format("{} blocks of them are", self_check.findings),
                      self_check.sentences.front())});
   }
+  if (const auto& dropped = view.dropped()) {
+    lines.push_back({"Retention", "ok", "--keep-days, --keep-size",
+                     fmt::format("Records below {}, up to {}, are no longer kept.", dropped->below, format_time(dropped->until))});
+  }
   append_capture(lines, json);
   append_agents(api.options.agents ? api.options.agents() : std::vector<AgentStatus>(), sources, now, json);
   json.open("self_check", '{');

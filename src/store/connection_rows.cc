@@ -60,7 +60,11 @@ Result<std::shared_ptr<const MainRows>> ConnectionRows::of(const View& view, std
   size_t settled = 0;
   for (; settled < blocks.size(); ++settled) {
     const BlockRef& ref = blocks[settled];
-    if (ref.block->first_index() < end_) continue;
+    if (ref.block->first_index() < end_) {
+      // An older view of a block that was sealed short since: it shows more rows of it than were taken in.
+      if (ref.block->first_index() + ref.rows > end_) return nullptr;
+      continue;
+    }
     if (ref.block->sealed_rows() != ref.rows) break;
     if (starts_.size() > kOpenMax || ends_.size() > kEndsMax) {
       begin_at(0);

@@ -9,12 +9,19 @@ OpenBlock::OpenBlock(uint64_t first_index, uint32_t rows_max)
   PB_CHECK(rows_max > 0 && rows_max <= kBlockRowsMax);
 }
 
+void OpenBlock::shorten(uint32_t rows) {
+  PB_CHECK(rows > 0 && rows <= appended());
+  rows_max_ = rows;
+}
+
 void OpenBlock::append(const Record& record) {
   const auto row = static_cast<uint16_t>(columns_->appended());
   keys_.of(record);
   for (const RowKey key : keys_.all()) index_.prefetch(key);
   columns_->append(record);
   for (const RowKey key : keys_.all()) index_.add(key, row);
+  if (record.has(Field::kReceived) && first_received_.load(std::memory_order_relaxed) == 0)
+    first_received_.store(record.uint(Field::kReceived), std::memory_order_relaxed);
   if (!record.has(Field::kTime)) return;
   const TimeNs time = record.time();
   if (time < time_min_.load(std::memory_order_relaxed)) time_min_.store(time, std::memory_order_relaxed);

@@ -22,8 +22,16 @@ class OpenBlock final : public Block {
   void publish() { columns_->publish(); }
   // For the appending thread.
   [[nodiscard]] uint32_t appended() const { return columns_->appended(); }
-  [[nodiscard]] bool full() const { return appended() == rows_max_; }
+  [[nodiscard]] bool full() const { return appended() >= rows_max_; }
   [[nodiscard]] uint32_t rows_max() const { return rows_max_; }
+  // From now on it is full with its first `rows` records; those behind are no part of it, though views taken before still show
+  // them. For the appending thread; whoever else asks for rows_max() must not do so at the same time.
+  void shorten(uint32_t rows);
+  // When the book received the first batch that has its `batch` record here; nothing without one.
+  [[nodiscard]] std::optional<TimeNs> first_received() const {
+    const TimeNs time = first_received_.load(std::memory_order_relaxed);
+    return time == 0 ? std::nullopt : std::optional(time);
+  }
   [[nodiscard]] const Columns& appended_columns() const { return *columns_; }
 
   [[nodiscard]] uint64_t first_index() const override { return first_index_; }
@@ -36,11 +44,12 @@ class OpenBlock final : public Block {
 
  private:
   const uint64_t first_index_;
-  const uint32_t rows_max_;
+  uint32_t rows_max_;
   const std::shared_ptr<Columns> columns_;  // shared: a question may hold it longer than the block
   OpenIndex index_;
   std::atomic<TimeNs> time_min_{UINT64_MAX};
   std::atomic<TimeNs> time_max_{0};
+  std::atomic<TimeNs> first_received_{0};
   RowKeys keys_;  // owner: the appending thread
 };
 

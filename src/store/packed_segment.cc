@@ -1,11 +1,13 @@
 #include "store/packed_segment.h"
 
+#include <utility>
+
 #include "base/check.h"
 
 namespace portbook {
 
-PackedSegment::PackedSegment(Disk& disk, const SegmentFooter& footer)
-    : disk_(disk), name_(segment_file_name(footer.first_index)), rows_(footer.rows), sections_(footer.columns) {}
+PackedSegment::PackedSegment(std::shared_ptr<SegmentSource> source, const SegmentFooter& footer)
+    : source_(std::move(source)), rows_(footer.rows), sections_(footer.columns) {}
 
 size_t PackedSegment::bytes_max() const {
   size_t bytes = sizeof(*this) + rows_ * (sizeof(uint16_t) + sizeof(uint16_t));  // the rows' shapes, and places in the tables
@@ -37,7 +39,7 @@ Status PackedSegment::load_section(File& file, const SegmentSection& section) {
 }
 
 Status PackedSegment::load(uint32_t row) {
-  const auto file = disk_.open_to_read(name_);
+  const auto file = source_->open();
   if (!file) return std::unexpected(file.error());
   if (!block_) {
     if (sections_.empty() || sections_[0].field) return bad_column(std::nullopt);
@@ -59,9 +61,9 @@ Status PackedSegment::read(uint32_t row, Record& record) {
   PB_CHECK(row < rows_);
   const std::lock_guard lock(mutex_);
   if (!block_ || missing(row).size() > 0) {
-    if (Status loaded = load(row); !loaded) return fail_in(name_, loaded);
+    if (Status loaded = load(row); !loaded) return fail_in(source_->name(), loaded);
   }
-  if (Status got = block_->read(row, record); !got) return fail_in(name_, got);
+  if (Status got = block_->read(row, record); !got) return fail_in(source_->name(), got);
   return {};
 }
 

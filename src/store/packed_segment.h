@@ -8,6 +8,7 @@
 
 #include "store/packed_block.h"
 #include "store/segment.h"
+#include "store/segment_source.h"
 
 namespace portbook {
 
@@ -15,8 +16,8 @@ namespace portbook {
 // whatever becomes of the file meanwhile.
 class PackedSegment {
  public:
-  // Disk must live as long as the object; the footer need not.
-  PackedSegment(Disk& disk, const SegmentFooter& footer);
+  // The footer need not live as long as the object. The source is shared with the block.
+  PackedSegment(std::shared_ptr<SegmentSource> source, const SegmentFooter& footer);
 
   // Needs row < the segment's rows. Errors: kIo; kCorrupt with the offset; they name the file.
   Status read(uint32_t row, Record& record);
@@ -29,8 +30,7 @@ class PackedSegment {
   Status load_section(File& file, const SegmentSection& section);
   [[nodiscard]] FieldSet missing(uint32_t row) const;
 
-  Disk& disk_;
-  const std::string name_;
+  const std::shared_ptr<SegmentSource> source_;
   const uint32_t rows_;
   const std::vector<SegmentSection> sections_;
   std::mutex mutex_;          // guards what follows

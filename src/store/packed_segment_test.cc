@@ -67,7 +67,7 @@ class PackedSegments : public testing::Test {
 
 TEST_F(PackedSegments, ReadEachRow) {
   make(random_block(kRows, 5, 3));
-  PackedSegment segment(disk_, footer_);
+  PackedSegment segment(std::make_shared<SegmentSource>(disk_, footer_.first_index), footer_);
   Record record;
   for (uint32_t row = kRows; row-- > 0;) {
     ASSERT_TRUE(segment.read(row, record).has_value());
@@ -78,7 +78,7 @@ TEST_F(PackedSegments, ReadEachRow) {
 // Once read and checked, bytes are served from memory: what becomes of the file changes nothing.
 TEST_F(PackedSegments, ServeWhatWasChecked) {
   make(random_block(kRows, 6, 10));
-  PackedSegment segment(disk_, footer_);
+  PackedSegment segment(std::make_shared<SegmentSource>(disk_, footer_.first_index), footer_);
   Record record;
   ASSERT_TRUE(segment.read(0, record).has_value());
   const int opened = disk_.opened;
@@ -95,7 +95,7 @@ TEST_F(PackedSegments, AChangedColumnIsNamedByItsRowsOnly) {
   const SegmentSection pid = section(Field::kPid);
   ASSERT_GT(pid.length, 0U);
   disk_.bytes[pid.offset + pid.length / 2] ^= 1;
-  PackedSegment segment(disk_, footer_);
+  PackedSegment segment(std::make_shared<SegmentSource>(disk_, footer_.first_index), footer_);
   Record record;
   int refused = 0;
   for (uint32_t row = 0; row < kRows; ++row) {

@@ -16,8 +16,8 @@ Result<std::shared_ptr<const Columns>> SealedBlock::columns(const FieldSet& want
 }
 
 Status SealedBlock::decode(const FieldSet& wanted, std::shared_ptr<Columns>& columns) const {
-  const std::string name = segment_file_name(footer_.first_index);
-  const auto file = disk_.open_to_read(name);
+  const std::string& name = source_->name();
+  const auto file = source_->open();
   if (!file) return std::unexpected(file.error());
   if (columns) {
     if (Status added = read_more_segment_columns(**file, footer_, wanted, *columns); !added) return fail_in(name, added);
@@ -46,13 +46,13 @@ Result<std::shared_ptr<const NarrowColumns>> SealedBlock::narrow(const FieldSet&
 Status SealedBlock::read_row(uint32_t row, Record& record) {
   PB_CHECK(row < footer_.rows);
   auto packed = cache_.find_packed(footer_.first_index);
-  if (!packed) packed = cache_.put_packed(footer_.first_index, std::make_shared<PackedSegment>(disk_, footer_));
+  if (!packed) packed = cache_.put_packed(footer_.first_index, std::make_shared<PackedSegment>(source_, footer_));
   return packed->read(row, record);
 }
 
 Status SealedBlock::rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) {
-  const std::string name = segment_file_name(footer_.first_index);
-  const auto file = disk_.open_to_read(name);
+  const std::string& name = source_->name();
+  const auto file = source_->open();
   if (!file) return std::unexpected(file.error());
   if (Status found = find_in_segment(**file, footer_, key, row_end, rows); !found) return fail_in(name, found);
   return {};

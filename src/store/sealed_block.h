@@ -6,15 +6,22 @@
 #include "store/block_cache.h"
 #include "store/disk.h"
 #include "store/segment.h"
+#include "store/segment_source.h"
 #include "store/view.h"
 
 namespace portbook {
 
-// Thread-safe. Opens its file when it is asked something, so that many blocks need few file descriptors.
+// Thread-safe. Opens its file when it is asked something, so that many blocks need few file descriptors; once it is to be removed,
+// hold() keeps it open for those who still read.
 class SealedBlock final : public Block {
  public:
   // Disk and cache must live as long as the block.
-  SealedBlock(Disk& disk, BlockCache& cache, SegmentFooter footer) : disk_(disk), cache_(cache), footer_(std::move(footer)) {}
+  SealedBlock(Disk& disk, BlockCache& cache, SegmentFooter footer)
+      : source_(std::make_shared<SegmentSource>(disk, footer.first_index)), cache_(cache), footer_(std::move(footer)) {}
+
+  // To be called before its file is removed: it can be read as long as it lives. Errors: kIo, kNotFound.
+  Status hold() { return source_->hold(); }
+  [[nodiscard]] bool is_dropped() const override { return source_->is_held(); }
 
   [[nodiscard]] uint64_t first_index() const override { return footer_.first_index; }
   [[nodiscard]] TimeNs time_min() const override { return footer_.time_min; }
@@ -30,7 +37,7 @@ class SealedBlock final : public Block {
   // Adds what lacks to `columns`, or makes them.
   Status decode(const FieldSet& wanted, std::shared_ptr<Columns>& columns) const;
 
-  Disk& disk_;
+  const std::shared_ptr<SegmentSource> source_;  // shared with what the cache holds of this block
   BlockCache& cache_;
   const SegmentFooter footer_;
 };

@@ -233,6 +233,7 @@ Result<SegmentFooter> read_segment_footer(File& file) {
   if (*size < kSegmentHeaderBytes + kSegmentTrailerBytes) return corrupt(*size, "the file is cut short");
   if (*size > kSegmentBytesMax) return corrupt(0, "the file is too long for a segment");
   SegmentFooter footer;
+  footer.file_bytes = *size;
   std::array<Byte, kSegmentHeaderBytes> header;
   if (Status read = read_exactly(file, 0, header); !read) return std::unexpected(read.error());
   if (Status parsed = parse_header(header, footer); !parsed) return std::unexpected(parsed.error());

@@ -33,6 +33,7 @@ struct SegmentSection {
 // All but the columns' and the index's bytes.
 struct SegmentFooter {
   uint64_t first_index = 0;
+  uint64_t file_bytes = 0;  // of the whole file; not written in it
   uint32_t rows = 0;
   uint64_t time_min = 0;
   uint64_t time_max = 0;

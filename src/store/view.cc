@@ -43,11 +43,12 @@ Result<std::shared_ptr<const NarrowColumns>> Block::narrow(const FieldSet&) {
 }
 
 View::View(uint64_t size, std::vector<BlockRef> blocks, std::shared_ptr<const RunList> runs,
-           std::shared_ptr<ConnectionRows> connections)
+           std::shared_ptr<ConnectionRows> connections, std::shared_ptr<const Dropped> dropped)
     : size_(size),
       blocks_(std::make_shared<const std::vector<BlockRef>>(std::move(blocks))),
       runs_(std::move(runs)),
-      connections_(std::move(connections)) {}
+      connections_(std::move(connections)),
+      dropped_(std::move(dropped)) {}
 
 View View::first_records(uint64_t size) const {
   if (size >= size_) return *this;
@@ -57,7 +58,7 @@ View View::first_records(uint64_t size) const {
     if (first >= size) break;
     refs.push_back({ref.block, static_cast<uint32_t>(std::min<uint64_t>(ref.rows, size - first))});
   }
-  return {size, std::move(refs), runs_, connections_};
+  return {size, std::move(refs), runs_, connections_, dropped_};
 }
 
 std::span<const BlockRef> View::blocks() const {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -49,6 +50,8 @@ class Block {
   [[nodiscard]] virtual TimeNs time_max() const = 0;
   // How many rows it has for ever; nothing while more may come.
   [[nodiscard]] virtual std::optional<uint32_t> sealed_rows() const = 0;
+  // It is none of the book's any more: retention removes, or has removed, its file.
+  [[nodiscard]] virtual bool is_dropped() const { return false; }
   // The block's columns, of which at least those of `wanted` are held; a sealed block reads and decodes what it was not asked for
   // before, then keeps it while a bounded cache has room. Errors: kIo; kCorrupt.
   virtual Result<std::shared_ptr<const Columns>> columns(const FieldSet& wanted) = 0;
@@ -70,6 +73,13 @@ struct BlockRef {
 
 class ConnectionRows;
 
+// What retention took away.
+struct Dropped {
+  uint64_t below = 0;                // records below that index
+  TimeNs until = 0;                  // greatest `time` among them
+  std::vector<std::string> sources;  // all that wrote some of them, or before them
+};
+
 // Cheap to copy. Valid as long as the book that gave it.
 class View {
  public:
@@ -77,11 +87,13 @@ class View {
   // Without a run a block is asked itself. `connections`: what the views of one book share of which rows are connections; null
   // where a view is by itself.
   View(uint64_t size, std::vector<BlockRef> blocks, std::shared_ptr<const RunList> runs = nullptr,
-       std::shared_ptr<ConnectionRows> connections = nullptr);
+       std::shared_ptr<ConnectionRows> connections = nullptr, std::shared_ptr<const Dropped> dropped = nullptr);
 
   // Number of records: indices 0 to size - 1 (those below first_index() were dropped by retention).
   [[nodiscard]] uint64_t size() const { return size_; }
   [[nodiscard]] uint64_t first_index() const;
+  // What was dropped; null while everything is kept.
+  [[nodiscard]] const std::shared_ptr<const Dropped>& dropped() const { return dropped_; }
   // Ascending by first_index, without holes.
   [[nodiscard]] std::span<const BlockRef> blocks() const;
 
@@ -118,6 +130,7 @@ class View {
   std::shared_ptr<const std::vector<BlockRef>> blocks_;  // shared by the copies of one view
   std::shared_ptr<const RunList> runs_;                  // shared with the book, which makes a new list when they change
   std::shared_ptr<ConnectionRows> connections_;          // shared by the views of one book, which may outlive its ledger
+  std::shared_ptr<const Dropped> dropped_;               // likewise
 };
 
 }  // namespace portbook
