@@ -66,7 +66,7 @@ class VerifyRunsTest : public testing::Test {
   // What verify says of the forged run; the run is put back.
   void expect_found(const std::string& name, const std::string& what, const Change& change) const {
     const std::filesystem::path path = folder_.path() / name;
-    const std::filesystem::path kept = folder_.path() / "kept";
+    const std::filesystem::path kept = folder_.path() / "set-aside";
     std::filesystem::copy_file(path, kept);
     forge(name, change);
     const auto found = problem();
