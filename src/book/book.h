@@ -124,8 +124,9 @@ class Book {
 
   // In the tree of the newest checkpoint. Errors: kNotFound, kIo, kCorrupt.
   virtual Result<InclusionProof> prove(uint64_t index) = 0;
-  // Hashes from `old_size` to the newest checkpoint's size. Errors: kBadInput when old_size is 0 or above it.
-  virtual Result<InclusionProof> prove_consistency(uint64_t old_size) = 0;
+  // Hashes from `old_size` to `new_size`, without one to the newest checkpoint's size; `checkpoint` is the newest in any case.
+  // Errors: kBadInput when old_size is 0 or above new_size, or that above the newest.
+  virtual Result<InclusionProof> prove_consistency(uint64_t old_size, std::optional<uint64_t> new_size = std::nullopt) = 0;
   // Bytes of a C2SP tlog-tiles path below the log's root ("checkpoint", "tile/0/x001/067", "tile/entries/000.p/5").
   // Errors: kNotFound, kBadInput.
   virtual Result<Bytes> tile_file(std::string_view path) = 0;

@@ -290,16 +290,17 @@ Result<InclusionProof> LocalBook::prove(uint64_t index) {
   return InclusionProof{index, view.size(), std::move(*hashes), std::move(checkpoint)};
 }
 
-Result<InclusionProof> LocalBook::prove_consistency(uint64_t old_size) {
+Result<InclusionProof> LocalBook::prove_consistency(uint64_t old_size, std::optional<uint64_t> new_size) {
   auto [view, checkpoint] = ledger_->published();
-  if (old_size == 0 || old_size > view.size()) {
-    return fail(ErrorCode::kBadInput, fmt::format("a size from 1 to {} was expected, not {}", view.size(), old_size));
-  }
-  ledger_->note_handed_out(view.size());
+  const uint64_t size = new_size.value_or(view.size());
+  if (size > view.size()) return fail(ErrorCode::kBadInput, fmt::format("the book has {} records, not {}", view.size(), size));
+  if (old_size == 0 || old_size > size)
+    return fail(ErrorCode::kBadInput, fmt::format("a size from 1 to {} was expected, not {}", size, old_size));
+  ledger_->note_handed_out(size);
   LedgerNodes nodes(*ledger_, view);
-  auto hashes = consistency_proof(nodes, old_size, view.size());
+  auto hashes = consistency_proof(nodes, old_size, size);
   if (!hashes) return std::unexpected(hashes.error());
-  return InclusionProof{old_size, view.size(), std::move(*hashes), std::move(checkpoint)};
+  return InclusionProof{old_size, size, std::move(*hashes), std::move(checkpoint)};
 }
 
 Result<Bytes> LocalBook::tile_file(std::string_view path) {

@@ -52,7 +52,7 @@ class LocalBook final : public Book {
   [[nodiscard]] std::optional<Stall> stalled() const override;
   [[nodiscard]] SelfCheckState self_check() const override;
   Result<InclusionProof> prove(uint64_t index) override;
-  Result<InclusionProof> prove_consistency(uint64_t old_size) override;
+  Result<InclusionProof> prove_consistency(uint64_t old_size, std::optional<uint64_t> new_size) override;
   Result<Bytes> tile_file(std::string_view path) override;
 
  private:

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "cli/output.h"
+#include "cli/remembered.h"
 
 namespace portbook {
 
@@ -24,7 +25,20 @@ std::filesystem::path BookPlace::folder() const {
   return data.empty() ? default_folder() : std::filesystem::path(data);
 }
 
-Result<Client> BookPlace::connect() const {
+std::expected<Client, CommandError> BookPlace::connect() const {
+  auto client = reach();
+  if (!client) return std::unexpected(CommandError(client.error(), exit_code(client.error().code)));
+  const auto folder = remembered_folder();
+  if (!folder) return std::move(*client);
+  const auto held = RememberedBooks(*folder).check(server, [&](const std::string& target) { return client->get(target); });
+  if (!held) return std::unexpected(CommandError(held.error(), exit_code(held.error().code)));
+  if (held->verdict == Held::kRewritten) return std::unexpected(CommandError({ErrorCode::kCorrupt, held->why}, kExitRewritten));
+  if (held->verdict == Held::kNotRemembered && !server.empty())
+    tell("The book’s checkpoint cannot be remembered for the next time: {}.\n", held->why);
+  return std::move(*client);
+}
+
+Result<Client> BookPlace::reach() const {
   if (server.empty()) return Client::over_unix_socket(folder() / "portbook.sock");
   RemoteAccess access;
   access.authority = authority;
@@ -64,6 +78,11 @@ void add_colour_option(CLI::App& command) {
 int report(const Error& error) {
   tell("portbook: {}\n", error.message);
   return exit_code(error.code);
+}
+
+int report(const CommandError& error) {
+  report(error.error);
+  return error.exit_code;
 }
 
 }  // namespace portbook

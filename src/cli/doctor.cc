@@ -140,7 +140,7 @@ Ink ink_of(std::string_view column, std::string_view cell) {
 
 int doctor(const Options& options) {
   std::vector<Line> lines;
-  auto client = options.place.connect();
+  auto client = options.place.reach();
   const auto status = client ? client->get("/api/v1/status") : Result<std::string>(std::unexpected(client.error()));
   if (status) {
     lines = lines_of_book(*status);

@@ -134,7 +134,13 @@ HttpResponse answer_consistency(ApiContext& api, const HttpRequest& request, std
   if (!request.param("from")) return error_response({ErrorCode::kBadInput, "from is missing: the size of the older checkpoint"});
   const auto from = number_param(request, "from", 0, 1, UINT64_MAX);
   if (!from) return error_response(from.error());
-  const auto proof = api.book.prove_consistency(*from);
+  std::optional<uint64_t> to;
+  if (request.param("to")) {
+    const auto given = number_param(request, "to", 0, 1, UINT64_MAX);
+    if (!given) return error_response(given.error());
+    to = *given;
+  }
+  const auto proof = api.book.prove_consistency(*from, to);
   if (!proof) return error_response(proof.error());
   std::string out;
   Json json(out);

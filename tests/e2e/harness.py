@@ -103,6 +103,11 @@ class Book:
         self.process.wait()
 
 
+# What the command line remembers of the books here (docs/formats/remembered.md) is a test's own: ports come again, with other books.
+STATE = tempfile.TemporaryDirectory(prefix="portbook-test-state-")
+os.environ.setdefault("XDG_STATE_HOME", STATE.name)
+
+
 def run(*args, data=None, check=True, env=None, stdin=None):
     """Runs portbook with the arguments; returns the finished process with text output."""
     command = [PORTBOOK, *map(str, args)] + (["--data", str(data)] if data else [])
