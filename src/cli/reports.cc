@@ -42,13 +42,11 @@ struct Asked {
   simdjson::padded_string text;
   element answer;
 };
-Result<bool> ask(const Options& options, std::string_view path, Asked& asked) {
+Result<bool> ask(Client& client, const Options& options, std::string_view path, Asked& asked) {
   const auto filter = filter_of(options);
   if (!filter) return std::unexpected(filter.error());
-  auto client = options.place.connect();
-  if (!client) return std::unexpected(client.error());
   show_progress("Looking at every connection; at most 20 s …");
-  const auto answer = client->get(path, {{"q", *filter}, {"format", options.html ? "html" : ""}});
+  const auto answer = client.get(path, {{"q", *filter}, {"format", options.html ? "html" : ""}});
   show_progress("");
   if (!answer) return std::unexpected(answer.error());
   if (options.html || options.json) {
@@ -69,8 +67,10 @@ std::string service_text(element link, std::string_view side) {
 }
 
 int map(const Options& options) {
+  auto client = options.place.connect();
+  if (!client) return report(client.error());
   Asked asked;
-  const auto read = ask(options, "/api/v1/map", asked);
+  const auto read = ask(*client, options, "/api/v1/map", asked);
   if (!read) return report(read.error());
   if (!*read) return 0;
   simdjson::dom::array links;
@@ -177,8 +177,10 @@ void print_coverage_csv(element answer, element completeness, simdjson::dom::arr
 }
 
 int coverage(const Options& options) {
+  auto client = options.place.connect();
+  if (!client) return report(client.error());
   Asked asked;
-  const auto read = ask(options, "/api/v1/coverage", asked);
+  const auto read = ask(*client, options, "/api/v1/coverage", asked);
   if (!read) return report(read.error());
   if (!*read) return 0;
   element completeness;
