@@ -58,7 +58,9 @@ class WaitingBook final : public Book {
   std::optional<Stall> stalled() const override { return {}; }
   SelfCheckState self_check() const override { return {}; }
   Result<InclusionProof> prove(uint64_t) override { return fail(ErrorCode::kNotFound, "none"); }
-  Result<InclusionProof> prove_consistency(uint64_t, std::optional<uint64_t>) override { return fail(ErrorCode::kNotFound, "none"); }
+  Result<InclusionProof> prove_consistency(uint64_t, std::optional<uint64_t>) override {
+    return fail(ErrorCode::kNotFound, "none");
+  }
   Result<Bytes> tile_file(std::string_view) override { return fail(ErrorCode::kNotFound, "none"); }
 
  private:
