@@ -17,6 +17,7 @@ import threading
 import time
 
 import harness
+import untold_ends
 
 
 CAPTURE_LOAD = os.environ.get("CAPTURE_LOAD", "build/release/src/capture/capture_load")
@@ -194,8 +195,12 @@ def kills(pair):
     pair.wait_delivered()
     pair.agent.stop()
     said = check_all(pair, load, gaps_allowed=True)
-    gaps = [gap["cause"] for source in harness.get_json(pair.port, "/api/v1/sources") if source["source"].endswith("/socket") for gap in source["gaps"]]
-    assert gaps == ["capture was not running"], f"only the killed agent leaves a gap, not a book that was away: {gaps}"
+    gaps = [gap for source in harness.get_json(pair.port, "/api/v1/sources") if source["source"].endswith("/socket") for gap in source["gaps"]]
+    # What the kernel told no program of has nothing to do with who was away (docs/capture.md); it is rare.
+    untold = [gap for gap in gaps if gap["cause"].startswith("the kernel was compared with what was recorded")]
+    assert sum(gap["count"] or 0 for gap in untold) <= untold_ends.SHARE_MAX * len(load.made), untold
+    causes = [gap["cause"] for gap in gaps if gap not in untold]
+    assert causes == ["capture was not running"], f"only the killed agent leaves a gap, not a book that was away: {causes}"
     verify(pair)
     return said
 
