@@ -38,6 +38,11 @@ std::optional<uint64_t> offset_in(std::string_view message) {
   return offset;
 }
 
+std::string newest_log(const std::vector<std::string>& names) {
+  const auto newest = std::ranges::max_element(names, {}, [](const std::string& name) { return log_file_serial(name); });
+  return newest == names.end() ? std::string() : *newest;
+}
+
 class Verification {
  public:
   Verification(Disk& disk, bool running, const VerifyOptions& options) : disk_(disk), running_(running), options_(options) {}
@@ -276,6 +281,7 @@ class Verification {
   Status check_log() {
     const auto names = disk_.list();
     if (!names) return std::unexpected(names.error());
+    newest_log_ = newest_log(*names);
     for (const std::string& name : *names) {
       const uint64_t serial = log_file_serial(name);
       if (serial == 0 || bad() || range_.size() >= report_.size) continue;
@@ -301,7 +307,7 @@ class Verification {
       const LogItem item = read_log_item(bytes, at, serial);
       if (std::holds_alternative<LogEnd>(item)) return;
       if (const auto* torn = std::get_if<BadFrame>(&item)) {
-        found(name, torn->offset, next, torn->reason);
+        take_torn(name, *torn, next);
         return;
       }
       const auto& frame = std::get<Frame>(item);
@@ -312,6 +318,18 @@ class Verification {
       if (!take(frame)) return;
       next += frame.count;
       at += frame_bytes(frame.payload.size());
+    }
+  }
+
+  // Behind everything that is signed, in the newest log file, it is what a process leaves that was killed while it wrote. As the
+  // book does at its start.
+  void take_torn(const std::string& name, const BadFrame& torn, uint64_t next) {
+    const bool signed_is_read = range_.size() >= report_.size && next >= report_.size;
+    if (!signed_is_read || name != newest_log_) {
+      found(name, torn.offset, next, torn.reason);
+    } else if (looks_behind_) {
+      found(name, torn.offset, next, fmt::format("{}, behind the signed size; opening the book cuts it off", torn.reason));
+      report_.problem->only_unsettled = true;
     }
   }
 
@@ -376,6 +394,8 @@ class Verification {
   Status check_leftovers() {
     const auto names = disk_.list();
     if (!names) return std::unexpected(names.error());
+    newest_log_ = newest_log(*names);
+    looks_behind_ = true;
     for (const std::string& name : *names) {
       if (const auto first = segment_first_index(name); first && *first >= report_.size) {
         found(name, 0, *first, fmt::format("it lies behind the signed size {}", report_.size));
@@ -437,6 +457,8 @@ class Verification {
   KeptFile kept_;
   bool removal_recorded_ = false;
   std::string last_file_{kHeadFileName};
+  std::string newest_log_;
+  bool looks_behind_ = false;  // the signed size
   Record record_;
 };
 

@@ -235,6 +235,32 @@ TEST_F(VerifyTest, DeletedTruncatedExtendedAndSwappedFilesAreFound) {
   EXPECT_FALSE(verify()->problem.has_value());
 }
 
+// A process that is killed while it writes leaves part of a frame: nobody was told that it is in the book.
+TEST_F(VerifyTest, PartOfAFrameBehindWhatIsSignedIsNoDamage) {
+  fs::path newest;
+  for (const fs::path& path : evidence(small_->path())) {
+    if (path.filename().string().starts_with("log-")) newest = path;
+  }
+  const Bytes before = read(newest);
+  Bytes torn = before;
+  const auto end = static_cast<size_t>(std::find_if(before.rbegin(), before.rend(), [](Byte byte) { return byte != 0; }).base() -
+                                       before.begin());
+  for (size_t i = end + 8; i < end + 40; ++i) torn[i] = 0xab;
+  write(newest, torn);
+  auto report = verify_book(small_->path(), {});
+  ASSERT_TRUE(report.has_value());
+  ASSERT_TRUE(report->problem.has_value());
+  EXPECT_TRUE(report->problem->only_unsettled) << report->problem->sentence;
+  EXPECT_EQ(report->problem->file, newest.filename().string());
+  torn = before;
+  torn[end - 20] ^= 1;  // what is signed
+  write(newest, torn);
+  report = verify_book(small_->path(), {});
+  ASSERT_TRUE(report.has_value() && report->problem.has_value());
+  EXPECT_FALSE(report->problem->only_unsettled) << report->problem->sentence;
+  write(newest, before);
+}
+
 TEST_F(VerifyTest, SwappedLogFilesAreFound) {
   std::vector<fs::path> logs;
   for (const fs::path& path : evidence(small_->path())) {
