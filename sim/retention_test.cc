@@ -291,6 +291,25 @@ TEST_F(Retention, ARecordFromTheFutureDoesNotHoldItsBlock) {
   EXPECT_LE(ledger->kept()->until, clock_.now());
 }
 
+// Whatever time a record says, its block stays as long as the others do.
+TEST_F(Retention, ATimeAtTheEndOfTimeRemovesNothing) {
+  keep_.age_ns = 2 * kDayNs;
+  auto ledger = open();
+  Record record;
+  record.set(Field::kKind, Kind::kNote);
+  record.set(Field::kTime, UINT64_MAX);
+  record.set(Field::kSource, "sim/odd");
+  record.set(Field::kSourceSeq, uint64_t{1});
+  Batch batch{"sim/odd", 1, 1, {}};
+  encode(record, batch.bytes);
+  const std::vector<CheckedBatch> batches = {*check_batch(std::move(batch))};
+  ASSERT_TRUE(ledger->commit(batches).front().has_value());
+  for (int i = 0; i < 10; ++i) commit(*ledger, 103);
+  settle(*ledger);
+  EXPECT_FALSE(segments().empty());
+  EXPECT_EQ(ledger->published().view.first_index(), 0U);
+}
+
 TEST_F(Retention, WhoReadsGoesOnReading) {
   keep_.age_ns = 2 * kDayNs;
   auto ledger = open();

@@ -69,7 +69,9 @@ Result<bool> Ledger::step_of_keeping() {
 // its block for ever: then it counts when the book received it.
 Result<bool> Ledger::is_old(SealedBlock& block) {
   const TimeNs now = clock_.now();
-  if (block.time_max() + options_.keep.age_ns <= now) return true;
+  // A record may say any time: nothing is added to it.
+  const auto is_older = [&](TimeNs time) { return time <= now && now - time >= options_.keep.age_ns; };
+  if (is_older(block.time_max())) return true;
   if (block.time_max() <= now) return false;
   if (received_.first_index != block.first_index()) {
     FieldSet wanted;
@@ -82,7 +84,7 @@ Result<bool> Ledger::is_old(SealedBlock& block) {
         received_.newest = std::max(received_.newest.value_or(0), (*columns)->uint(row, Field::kReceived));
     }
   }
-  return received_.newest && *received_.newest + options_.keep.age_ns <= now;
+  return received_.newest && is_older(*received_.newest);
 }
 
 Result<size_t> Ledger::blocks_to_remove() {

@@ -58,6 +58,12 @@ Result<std::string> read_supervisor_token(int supervisor);
 
 // This machine's host name.
 std::string host_name();
+inline constexpr uint32_t kKeepDaysMax = 100'000;
+// That many days in ns. At most kKeepDaysMax of them fit.
+constexpr uint64_t days_ns(uint32_t days) {
+  return uint64_t{days} * 24 * 3600 * kNsPerSecond;
+}
+static_assert(days_ns(kKeepDaysMax) / kNsPerSecond / 3600 / 24 == kKeepDaysMax);
 // "64MiB", "1GiB", "500000". Errors: kBadInput.
 Result<uint64_t> parse_bytes(const std::string& text);
 // The same of bytes a second; "off" is 0.

@@ -37,7 +37,7 @@ void add_serve(CLI::App& program, Run& run) {
   command->add_option("--origin", options->role.origin, "Name of a new book in its checkpoints (default portbook/HOST)");
   command->add_option("--cache-max", options->cache_max, "Most memory for blocks that were read back (default 256MiB)");
   command->add_option("--keep-days", options->keep_days, "Remove records that are older, in whole blocks (default: keep all)")
-      ->check(CLI::Range(1, 100'000));
+      ->check(CLI::Range(1U, kKeepDaysMax));
   command->add_option("--keep-size", options->keep_size,
                       "Remove the oldest blocks when all take more, such as 50GiB (default: keep all)");
   command->add_option("--self-check", options->self_check,
@@ -66,7 +66,7 @@ void add_serve(CLI::App& program, Run& run) {
         if (!bytes) return report(bytes.error());
         role.self_check_rate = *bytes;
       }
-      role.keep.age_ns = options->keep_days * 24 * 3600 * kNsPerSecond;
+      role.keep.age_ns = days_ns(options->keep_days);
       if (!options->keep_size.empty()) {
         const auto bytes = parse_bytes(options->keep_size);
         if (!bytes) return report(bytes.error());

@@ -79,7 +79,7 @@ void add_up(CLI::App& program, Run& run) {
   command->add_option("--spool-max", options->spool_max, "Most that the spool takes on disk (default 1GiB)");
   command->add_option("--cache-max", options->cache_max, "Most memory for blocks that were read back (default 256MiB)");
   command->add_option("--keep-days", options->keep_days, "Remove records that are older, in whole blocks (default: keep all)")
-      ->check(CLI::Range(1, 100'000));
+      ->check(CLI::Range(1U, kKeepDaysMax));
   command->add_option("--keep-size", options->keep_size,
                       "Remove the oldest blocks when all take more, such as 50GiB (default: keep all)");
   command->add_option("--self-check", options->self_check,
