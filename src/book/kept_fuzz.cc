@@ -21,7 +21,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       for (const uint8_t rest : cut.sizes) PB_CHECK(kept->root_at(cut.group * kGroupLeaves + rest).has_value());
     }
   }
-  const std::vector<uint64_t> sizes = parse_handed_out(as_text({data, size}));
-  PB_CHECK(parse_handed_out(handed_out_text(sizes)) == sizes);
+  TreeSizes sizes;
+  sizes.take(as_text({data, size}));
+  TreeSizes again;
+  again.take(sizes.text());
+  PB_CHECK(again == sizes);
   return 0;
 }

@@ -127,8 +127,7 @@ Status Ledger::add_to(Kept& kept, SealedBlock& block) const {
   const SegmentFooter& footer = block.footer();
   PB_CHECK(footer.first_index == kept.below);
   std::shared_ptr<const Columns> columns;
-  std::vector<uint64_t> sizes = handed_out_.between(footer.first_index, footer.first_index + footer.rows);
-  std::erase_if(sizes, [](uint64_t size) { return size % kGroupLeaves == 0; });
+  const std::vector<uint64_t> sizes = handed_out_.between(footer.first_index, footer.first_index + footer.rows);
   for (auto next = sizes.begin(); next != sizes.end();) {
     if (!columns) {
       auto read = block.columns(kEveryField);
