@@ -10,15 +10,16 @@ import subprocess
 import sys
 
 # A folder may include itself and what stands to the left of it; privilege stands on base, capture on record
-# and privilege, sources on record, ship on store. capture/bpf has the structs that the kernel programs share with whoever loads and reads them.
+# and privilege, sources on record, ship on store, logs on sources and ship. capture/bpf has the structs that the kernel programs share with whoever loads and reads them.
 LAYERS = ["base", "record", "merkle", "store", "book", "query", "server", "cli"]
 ALLOWED = {name: set(LAYERS[: i + 1]) for i, name in enumerate(LAYERS)}
 ALLOWED["privilege"] = {"base", "capture/bpf", "privilege"}
 ALLOWED["capture"] = {"base", "capture/bpf", "privilege", "record", "capture"}
 ALLOWED["sources"] = {"base", "record", "sources"}
 ALLOWED["ship"] = {"base", "record", "merkle", "store", "ship"}
+ALLOWED["logs"] = ALLOWED["ship"] | {"sources", "logs"}
 ALLOWED["server"] |= {"capture", "ship"}
-ALLOWED["cli"] |= {"capture", "privilege", "ship", "sources"}
+ALLOWED["cli"] |= {"capture", "logs", "privilege", "ship", "sources"}
 
 CXX = re.compile(r"\.(cc|h)$")
 # (name, files, pattern, instead, a line that breaks it)

@@ -40,7 +40,7 @@ Status Allowance::check_source(std::string_view source) const {
 }
 
 Status Allowance::check_record(const Record& record) const {
-  if (record.text_or(Field::kHost, "") != host) {
+  if (!any_host && record.text_or(Field::kHost, "") != host) {
     return fail(ErrorCode::kDenied, fmt::format("its host is \"{}\" where this credential speaks for {} alone",
                                                 record.text_or(Field::kHost, ""), host));
   }

@@ -18,6 +18,7 @@ struct Allowance {
   std::string host;       // every record carries it; sources, and what records speak about, begin with "HOST/"
   uint32_t vantages = 0;  // bit v: Vantage v
   uint32_t kinds = 0;     // bit k: Kind k
+  bool any_host = false;  // records may carry the name of any host, as a log's lines do
 
   // Errors: kDenied, naming what is not allowed.
   [[nodiscard]] Status check_source(std::string_view source) const;

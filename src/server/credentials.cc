@@ -59,6 +59,12 @@ uint32_t agent_kinds() {
   return kinds;
 }
 
+Allowance logs_allowance(std::string_view host) {
+  const auto bit = [](auto value) { return 1U << static_cast<unsigned>(value); };
+  return {std::string(host) + std::string(kLogsSuffix), bit(Vantage::kProxy) | bit(Vantage::kApp) | bit(Vantage::kBook),
+          bit(Kind::kProxy) | bit(Kind::kNote) | bit(Kind::kGap), true};
+}
+
 std::string vantages_text(uint32_t vantages) {
   std::string out;
   for (const EnumName& name : enum_names(Field::kVantage)) {

@@ -28,6 +28,11 @@ std::string vantages_text(uint32_t vantages);
 // Errors: kBadInput, naming the word that is no vantage, or one that agents never write.
 Result<uint32_t> parse_vantages(std::string_view text);
 
+// What the follower of a host's logs says for its host: "web-8/log". Its sources begin so.
+inline constexpr std::string_view kLogsSuffix = "/log";
+// What it may write: what other programs' logs say, and its own gaps.
+Allowance logs_allowance(std::string_view host);
+
 struct Credential {
   std::string host;
   Hash token_hash{};

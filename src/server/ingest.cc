@@ -92,7 +92,9 @@ void Ingest::join_finished(bool all) {
 PeerRights Ingest::rights_of(uint32_t uid, const FileDescriptor& listener) const {
   if (&listener == &for_others_) return {};
   const bool owns_the_book = uid == 0 || uid == geteuid();
-  return {.own_host = owns_the_book || uid == options_.agent_uid, .enrol = owns_the_book};
+  return {.own_host = owns_the_book || uid == options_.agent_uid,
+          .own_logs = owns_the_book || uid == options_.logs_uid,
+          .enrol = owns_the_book};
 }
 
 void Ingest::accept_one(const FileDescriptor& listener) {
@@ -112,10 +114,10 @@ void Ingest::accept_one(const FileDescriptor& listener) {
     const std::lock_guard lock(mutex_);
     ++statistics_.connections;
     if (running_.size() >= kAgentsMax) refusal = fmt::format("more than {} agents are connected", kAgentsMax);
-    if (!rights.own_host && strangers_ >= kAgentsOfStrangersMax)
+    if (rights.none() && strangers_ >= kAgentsOfStrangersMax)
       refusal = "too many connections without a credential are open; try again";
     if (!refusal.empty()) ++statistics_.refused_connections;
-    if (refusal.empty() && !rights.own_host) ++strangers_;
+    if (refusal.empty() && rights.none()) ++strangers_;
   }
   auto wake = make_wake_fd();
   if (!refusal.empty() || !wake) {
@@ -126,7 +128,7 @@ void Ingest::accept_one(const FileDescriptor& listener) {
     return;
   }
   auto session = std::make_unique<Session>(*this, std::move(fd), std::move(*wake), peer.uid, peer.pid, rights);
-  session->counted_as_stranger_ = !rights.own_host;
+  session->counted_as_stranger_ = rights.none();
   Session* raw = session.get();
   running_.push_back({std::move(session), std::thread([raw] { raw->run(); })});
 }

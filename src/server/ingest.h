@@ -67,6 +67,7 @@ struct IngestOptions {
   mode_t mode = 0600;
   std::string host;                   // of the book; root and the book's own user speak for it without a token
   std::optional<uint32_t> agent_uid;  // the user of this host's own agent, who does so too, and may do nothing else
+  std::optional<uint32_t> logs_uid;   // the user of its follower of logs, who may write those alone
   std::string program;                // version
   std::string own_token;              // another word by which this host's own agent is known, such as a supervisor's; may be empty
 };
@@ -81,11 +82,13 @@ struct IngestStatistics {
   uint64_t refused_batches = 0;
 };
 
-// What a peer may do without a token: nothing, but for root, the book's user and the agent's at the socket that others cannot
-// reach.
+// What a peer may do without a token: nothing, but for root, the users of the book, the agent and the follower of logs at the socket
+// that others cannot reach.
 struct PeerRights {
   bool own_host = false;  // write as this book's own host
+  bool own_logs = false;  // write what the logs of this book's own host say
   bool enrol = false;     // say who else may write
+  [[nodiscard]] bool none() const { return !own_host && !own_logs; }
 };
 
 class Ingest {

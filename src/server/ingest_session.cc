@@ -30,6 +30,10 @@ ShipCode code_of(ErrorCode code) {
   }
 }
 
+bool is_of_logs(std::string_view host) {
+  return host.ends_with(kLogsSuffix);
+}
+
 }  // namespace
 
 Ingest::Session::Session(Ingest& ingest, FileDescriptor fd, FileDescriptor wake, uint32_t uid, int32_t pid, PeerRights rights)
@@ -198,7 +202,7 @@ Result<Credential> Ingest::Session::credential_of(const AgentHello& message) con
     }
     return *credential;
   }
-  if (!rights_.own_host) {
+  if (!(is_of_logs(message.host) ? rights_.own_logs : rights_.own_host)) {
     return fail(ErrorCode::kDenied,
                 fmt::format("user {} may not write to this book without a token; make one with: portbook enroll {}",
                             user_name(uid_), message.host));
@@ -213,14 +217,15 @@ bool Ingest::Session::hello(const AgentHello& message) {
   }
   const auto credential = credential_of(message);
   if (!credential) return end(ByeCode::kDenied, credential.error().message);
-  if (message.host != credential->host) {
+  const bool of_logs = message.host == credential->host + std::string(kLogsSuffix);
+  if (!of_logs && message.host != credential->host) {
     return end(ByeCode::kDenied,
                fmt::format("the agent says that its host is \"{}\", but {} \"{}\"; enrol it with: portbook enroll {}", message.host,
                            message.token.empty() ? "this book's own host is" : "its token is for", credential->host, message.host));
   }
-  allowance_ = credential->allowance();
+  allowance_ = of_logs ? logs_allowance(credential->host) : credential->allowance();
   credential_ = *credential;
-  host_ = credential->host;
+  host_ = allowance_.host;
   welcomed_ = true;
   if (counted_as_stranger_) {
     const std::lock_guard lock(ingest_.mutex_);
