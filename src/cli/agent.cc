@@ -1,7 +1,6 @@
 // portbook agent: capture alone; ships to a book.
 #include <fmt/format.h>
 
-#include <fstream>
 #include <memory>
 
 #include "cli/boundaries.h"
@@ -21,21 +20,6 @@ struct Options {
   AgentRole role;
 };
 
-constexpr size_t kTokenFileBytesMax = 256;
-
-Result<std::string> read_token(const std::string& path) {
-  std::ifstream file(path);
-  std::string token(kTokenFileBytesMax, '\0');
-  if (!file) return fail(ErrorCode::kNotFound, fmt::format("cannot read the token file {}", path));
-  file.read(token.data(), static_cast<std::streamsize>(token.size()));
-  token.resize(static_cast<size_t>(file.gcount()));
-  while (token.ends_with('\n') || token.ends_with(' ')) token.pop_back();
-  if (token.empty() || token.size() == kTokenFileBytesMax || token.contains('\n'))
-    return fail(ErrorCode::kBadInput,
-                fmt::format("{} is not a token file, which has one line of at most {} bytes", path, kTokenFileBytesMax - 1));
-  return token;
-}
-
 int agent(const Options& options) {
   AgentRole role = options.role;
   role.book = options.book.empty() ? default_ingest_socket(default_folder()) : std::filesystem::path(options.book);
@@ -47,7 +31,7 @@ int agent(const Options& options) {
     role.spool_bytes_max = *bytes;
   }
   if (!options.token_file.empty()) {
-    auto token = read_token(options.token_file);
+    auto token = read_token_file(options.token_file);
     if (!token) return report(token.error());
     role.token = std::move(*token);
   }

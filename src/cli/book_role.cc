@@ -310,6 +310,7 @@ class RunningBook {
     // Into the meeting place come the book's user and the agent's group alone.
     options.mode = kForEverybody;
     if (const auto agent = agent_user(); agent) options.agent_uid = agent->uid;
+    if (const auto logs = logs_user(); logs) options.logs_uid = logs->uid;
     options.host = role.host;
     options.program = kVersion;
     options.own_token = own_token;

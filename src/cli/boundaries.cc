@@ -129,6 +129,24 @@ bool marks_spool(std::string_view name) {
   return name.starts_with("spool-");
 }
 
+bool marks_positions(std::string_view name) {
+  return name == "positions" || name == "lock";
+}
+
+// As root: makes the folder, gives it to the user, and stands in it.
+Result<std::optional<UserIdentity>> prepare_folder(const std::filesystem::path& path, Result<UserIdentity> user,
+                                                   bool (*marks)(std::string_view)) {
+  if (!user) return std::unexpected(user.error());
+  const auto folder = hold_folder(path);
+  if (!folder) return std::unexpected(folder.error());
+  // The user's number may have been another one before.
+  if (Status given = give(*folder, *user, marks); !given) return std::unexpected(given.error());
+  if (fchown(folder->fd.get(), user->uid, user->gid) != 0 || fchmod(folder->fd.get(), kOwnerOnly) != 0 ||
+      fchdir(folder->fd.get()) != 0)
+    return failed(folder->path);
+  return *user;
+}
+
 }  // namespace
 
 std::filesystem::path meeting_folder(const std::filesystem::path& data) {
@@ -171,16 +189,16 @@ Result<std::optional<UserIdentity>> prepare_book(const std::filesystem::path& da
 
 Result<std::optional<UserIdentity>> prepare_agent(const std::filesystem::path& spool) {
   if (geteuid() != 0) return std::nullopt;
-  auto user = agent_user();
-  if (!user) return std::unexpected(user.error());
-  const auto folder = hold_folder(spool);
-  if (!folder) return std::unexpected(folder.error());
-  // The agent's number may have been another one before.
-  if (Status given = give(*folder, *user, marks_spool); !given) return std::unexpected(given.error());
-  if (fchown(folder->fd.get(), user->uid, user->gid) != 0 || fchmod(folder->fd.get(), kOwnerOnly) != 0 ||
-      fchdir(folder->fd.get()) != 0)
-    return failed(folder->path);
-  return *user;
+  return prepare_folder(spool, agent_user(), marks_spool);
+}
+
+std::filesystem::path default_positions(const std::filesystem::path& data, bool apart) {
+  return meeting_folder(data) / (apart ? "follow" : "logs");
+}
+
+Result<std::optional<UserIdentity>> prepare_logs(const std::filesystem::path& positions) {
+  if (geteuid() != 0) return std::nullopt;
+  return prepare_folder(positions, logs_user(), marks_positions);
 }
 
 std::filesystem::path seen_from_spool(const std::filesystem::path& socket, const std::filesystem::path& spool) {

@@ -29,6 +29,11 @@ Result<std::optional<UserIdentity>> prepare_book(const std::filesystem::path& da
 // does nothing and says nobody. Errors: as above.
 Result<std::optional<UserIdentity>> prepare_agent(const std::filesystem::path& spool);
 
+// What the follower of logs that `portbook up` runs keeps, and one that is started apart; beside a book, in its meeting place.
+std::filesystem::path default_positions(const std::filesystem::path& data, bool apart);
+// The same for the follower of logs and the folder of its positions.
+Result<std::optional<UserIdentity>> prepare_logs(const std::filesystem::path& positions);
+
 // The path as the agent reaches it from its spool; `socket` itself when it is not beside the spool.
 std::filesystem::path seen_from_spool(const std::filesystem::path& socket, const std::filesystem::path& spool);
 

@@ -61,6 +61,7 @@ using Run = std::function<int()>;
 void add_up(CLI::App& program, Run& run);
 void add_serve(CLI::App& program, Run& run);
 void add_agent(CLI::App& program, Run& run);
+void add_follow(CLI::App& program, Run& run);
 void add_enroll(CLI::App& program, Run& run);
 void add_token(CLI::App& program, Run& run);
 void add_who(CLI::App& program, Run& run);

@@ -13,6 +13,7 @@
 #include "cli/table.h"
 #include "query/json_writer.h"
 #include "record/version.h"
+#include "server/credentials.h"
 
 namespace portbook {
 
@@ -110,7 +111,8 @@ std::vector<Line> lines_of_book(std::string_view status) {
   const std::string own = member(parsed, "host");
   for (const element agent : agents) {
     lines.push_back(line_of(agent));
-    if (member(agent, "host") != own) add_lacks(agent, lines);
+    // What the follower of this host's logs says is among the lines above.
+    if (member(agent, "host") != own && member(agent, "host") != own + std::string(kLogsSuffix)) add_lacks(agent, lines);
   }
   if (agents.size() == 0) {
     lines.push_back(

@@ -96,19 +96,6 @@ Result<std::unique_ptr<Book>> open_book(const std::filesystem::path& data, const
   return book;
 }
 
-// "+01:00", "-0330"; minutes east of UTC.
-Result<int32_t> parse_zone(const std::string& text) {
-  const bool colon = text.size() == 6 && text[3] == ':';
-  uint64_t hours = 0;
-  uint64_t minutes = 0;
-  if ((colon || text.size() == 5) && (text[0] == '+' || text[0] == '-') && parse_count(text.substr(1, 2), hours) &&
-      parse_count(text.substr(colon ? 4 : 3), minutes) && hours <= 14 && minutes <= 59) {
-    const auto east = static_cast<int32_t>(hours * 60 + minutes);
-    return text[0] == '-' ? -east : east;
-  }
-  return fail(ErrorCode::kBadInput, fmt::format("--zone: \"{}\" is no offset from UTC such as +01:00", text));
-}
-
 struct Understood {
   std::atomic<uint64_t> lines = 0;  // without those that the book had already
   std::atomic<uint64_t> not_understood = 0;

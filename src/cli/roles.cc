@@ -11,13 +11,17 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <fstream>
 
 #include "server/credentials.h"
+#include "sources/line.h"
 #include "ship/stream_socket.h"
 
 namespace portbook {
 
 namespace {
+
+constexpr size_t kTokenFileBytesMax = 256;
 
 sigset_t stop_signals() {
   sigset_t signals;
@@ -71,6 +75,31 @@ std::string host_name() {
   std::array<char, 256> name{};
   if (gethostname(name.data(), name.size() - 1) != 0 || name.front() == '\0') return "localhost";
   return name.data();
+}
+
+Result<std::string> read_token_file(const std::string& path) {
+  std::ifstream file(path);
+  std::string token(kTokenFileBytesMax, '\0');
+  if (!file) return fail(ErrorCode::kNotFound, fmt::format("cannot read the token file {}", path));
+  file.read(token.data(), static_cast<std::streamsize>(token.size()));
+  token.resize(static_cast<size_t>(file.gcount()));
+  while (token.ends_with('\n') || token.ends_with(' ')) token.pop_back();
+  if (token.empty() || token.size() == kTokenFileBytesMax || token.contains('\n'))
+    return fail(ErrorCode::kBadInput,
+                fmt::format("{} is not a token file, which has one line of at most {} bytes", path, kTokenFileBytesMax - 1));
+  return token;
+}
+
+Result<int32_t> parse_zone(const std::string& text) {
+  const bool colon = text.size() == 6 && text[3] == ':';
+  uint64_t hours = 0;
+  uint64_t minutes = 0;
+  if ((colon || text.size() == 5) && (text[0] == '+' || text[0] == '-') && parse_count(text.substr(1, 2), hours) &&
+      parse_count(text.substr(colon ? 4 : 3), minutes) && hours <= 14 && minutes <= 59) {
+    const auto east = static_cast<int32_t>(hours * 60 + minutes);
+    return text[0] == '-' ? -east : east;
+  }
+  return fail(ErrorCode::kBadInput, fmt::format("--zone: \"{}\" is no offset from UTC such as +01:00", text));
 }
 
 Result<uint64_t> parse_bytes(const std::string& text) {

@@ -7,9 +7,11 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "book/book.h"
+#include "logs/log_shipper.h"
 
 namespace portbook {
 
@@ -43,10 +45,20 @@ struct AgentRole {
   int supervisor = kNoSupervisor;
 };
 
+struct FollowRole {
+  std::vector<FollowedLog> logs;
+  std::filesystem::path book;       // ingest socket
+  std::filesystem::path positions;  // folder
+  std::string token;
+  std::string host;
+  int supervisor = kNoSupervisor;
+};
+
 // Each returns the process's exit code once it was told to stop by SIGTERM, by SIGINT or SIGHUP (not under a supervisor, which
 // gets those itself), or by the supervisor's end; or when it could not begin.
 int run_book(const BookRole& role);
 int run_agent(const AgentRole& role);
+int run_follow(const FollowRole& role);
 
 // Blocks what wait_for_stop() waits for; before any thread is made.
 void block_stop_signals();
@@ -64,6 +76,10 @@ constexpr uint64_t days_ns(uint32_t days) {
   return uint64_t{days} * 24 * 3600 * kNsPerSecond;
 }
 static_assert(days_ns(kKeepDaysMax) / kNsPerSecond / 3600 / 24 == kKeepDaysMax);
+// The token in a file of one line. Errors: kNotFound, kBadInput.
+Result<std::string> read_token_file(const std::string& path);
+// "+01:00", "-0330": minutes east of UTC. Errors: kBadInput.
+Result<int32_t> parse_zone(const std::string& text);
 // "64MiB", "1GiB", "500000". Errors: kBadInput.
 Result<uint64_t> parse_bytes(const std::string& text);
 // The same of bytes a second; "off" is 0.

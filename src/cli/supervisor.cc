@@ -119,7 +119,10 @@ class Charge {
 
 class Supervisor {
  public:
-  Supervisor(Child book, Child agent) : book_(std::move(book)), agent_(std::move(agent)), token_(make_token()) {}
+  Supervisor(Child book, std::vector<Child> others) : token_(make_token()) {
+    charges_.emplace_back(std::move(book));
+    for (Child& one : others) charges_.emplace_back(std::move(one));
+  }
 
   int run() {
     sigset_t signals;
@@ -127,18 +130,22 @@ class Supervisor {
     for (const int one : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&signals, one);
     sigprocmask(SIG_BLOCK, &signals, nullptr);
     signals_ = FileDescriptor(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-    if (auto started = book_.start(token_); !started) return report(started.error());
+    if (auto started = book().start(token_); !started) return report(started.error());
     if (const auto code = wait_for_book()) return *code;
-    start(agent_);
+    for (Charge& one : charges_) {
+      if (&one != &book()) start(one);
+    }
     while (!stopping_) {
       wait_for_event();
-      for (Charge* one : {&book_, &agent_}) {
-        if (!stopping_ && one->is_due()) start(*one);
+      for (Charge& one : charges_) {
+        if (!stopping_ && one.is_due()) start(one);
       }
     }
     tell("Stopping; what has been captured is being written.\n");
-    end(agent_, kAgentStopPatience);
-    end(book_, kBookStopPatience);
+    for (Charge& one : charges_) {
+      if (&one != &book()) end(one, kAgentStopPatience);
+    }
+    end(book(), kBookStopPatience);
     return 0;
   }
 
@@ -150,17 +157,17 @@ class Supervisor {
   // Until the book says that it is ready: then nothing. Else the exit code: what was wrong it has said itself.
   std::optional<int> wait_for_book() {
     while (true) {
-      std::array<pollfd, 2> fds{pollfd{book_.control().get(), POLLIN, 0}, pollfd{signals_.get(), POLLIN, 0}};
+      std::array<pollfd, 2> fds{pollfd{book().control().get(), POLLIN, 0}, pollfd{signals_.get(), POLLIN, 0}};
       poll(fds.data(), fds.size(), -1);
       char ready = 0;
-      if ((fds[0].revents & POLLIN) != 0 && read(book_.control().get(), &ready, 1) == 1) return std::nullopt;
+      if ((fds[0].revents & POLLIN) != 0 && read(book().control().get(), &ready, 1) == 1) return std::nullopt;
       int status = 0;
-      if (waitpid(book_.pid(), &status, WNOHANG) == book_.pid()) {
-        book_.forget();
+      if (waitpid(book().pid(), &status, WNOHANG) == book().pid()) {
+        book().forget();
         return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
       }
       if (take_signals()) {
-        end(book_, kBookStopPatience);
+        end(book(), kBookStopPatience);
         return 0;
       }
     }
@@ -177,9 +184,9 @@ class Supervisor {
 
   void wait_for_event() {
     auto patience = milliseconds(-1);
-    for (const Charge* one : {&book_, &agent_}) {
-      if (one->pid() != 0 || !one->restart_at()) continue;
-      const auto left = std::max(std::chrono::ceil<milliseconds>(*one->restart_at() - SteadyClock::now()), milliseconds(0));
+    for (const Charge& one : charges_) {
+      if (one.pid() != 0 || !one.restart_at()) continue;
+      const auto left = std::max(std::chrono::ceil<milliseconds>(*one.restart_at() - SteadyClock::now()), milliseconds(0));
       patience = patience.count() < 0 ? left : std::min(patience, left);
     }
     pollfd come{signals_.get(), POLLIN, 0};
@@ -187,8 +194,8 @@ class Supervisor {
     if (take_signals()) return;
     int status = 0;
     for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0; pid = waitpid(-1, &status, WNOHANG)) {
-      for (Charge* one : {&book_, &agent_}) {
-        if (one->pid() == pid) one->note_end(status);
+      for (Charge& one : charges_) {
+        if (one.pid() == pid) one.note_end(status);
       }
     }
   }
@@ -211,8 +218,9 @@ class Supervisor {
     one.forget();
   }
 
-  Charge book_;
-  Charge agent_;
+  Charge& book() { return charges_.front(); }
+
+  std::vector<Charge> charges_;  // the book first
   const std::string token_;
   FileDescriptor signals_;
   bool stopping_ = false;
@@ -220,8 +228,8 @@ class Supervisor {
 
 }  // namespace
 
-int supervise(Child book, Child agent) {
-  return Supervisor(std::move(book), std::move(agent)).run();
+int supervise(Child book, std::vector<Child> others) {
+  return Supervisor(std::move(book), std::move(others)).run();
 }
 
 }  // namespace portbook

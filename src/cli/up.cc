@@ -5,8 +5,10 @@
 
 #include "cli/boundaries.h"
 #include "cli/command.h"
+#include "cli/output.h"
 #include "cli/roles.h"
 #include "cli/supervisor.h"
+#include "logs/find_logs.h"
 
 namespace portbook {
 
@@ -27,7 +29,39 @@ struct Options {
   std::string key;
   bool no_cmdline = false;
   bool no_bpf = false;
+  bool no_logs = false;
+  std::vector<std::string> follow;
 };
+
+// What is followed, said for each; nothing is found that was named.
+Result<std::vector<FollowedLog>> logs_to_follow(const Options& options) {
+  std::vector<FollowedLog> logs;
+  for (const std::string& text : options.follow) {
+    auto log = parse_followed_log(text, {}, logs);
+    if (!log) return fail_in("--follow", log);
+    logs.push_back(std::move(*log));
+  }
+  if (!options.no_logs) {
+    for (const FollowedLog& found : find_logs()) {
+      const std::string text = fmt::format("{}:{}", found.path.string(), name_of(found.format));
+      if (auto log = parse_followed_log(text, {}, logs); log) logs.push_back(std::move(*log));
+    }
+  }
+  for (const FollowedLog& log : logs) tell("Following {}, a log of {}.\n", log.path.string(), name_of(log.format));
+  return logs;
+}
+
+// Nothing where there is no log.
+Result<std::vector<Child>> child_for_logs(const Options& options, const std::filesystem::path& folder, const std::string& host) {
+  const auto logs = logs_to_follow(options);
+  if (!logs) return std::unexpected(logs.error());
+  if (logs->empty()) return std::vector<Child>();
+  Child child{"follower of logs",
+              {"follow", "--book", default_ingest_socket(folder).string(), "--positions", default_positions(folder, false).string(),
+               "--host", host}};
+  for (const FollowedLog& log : *logs) child.args.push_back(fmt::format("{}:{}", log.path.string(), name_of(log.format)));
+  return std::vector{child};
+}
 
 int up(const Options& options) {
   const std::filesystem::path folder = options.data.empty() ? default_folder() : std::filesystem::path(options.data);
@@ -57,7 +91,10 @@ int up(const Options& options) {
   }
   if (options.no_cmdline) agent.args.emplace_back("--no-cmdline");
   if (options.no_bpf) agent.args.emplace_back("--no-bpf");
-  return supervise(std::move(book), std::move(agent));
+  auto children = child_for_logs(options, folder, host);
+  if (!children) return report(children.error());
+  children->insert(children->begin(), std::move(agent));
+  return supervise(std::move(book), std::move(*children));
 }
 
 }  // namespace
@@ -86,12 +123,16 @@ void add_up(CLI::App& program, Run& run) {
                       "Bytes a second of sealed data that the book reads again and checks, or off (default 256KiB)");
   command->add_flag("--no-cmdline", options->no_cmdline, "Never record the arguments of processes");
   command->add_flag("--no-bpf", options->no_bpf, "Look at the open sockets again and again instead of watching the kernel");
+  command->add_option("--follow", options->follow, "Also follow this log; FILE:PROGRAM, such as /srv/proxy.log:haproxy")
+      ->allow_extra_args(false);
+  command->add_flag("--no-logs", options->no_logs, "Do not look for logs of other programs to follow");
   command->footer(
       "Examples:\n"
       "  sudo portbook up\n"
       "  sudo portbook up --data /srv/portbook --listen 127.0.0.1:8080\n"
       "  sudo portbook up --keep-days 90 --keep-size 50GiB\n"
-      "It runs `portbook serve` and `portbook agent` as processes of their own and starts a dead one again.\n"
+      "It runs `portbook serve`, `portbook agent` and, where it finds logs, `portbook follow` as processes of their own and starts\n"
+      "a dead one again.\n"
       "Without root it looks at the open sockets again and again, and says what it cannot see.");
   command->callback([options, &run] { run = [options] { return up(*options); }; });
 }

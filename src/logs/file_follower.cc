@@ -53,8 +53,9 @@ uint64_t end_of_lines(const FileDescriptor& fd, uint64_t size) {
 
 }  // namespace
 
-FileFollower::FileFollower(std::filesystem::path path, std::optional<LogPosition> known, Clock& clock, FollowerTimes times)
-    : path_(std::move(path)), clock_(clock), times_(times), base_(known) {}
+FileFollower::FileFollower(std::filesystem::path path, std::optional<LogPosition> known, Clock& clock, FollowerTimes times,
+                           IsRecord is_record)
+    : path_(std::move(path)), clock_(clock), times_(times), is_record_(std::move(is_record)), base_(known) {}
 
 void FileFollower::restart(uint64_t book_seq) {
   book_seq_ = book_seq;
@@ -108,7 +109,7 @@ FileFollower::Step FileFollower::next(LogLine& line) {
   if (!fd_.valid() && !open_current()) return turn_ ? Step::kTurn : Step::kNothing;
   while (true) {
     while (take_line(line)) {
-      if (!line.cut && !holds_something(line.text)) continue;
+      if (!line.cut && !is_record_(line.text)) continue;
       if (++at_.seq > book_seq_) return Step::kLine;
     }
     switch (fill()) {
@@ -283,7 +284,7 @@ FileFollower::Step FileFollower::leave_rotated(uint64_t path_inode, bool next_is
   if (read_to_ > at_.offset || passing_over_) {
     const std::string_view rest = std::string_view(buffer_).substr(buffer_.size() - static_cast<size_t>(read_to_ - at_.offset));
     give(rest, rest.size(), line);
-    if ((line.cut || holds_something(line.text)) && ++at_.seq > book_seq_) return Step::kLine;
+    if ((line.cut || is_record_(line.text)) && ++at_.seq > book_seq_) return Step::kLine;
   }
   const uint64_t next = rotated_after(rotated_files(path_), at_.inode);
   turn_to_start(at_.seq < book_seq_ ? LogGap::kLost : LogGap::kNone, next == 0 ? path_inode : next);

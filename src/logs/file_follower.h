@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -34,7 +35,10 @@ class FileFollower {
   };
 
   // `known`: the newest durable position; nothing where the log was never followed.
-  FileFollower(std::filesystem::path path, std::optional<LogPosition> known, Clock& clock, FollowerTimes times = {});
+  // `is_record`: which lines are records; for a line it always says the same.
+  using IsRecord = std::function<bool(std::string_view)>;
+  FileFollower(std::filesystem::path path, std::optional<LogPosition> known, Clock& clock, FollowerTimes times = {},
+               IsRecord is_record = holds_something);
 
   // Begins anew from the last position that was acknowledged or passed; `book_seq` is the last record that the book has: it and those
   // before it are passed over. Called before the first next().
@@ -75,6 +79,7 @@ class FileFollower {
   const std::filesystem::path path_;
   Clock& clock_;
   const FollowerTimes times_;
+  const IsRecord is_record_;
   std::optional<LogPosition> base_;
   std::optional<LogPosition> turn_;
   LogPosition at_;  // seq, inode and offset; its tail is in the buffer

@@ -1,6 +1,7 @@
 #include "logs/line_record.h"
 
 #include "base/check.h"
+#include "sources/syslog_header.h"
 
 namespace portbook {
 
@@ -22,6 +23,18 @@ std::string_view sentence_of(LogGap gap) {
 
 bool holds_something(std::string_view line) {
   return line.find_first_not_of(" \t\r") != std::string_view::npos;
+}
+
+bool is_line_of(LineFormat format, std::string_view line) {
+  if (!holds_something(line)) return false;
+  if (format != LineFormat::kSshd) return true;
+  const SyslogHeader header = parse_syslog_header(line, {});
+  return header.app.empty() || header.app.starts_with("sshd");
+}
+
+bool names_ports(LineFormat format, const Record& record) {
+  if (!record.has(Field::kSrcPort)) return false;
+  return format != LineFormat::kHaproxy || record.has(Field::kUpSrcPort);
 }
 
 bool read_log_line(LineFormat format, const LogLine& line, const LineOrigin& origin, std::string_view host, Record& record) {

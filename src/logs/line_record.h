@@ -22,6 +22,13 @@ struct LogLine {
 // Lines that hold nothing but blanks are no records.
 bool holds_something(std::string_view line);
 
+// Whether a line of a file becomes a record: it holds something, and its syslog header names no other program, as in an auth.log that
+// sshd shares with others. The same line is always told the same.
+bool is_line_of(LineFormat format, std::string_view line);
+
+// Whether a record that was understood names all the ports that its program could name.
+bool names_ports(LineFormat format, const Record& record);
+
 // Makes the record, without source and number; `host` is that of a line that names none. True when it was understood.
 bool read_log_line(LineFormat format, const LogLine& line, const LineOrigin& origin, std::string_view host, Record& record);
 

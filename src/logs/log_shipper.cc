@@ -13,6 +13,7 @@
 #include <set>
 #include <utility>
 
+#include "logs/find_logs.h"
 #include "record/batch.h"
 #include "ship/wire.h"
 
@@ -50,7 +51,8 @@ Result<FileDescriptor> lock_folder(const std::filesystem::path& folder) {
 // One log on its way. What it counts is since this process began.
 struct LogShipper::Log {
   Log(const FollowedLog& followed, std::string source_name, std::optional<LogPosition> known, Clock& clock, FollowerTimes times)
-      : options(followed), source(std::move(source_name)), follower(followed.path, known, clock, times) {}
+      : options(followed), source(std::move(source_name)), follower(followed.path, known, clock, times,
+                 [format = followed.format](std::string_view line) { return is_line_of(format, line); }) {}
 
   const FollowedLog& options;
   const std::string source;
@@ -69,6 +71,8 @@ struct LogShipper::Log {
 
   uint64_t lines = 0;
   uint64_t not_understood = 0;
+  bool ports_missing = false;  // of a line, and none named them yet
+  bool ports_named = false;
 };
 
 // One connection, on the shipping thread.
@@ -168,7 +172,11 @@ class LogShipper::Session {
     }
     const LineOrigin origin{shipper_.clock_.now(), log.options.zone_minutes};
     ++log.lines;
-    if (!read_log_line(log.options.format, line, origin, options.host, record_)) ++log.not_understood;
+    if (!read_log_line(log.options.format, line, origin, options.host, record_)) {
+      ++log.not_understood;
+    } else {
+      (names_ports(log.options.format, record_) ? log.ports_named : log.ports_missing) = true;
+    }
   }
 
   void report() {
@@ -184,10 +192,10 @@ class LogShipper::Session {
       not_understood += log->not_understood;
       const std::string& problem = log->follower.problem();
       std::string detail = fmt::format("{}, read as {}: {} lines since this run began, {} not understood.",
-                                       log->options.path.string(), format_name(log->options.format), log->lines, log->not_understood);
+                                       log->options.path.string(), name_of(log->options.format), log->lines, log->not_understood);
       if (!problem.empty()) detail += fmt::format(" Now it cannot be read: {}.", problem);
       if (!log->refusal.empty()) detail += fmt::format(" The book refused: {}.", log->refusal);
-      if (!log->options.advice.empty()) detail += " " + log->options.advice;
+      if (log->ports_missing && !log->ports_named) detail += fmt::format(" {}", advice_for(log->options.format));
       append_line(lines, {"Log " + log->options.name, problem.empty() && log->refusal.empty() ? "ok" : "warn", log->source, detail});
     }
     append_number(numbers, {"lines", all});
@@ -198,12 +206,6 @@ class LogShipper::Session {
     message.lines = lines;
     append_message(out_, message);
     append_message(out_, PingMessage{++pings_});
-  }
-
-  static std::string_view format_name(LineFormat format) {
-    const auto known = line_formats();
-    const auto found = std::ranges::find(known, format, &LineFormatName::format);
-    return found == known.end() ? std::string_view("unknown") : found->name;
   }
 
   // What is not kept is read again and passed over: often is enough.
@@ -368,14 +370,14 @@ Result<std::unique_ptr<LogShipper>> LogShipper::start(LogShipperOptions options,
 }
 
 LogShipper::~LogShipper() {
+  (void)stop();
+}
+
+Status LogShipper::stop() {
   stopping_ = true;
   wake(wake_);
   if (thread_.joinable()) thread_.join();
-}
-
-Status LogShipper::failure() const {
-  const std::lock_guard lock(mutex_);
-  return failure_;
+  return kept_;
 }
 
 void LogShipper::run() {
@@ -399,10 +401,7 @@ void LogShipper::run() {
     if (!stopping_) poll(&woken, 1, static_cast<int>((persists ? kRetryDenied : delay).count()));
     delay = std::min(delay * 2, kRetryMax);
   }
-  if (Status kept = positions_.flush(); !kept) {
-    const std::lock_guard lock(mutex_);
-    failure_ = kept;
-  }
+  kept_ = positions_.flush();
 }
 
 }  // namespace portbook

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -25,8 +24,7 @@ struct FollowedLog {
   std::filesystem::path path;
   std::string name;  // in the source's name, HOST/log/NAME; unique
   LineFormat format = LineFormat::kHaproxy;
-  int32_t zone_minutes = 0;
-  std::string advice;  // what would make its lines say more; may be empty
+  int32_t zone_minutes = 0;  // east of UTC, for times that name no zone
 };
 
 struct LogShipperOptions {
@@ -46,11 +44,11 @@ class LogShipper {
   // Reads the positions and begins; a book that is away is no error. Errors: kBadInput (too many logs, two of one name, no host),
   // kDenied, kIo, kCorrupt, kNewer (the positions), kUnavailable (another one keeps them), kLimit.
   static Result<std::unique_ptr<LogShipper>> start(LogShipperOptions options, Clock& clock);
-  // Waits a moment for what is under way, and keeps the positions.
+  // stop().
   ~LogShipper();
 
-  // What ended it by itself: the positions could not be kept. Thread-safe.
-  [[nodiscard]] Status failure() const;
+  // Waits a moment for what is under way, and keeps the positions. Errors: kIo, kLimit (what is not kept is read again and passed over).
+  Status stop();
 
  private:
   class Session;
@@ -63,13 +61,12 @@ class LogShipper {
   FileDescriptor wake_;
   FileDescriptor lock_;
   std::atomic<bool> stopping_{false};
-  mutable std::mutex mutex_;
-  Status failure_;  // guarded by mutex_
 
   // Owner: the shipping thread.
   PositionsFile positions_;
   std::vector<std::unique_ptr<Log>> logs_;
   std::string problem_;
+  Status kept_;  // the positions, at the end
   std::thread thread_;
 };
 

@@ -49,8 +49,12 @@ constexpr std::array kHelperCapabilities = {
     NamedCapability{CAP_DAC_READ_SEARCH, "dac_read_search"},  // container runtimes' folders
 };
 
+// Logs belong to their programs, and rotation makes new ones; which folders may be read at all is Landlock's.
+constexpr std::array kLogsCapabilities = {NamedCapability{CAP_DAC_READ_SEARCH, "dac_read_search"}};
+
 std::span<const NamedCapability> capabilities_of(Part part) {
   if (part == Part::kHelper) return kHelperCapabilities;
+  if (part == Part::kLogs) return kLogsCapabilities;
   return {};
 }
 

@@ -193,6 +193,11 @@ Status restrict_system_calls(Part part) {
            {BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_OBJ_GET_INFO_BY_FD})
         filter.add(SCMP_ACT_ALLOW, "bpf", equals(0, command));
       break;
+    case Part::kLogs:
+      filter.add(SCMP_ACT_ALLOW, "connect");
+      filter.allow(kOwnFiles);
+      add_sockets(filter, true, -1);
+      break;
     case Part::kBook:
       filter.allow(kBookOnly);
       filter.allow(kOwnFiles);

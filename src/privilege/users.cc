@@ -52,4 +52,8 @@ Result<UserIdentity> book_user() {
   return find_user("portbook", 2);
 }
 
+Result<UserIdentity> logs_user() {
+  return find_user("portbook-logs", 3);
+}
+
 }  // namespace portbook

@@ -23,6 +23,9 @@ Result<UserIdentity> find_user(const std::string& name, uint32_t index);
 Result<UserIdentity> agent_user();
 Result<UserIdentity> helper_user();
 
+// The follower of logs has one of its own: it reads what others can shape, and files that nobody else here may read.
+Result<UserIdentity> logs_user();
+
 // Whom a book belongs to that would else be root's: nobody who owns anything beside it.
 Result<UserIdentity> book_user();
 

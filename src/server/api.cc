@@ -136,6 +136,23 @@ double ApiContext::records_per_second() {
   return rate_;
 }
 
+namespace {
+
+// What is followed of other programs' logs on this host.
+void add_log_lines(const std::vector<AgentStatus>& agents, const std::string& host, std::vector<CaptureLine>& lines) {
+  const auto logs = std::ranges::find(agents, host + std::string(kLogsSuffix), &AgentStatus::host);
+  if (logs == agents.end()) return;
+  if (!logs->connected) {
+    lines.push_back({"Logs", "warn", "",
+                     fmt::format("The follower of this host's logs {} since {}; the logs keep their lines.",
+                                 logs->stopped ? "was stopped" : "is not connected", format_time(logs->since).substr(0, 19))});
+    return;
+  }
+  for (const AgentStatus::Line& line : logs->lines) lines.push_back({line.what, line.state, line.means, line.detail});
+}
+
+}  // namespace
+
 std::vector<CaptureLine> ApiContext::capture_lines() const {
   std::vector<CaptureLine> lines;
   if (options.book_lines) lines = options.book_lines();
@@ -149,6 +166,7 @@ std::vector<CaptureLine> ApiContext::capture_lines() const {
                                  own->stopped ? "was stopped" : "is not connected", format_time(own->since).substr(0, 19))});
   }
   for (const AgentStatus::Line& line : own->lines) lines.push_back({line.what, line.state, line.means, line.detail});
+  add_log_lines(agents, options.host, lines);
   return lines;
 }
 

@@ -61,7 +61,7 @@ void Ingest::Session::run() {
       status.connected = --status.connections > 0;
       const TimeNs heard_until = status.last_batch.value_or(status.since);
       const TimeNs behind = told_until(status).value_or(heard_until - std::min(heard_until, kHeldBackByAgentNs));
-      if (!said_bye_) status.behind_since = std::min(behind, status.behind_since.value_or(behind));
+      if (!said_bye_ && !is_of_logs(host_)) status.behind_since = std::min(behind, status.behind_since.value_or(behind));
       if (status.connected) return;
       status.stopped = said_bye_;
       status.since = ingest_.clock_.now();
@@ -238,7 +238,8 @@ bool Ingest::Session::hello(const AgentHello& message) {
   welcome.origin = origin;
   append_message(out_, welcome);
   change_status([&](AgentStatus& status) {
-    if (status.since == 0) status.behind_since = ingest_.begun_from_;
+    // What logs hold makes no answer complete.
+    if (status.since == 0 && !of_logs) status.behind_since = ingest_.begun_from_;
     status.connected = true;
     ++status.connections;
     status.stopped = false;

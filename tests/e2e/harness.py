@@ -63,7 +63,7 @@ class Book:
         self.data = pathlib.Path(data)
         self.port = port or free_port()
         self.log = self.data.parent / f"{self.data.name}.log"
-        command = [PORTBOOK, "up", "--data", str(self.data), "--listen", f"127.0.0.1:{self.port}", *args]
+        command = [PORTBOOK, "up", "--data", str(self.data), "--listen", f"127.0.0.1:{self.port}", *([] if "--follow" in args else ["--no-logs"]), *args]
         if netns:
             command = ["ip", "netns", "exec", netns, *command]
         self.started = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
