@@ -67,7 +67,8 @@ void add_follow(CLI::App& program, Run& run) {
       "Examples:\n"
       "  sudo portbook follow /var/log/haproxy.log --format haproxy\n"
       "  sudo portbook follow /var/log/postgresql/postgresql-15-main.log:postgresql /var/log/auth.log:sshd --zone +01:00\n"
-      "Each line once, over rotations and kills; while the book is away, the logs keep their lines. `portbook up` follows the logs\n"
+      "Each line once, over rotations and kills; while the book is away, the logs keep their lines. `portbook up` follows the "
+      "logs\n"
       "that it finds by itself. docs/sources.md has the programs, and what to set so that their lines name every port.");
   command->callback([options, &run] { run = [options] { return follow(*options); }; });
 }

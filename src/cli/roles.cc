@@ -14,8 +14,8 @@
 #include <fstream>
 
 #include "server/credentials.h"
-#include "sources/line.h"
 #include "ship/stream_socket.h"
+#include "sources/line.h"
 
 namespace portbook {
 

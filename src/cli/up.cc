@@ -131,7 +131,8 @@ void add_up(CLI::App& program, Run& run) {
       "  sudo portbook up\n"
       "  sudo portbook up --data /srv/portbook --listen 127.0.0.1:8080\n"
       "  sudo portbook up --keep-days 90 --keep-size 50GiB\n"
-      "It runs `portbook serve`, `portbook agent` and, where it finds logs, `portbook follow` as processes of their own and starts\n"
+      "It runs `portbook serve`, `portbook agent` and, where it finds logs, `portbook follow` as processes of their own and "
+      "starts\n"
       "a dead one again.\n"
       "Without root it looks at the open sockets again and again, and says what it cannot see.");
   command->callback([options, &run] { run = [options] { return up(*options); }; });

@@ -15,7 +15,7 @@
 namespace portbook {
 
 struct FollowerTimes {
-  uint64_t rotated_ns = 2 * kNsPerSecond;         // a rotated file is left when nothing came for so long, and the next has something
+  uint64_t rotated_ns = 2 * kNsPerSecond;  // a rotated file is left when nothing came for so long, and the next has something
   uint64_t rotated_empty_ns = 60 * kNsPerSecond;  // and when the next is empty
   uint64_t lost_ns = 2 * kNsPerSecond;            // a file that cannot be found is looked for so long before it counts as lost
 };
@@ -40,8 +40,8 @@ class FileFollower {
   FileFollower(std::filesystem::path path, std::optional<LogPosition> known, Clock& clock, FollowerTimes times = {},
                IsRecord is_record = holds_something);
 
-  // Begins anew from the last position that was acknowledged or passed; `book_seq` is the last record that the book has: it and those
-  // before it are passed over. Called before the first next().
+  // Begins anew from the last position that was acknowledged or passed; `book_seq` is the last record that the book has: it and
+  // those before it are passed over. Called before the first next().
   void restart(uint64_t book_seq);
   // The text of `line` is valid until the next call of anything here.
   Step next(LogLine& line);
@@ -87,15 +87,15 @@ class FileFollower {
   uint64_t book_seq_ = 0;
   FileDescriptor fd_;
   uint64_t device_ = 0;
-  std::string buffer_;       // of the file, from before at_.offset to read_to_
-  uint64_t read_to_ = 0;     // offset behind the buffer
+  std::string buffer_;    // of the file, from before at_.offset to read_to_
+  uint64_t read_to_ = 0;  // offset behind the buffer
   bool passing_over_ = false;
   LogPosition line_begin_;   // of the line that is passed over; at_.offset is within it
   std::string long_line_;    // its beginning
   std::string given_;        // the same, while the caller has it
-  uint64_t grew_at_ = 0;    // boot time
+  uint64_t grew_at_ = 0;     // boot time
   uint64_t lost_since_ = 0;  // boot time; 0: it is not
-  FileDescriptor left_;     // the file before this one
+  FileDescriptor left_;      // the file before this one
   uint64_t left_size_ = 0;
   std::string problem_;
 };

@@ -221,9 +221,7 @@ void random_life(uint64_t seed) {
       case 3: world.begin(); break;
       case 4: world.follow(random() % 5, random() % 2 == 0); break;
       case 5: world.follow(SIZE_MAX, false); break;
-      default:
-        written.push_back(fmt::format("line {} {}", written.size(), random()));
-        append_to(world.log, written.back() + "\n");
+      default: written.push_back(fmt::format("line {} {}", written.size(), random())); append_to(world.log, written.back() + "\n");
     }
     if (::testing::Test::HasFatalFailure()) return;
   }

@@ -30,9 +30,9 @@ constexpr auto kPlaces = std::to_array<Place>({{"haproxy", "var/log", "haproxy.l
                                                {"sshd", "var/log", "secure", "secure"}});
 
 bool is_at(const Place& place, const std::string& name) {
-  return place.begin == place.end ? name == place.begin
-                                  : name.starts_with(place.begin) && name.ends_with(place.end) &&
-                                        name.size() >= place.begin.size() + place.end.size();
+  return place.begin == place.end
+             ? name == place.begin
+             : name.starts_with(place.begin) && name.ends_with(place.end) && name.size() >= place.begin.size() + place.end.size();
 }
 
 // The file's own name, else with those of the folders above it, until it is unique.
@@ -94,8 +94,9 @@ Result<FollowedLog> parse_followed_log(std::string_view text, std::string_view f
   const auto known = line_format_named(word);
   if (!known) {
     return fail(ErrorCode::kBadInput,
-                word.empty() ? fmt::format("\"{}\" does not say whose log it is: FILE:PROGRAM, with one of {}", text, known_formats())
-                             : fmt::format("--format: there is no \"{}\"; there are {}", word, known_formats()));
+                word.empty()
+                    ? fmt::format("\"{}\" does not say whose log it is: FILE:PROGRAM, with one of {}", text, known_formats())
+                    : fmt::format("--format: there is no \"{}\"; there are {}", word, known_formats()));
   }
   std::error_code error;
   FollowedLog log;
@@ -120,7 +121,8 @@ std::string_view advice_for(LineFormat format) {
     case LineFormat::kHaproxy:
       return "Its lines do not name both ends of both connections; with the log-format of docs/sources.md they do.";
     case LineFormat::kPostgresql:
-      return "Its lines do not name the client's port; with log_connections = on and the log_line_prefix of docs/sources.md they do.";
+      return "Its lines do not name the client's port; with log_connections = on and the log_line_prefix of docs/sources.md they "
+             "do.";
     case LineFormat::kPgbouncer: return "Its lines name no ports; with log_connections = 1 they do.";
     case LineFormat::kSshd: return "Its lines name no ports; with LogLevel INFO or VERBOSE they do.";
   }

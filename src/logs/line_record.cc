@@ -7,6 +7,9 @@ namespace portbook {
 
 namespace {
 
+// The same for every reading of a line: whether it is told must not hang on when it is read.
+constexpr TimeNs kAnyMoment = 1'795'000'000 * kNsPerSecond;
+
 std::string_view sentence_of(LogGap gap) {
   switch (gap) {
     case LogGap::kLost: return "the file was replaced, shortened or removed before all of it was read, and no copy of it was found";
@@ -28,7 +31,7 @@ bool holds_something(std::string_view line) {
 bool is_line_of(LineFormat format, std::string_view line) {
   if (!holds_something(line)) return false;
   if (format != LineFormat::kSshd) return true;
-  const SyslogHeader header = parse_syslog_header(line, {});
+  const SyslogHeader header = parse_syslog_header(line, {kAnyMoment, 0});
   return header.app.empty() || header.app.starts_with("sshd");
 }
 

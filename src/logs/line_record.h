@@ -22,8 +22,8 @@ struct LogLine {
 // Lines that hold nothing but blanks are no records.
 bool holds_something(std::string_view line);
 
-// Whether a line of a file becomes a record: it holds something, and its syslog header names no other program, as in an auth.log that
-// sshd shares with others. The same line is always told the same.
+// Whether a line of a file becomes a record: it holds something, and its syslog header names no other program, as in an auth.log
+// that sshd shares with others. The same line is always told the same.
 bool is_line_of(LineFormat format, std::string_view line);
 
 // Whether a record that was understood names all the ports that its program could name.

@@ -52,8 +52,7 @@ bool parse_gap(std::string_view word, LogGap& gap) {
 }
 
 bool is_source(std::string_view text) {
-  return !text.empty() && text.size() <= kSourceBytesMax &&
-         std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
+  return !text.empty() && text.size() <= kSourceBytesMax && std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
 }
 
 bool parse_line(std::string_view line, std::string& source, LogPosition& position) {

@@ -14,11 +14,11 @@
 namespace portbook {
 
 inline constexpr std::string_view kPositionsName = "positions";
-inline constexpr size_t kFollowedLogsMax = 32;         // of one process: streams of one connection
-inline constexpr size_t kPositionsMax = 256;           // of logs that are followed or were
+inline constexpr size_t kFollowedLogsMax = 32;  // of one process: streams of one connection
+inline constexpr size_t kPositionsMax = 256;    // of logs that are followed or were
 inline constexpr size_t kPositionsBytesMax = 128 * 1024;
-inline constexpr size_t kLogNameBytesMax = 100;        // in the name of a log's source
-inline constexpr size_t kTailBytesMax = 1024;          // before a position, by which a file is known again
+inline constexpr size_t kLogNameBytesMax = 100;  // in the name of a log's source
+inline constexpr size_t kTailBytesMax = 1024;    // before a position, by which a file is known again
 inline constexpr uint64_t kLogOffsetMax = uint64_t{1} << 62;
 
 // Why the record after a position is a gap.

@@ -26,7 +26,8 @@ using std::chrono::milliseconds;
 
 static_assert(kFollowedLogsMax <= kShipSourcesMax);
 constexpr size_t kReadBytes = 64 * 1024;
-constexpr size_t kBatchBytesEnough = 256 * 1024;  // of one log, before another has its turn; with one line more it is within every limit
+constexpr size_t kBatchBytesEnough =
+    256 * 1024;  // of one log, before another has its turn; with one line more it is within every limit
 constexpr uint32_t kBatchRecordsEnough = 4096;
 constexpr milliseconds kLookEvery{100};
 constexpr milliseconds kReportEvery{1000};
@@ -41,7 +42,8 @@ constexpr milliseconds kRetryDenied{5000};
 Result<FileDescriptor> lock_folder(const std::filesystem::path& folder) {
   FileDescriptor lock(open((folder / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock.valid())
-    return fail(errno == EACCES ? ErrorCode::kDenied : ErrorCode::kIo, fmt::format("{}: {}", folder.string(), std::strerror(errno)));
+    return fail(errno == EACCES ? ErrorCode::kDenied : ErrorCode::kIo,
+                fmt::format("{}: {}", folder.string(), std::strerror(errno)));
   if (flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
   return fail(ErrorCode::kUnavailable, fmt::format("another process follows logs with its positions in {}", folder.string()));
 }
@@ -51,7 +53,9 @@ Result<FileDescriptor> lock_folder(const std::filesystem::path& folder) {
 // One log on its way. What it counts is since this process began.
 struct LogShipper::Log {
   Log(const FollowedLog& followed, std::string source_name, std::optional<LogPosition> known, Clock& clock, FollowerTimes times)
-      : options(followed), source(std::move(source_name)), follower(followed.path, known, clock, times,
+      : options(followed),
+        source(std::move(source_name)),
+        follower(followed.path, known, clock, times,
                  [format = followed.format](std::string_view line) { return is_line_of(format, line); }) {}
 
   const FollowedLog& options;
@@ -196,7 +200,8 @@ class LogShipper::Session {
       if (!problem.empty()) detail += fmt::format(" Now it cannot be read: {}.", problem);
       if (!log->refusal.empty()) detail += fmt::format(" The book refused: {}.", log->refusal);
       if (log->ports_missing && !log->ports_named) detail += fmt::format(" {}", advice_for(log->options.format));
-      append_line(lines, {"Log " + log->options.name, problem.empty() && log->refusal.empty() ? "ok" : "warn", log->source, detail});
+      append_line(lines,
+                  {"Log " + log->options.name, problem.empty() && log->refusal.empty() ? "ok" : "warn", log->source, detail});
     }
     append_number(numbers, {"lines", all});
     append_number(numbers, {"lines_not_understood", not_understood});
@@ -350,8 +355,9 @@ Result<std::unique_ptr<LogShipper>> LogShipper::start(LogShipperOptions options,
   std::set<std::string_view> names;
   for (const FollowedLog& one : options.logs) {
     if (!is_log_name(one.name))
-      return fail(ErrorCode::kBadInput, fmt::format("\"{}\" is no name of a log: 1 to {} letters, digits, dots, dashes, underscores",
-                                                    one.name, kLogNameBytesMax));
+      return fail(ErrorCode::kBadInput,
+                  fmt::format("\"{}\" is no name of a log: 1 to {} letters, digits, dots, dashes, underscores", one.name,
+                              kLogNameBytesMax));
     if (!names.insert(one.name).second) return fail(ErrorCode::kBadInput, fmt::format("two logs have the name \"{}\"", one.name));
   }
   auto lock = lock_folder(options.folder);

@@ -31,9 +31,9 @@ struct LogShipperOptions {
   std::vector<FollowedLog> logs;  // at most kFollowedLogsMax
   std::filesystem::path socket;   // the book's ingest socket
   std::string host;
-  std::string program;            // version of this program
-  std::string token;              // empty: this process's user is the credential
-  std::filesystem::path folder;   // of the positions; it must exist
+  std::string program;           // version of this program
+  std::string token;             // empty: this process's user is the credential
+  std::filesystem::path folder;  // of the positions; it must exist
   FollowerTimes times = {};
   // Called from the shipping thread with one sentence for a person when the connection comes or goes.
   std::function<void(const std::string&)> say;
@@ -47,7 +47,8 @@ class LogShipper {
   // stop().
   ~LogShipper();
 
-  // Waits a moment for what is under way, and keeps the positions. Errors: kIo, kLimit (what is not kept is read again and passed over).
+  // Waits a moment for what is under way, and keeps the positions. Errors: kIo, kLimit (what is not kept is read again and passed
+  // over).
   Status stop();
 
  private:

@@ -95,7 +95,8 @@ uint64_t rotated_after(const std::vector<RotatedFile>& files, uint64_t inode) {
   if (current == files.end()) return 0;
   const RotatedFile* next = nullptr;
   for (const RotatedFile& one : files) {
-    if (is_younger(one.numbering, current->numbering) && (next == nullptr || is_younger(next->numbering, one.numbering))) next = &one;
+    if (is_younger(one.numbering, current->numbering) && (next == nullptr || is_younger(next->numbering, one.numbering)))
+      next = &one;
   }
   return next == nullptr ? 0 : next->inode;
 }

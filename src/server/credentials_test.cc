@@ -20,6 +20,25 @@ Credential web8() {
   return credential;
 }
 
+TEST(Credentials, AFollowerOfLogsMayWriteWhatLogsSayAndNothingElse) {
+  const Allowance allowance = logs_allowance("web-8");
+  EXPECT_TRUE(allowance.check_source("web-8/log/haproxy.log").has_value());
+  for (const char* source : {"web-8/socket", "web-8/logs", "web-8/log", "web-9/log/a"})
+    EXPECT_FALSE(allowance.check_source(source).has_value()) << source;
+  Record record;
+  record.set(Field::kKind, Kind::kProxy);
+  record.set(Field::kVantage, Vantage::kProxy);
+  record.set(Field::kHost, "another, as its line says");
+  EXPECT_TRUE(allowance.check_record(record).has_value());
+  record.set(Field::kVantage, Vantage::kSocket);
+  EXPECT_FALSE(allowance.check_record(record).has_value());
+  record.set(Field::kVantage, Vantage::kApp);
+  for (const Kind kind : {Kind::kOpen, Kind::kSourceStart, Kind::kAdmin, Kind::kAddress}) {
+    record.set(Field::kKind, kind);
+    EXPECT_FALSE(allowance.check_record(record).has_value());
+  }
+}
+
 TEST(Credentials, a_token_is_found_until_it_is_revoked_also_after_a_restart) {
   const TemporaryFolder folder;
   const std::string token = make_token();

@@ -82,8 +82,8 @@ struct IngestStatistics {
   uint64_t refused_batches = 0;
 };
 
-// What a peer may do without a token: nothing, but for root, the users of the book, the agent and the follower of logs at the socket
-// that others cannot reach.
+// What a peer may do without a token: nothing, but for root, the users of the book, the agent and the follower of logs at the
+// socket that others cannot reach.
 struct PeerRights {
   bool own_host = false;  // write as this book's own host
   bool own_logs = false;  // write what the logs of this book's own host say

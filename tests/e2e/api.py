@@ -294,7 +294,7 @@ def check_command_line(data, folder, port):
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1, wrong.stderr
     head = subprocess.run(f"{harness.PORTBOOK} search --json --data {data} | head -n 1", shell=True, capture_output=True, text=True)
     assert head.stdout.count("\n") <= 1 and "rror" not in head.stderr, head.stderr
-    for command in ("up", "who", "trace", "map", "coverage", "search", "tail", "stats", "fields", "prove", "verify", "export", "doctor", "completion", "token"):
+    for command in ("up", "who", "trace", "map", "coverage", "search", "tail", "stats", "fields", "prove", "verify", "export", "doctor", "completion", "token", "follow"):
         text = run(command, "--help").stdout
         assert text.count("portbook " + command) >= 2, f"{command} --help lacks two examples"
 

@@ -34,7 +34,7 @@ def expect(what, done, code, *words):
 
 def start(*args, user=None, timeout=20, cwd=None):
     """portbook up with arguments that must make it end by itself."""
-    command = [harness.PORTBOOK, "up", *map(str, args)]
+    command = [harness.PORTBOOK, "up", "--no-logs", *map(str, args)]
     if user:
         command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=cwd)

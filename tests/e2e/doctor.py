@@ -133,7 +133,7 @@ def refuse_bpf():
 def without_programs(folder, name, command, before, helper_lacks):
     """Root's `up` where kernel programs are refused: it looks instead, says so everywhere, and records both ends of a connection."""
     data, log, port = folder / name, folder / f"{name}.log", harness.free_port()
-    with running(log, *command, harness.PORTBOOK, "up", "--data", data, "--listen", f"127.0.0.1:{port}", before=before) as process:
+    with running(log, *command, harness.PORTBOOK, "up", "--no-logs", "--data", data, "--listen", f"127.0.0.1:{port}", before=before) as process:
         wait_said(log, "portbook is recording", process)
         assert "The kernel does not let portbook watch it" in log.read_text(), log.read_text()
         _, lines = lines_of("--data", data)

@@ -47,7 +47,7 @@ class Program:
     def __init__(self, disk):
         self.data, self.port = disk / "book", harness.free_port()
         self.log = disk.parent / "up.log"
-        command = [harness.PORTBOOK, "up", "--data", str(self.data), "--spool", str(disk / "spool"), "--cache-max", CACHE_MAX,
+        command = [harness.PORTBOOK, "up", "--no-logs", "--data", str(self.data), "--spool", str(disk / "spool"), "--cache-max", CACHE_MAX,
                    "--listen", f"127.0.0.1:{self.port}"]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
