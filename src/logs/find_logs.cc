@@ -125,8 +125,8 @@ std::string_view advice_for(LineFormat format) {
              "do.";
     case LineFormat::kPgbouncer: return "Its lines name no ports; with log_connections = 1 they do.";
     case LineFormat::kSshd: return "Its lines name no ports; with LogLevel INFO or VERBOSE they do.";
+    default: return "Its lines do not name the client's port; docs/sources.md has the setting.";
   }
-  return {};
 }
 
 }  // namespace portbook

@@ -1,7 +1,10 @@
 #include "logs/log_position.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -69,6 +72,21 @@ TEST(FindLogs, GivesEachLogANameOfItsOwn) {
   EXPECT_FALSE(parse_followed_log("/srv/x", {}, logs).has_value());
   EXPECT_FALSE(parse_followed_log("/srv/x", "nothing", logs).has_value());
   EXPECT_EQ(parse_followed_log("/srv/x:1", "sshd", logs)->path, "/srv/x:1");
+}
+
+TEST(FindLogs, LooksWherePackagesPutThem) {
+  std::string root = (std::filesystem::temp_directory_path() / "portbook-find-XXXXXX").string();
+  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  const std::filesystem::path logs = std::filesystem::path(root) / "var/log";
+  std::filesystem::create_directories(logs / "postgresql");
+  for (const char* name : {"haproxy.log", "haproxy.log.1", "auth.log", "postgresql/postgresql-15-main.log",
+                           "postgresql/postgresql-15-main.log.1", "postgresql/pgbouncer.log", "dpkg.log"})
+    std::ofstream(logs / name) << "";
+  std::vector<std::string> names;
+  for (const FollowedLog& log : find_logs(root)) names.push_back(fmt::format("{} {}", log.name, name_of(log.format)));
+  std::filesystem::remove_all(root);
+  EXPECT_EQ(names, std::vector<std::string>(
+                       {"haproxy.log haproxy", "postgresql-15-main.log postgresql", "pgbouncer.log pgbouncer", "auth.log sshd"}));
 }
 
 TEST(LineRecord, PassesOverOtherProgramsInALogThatIsShared) {
