@@ -64,6 +64,11 @@ def followed(data, source_end):
     return sorted(found, key=lambda record: record["source_seq"])
 
 
+def kept_offset(data):
+    positions = pathlib.Path(f"{data}-agent/logs/positions").read_text().splitlines()
+    return int(next(line for line in positions if "/log/pgbouncer.log " in line).split()[3])
+
+
 def check_all(data, source_end, writer, seconds=60):
     """Every line of the writer stands in the book, once and in its order."""
     def whole():
@@ -107,7 +112,9 @@ def follows_found_and_named_logs(folder):
                 writer.rename()
             elif what == 1:
                 # What a program writes between the copy and the cut nobody can have: here it writes nothing.
+                # And where it was read to has to be kept: a file that is cut while nobody knows any of it cannot be told from its copy.
                 check_all(data, "/log/pgbouncer.log", writer)
+                wait_for(lambda: kept_offset(data) == writer.path.stat().st_size, "the position to be kept", 60)
                 writer.copy_and_cut()
             victim = chance.choice(["follow", "serve"])
             process = children(book.process.pid).get(victim)
