@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
@@ -118,6 +119,7 @@ class Import {
     threads.clear();
     report.records = taken_;
     report.already = already_;
+    report.bad = bad_;
     if (!failure_ && seen_ < already_) {
       return fail(ErrorCode::kBadInput, fmt::format("the book has {} records of {}, and here are only {}: this is another file",
                                                     already_, options_.source, seen_));
@@ -142,8 +144,9 @@ class Import {
       uint64_t turn = 0;
       if (!take(chunk, turn)) break;
       BatchBuilder builder(options_.source, std::max(chunk.seq_first, already_ + 1));
-      Status good = parse(chunk, read, record, builder);
-      hand_over(turn, builder, std::move(good));
+      const Status good = parse(chunk, turn, read, record, builder);
+      hand_over(turn, builder);
+      end_turn(turn, good);
     }
     const std::lock_guard lock(mutex_);
     ++ended_;
@@ -166,33 +169,54 @@ class Import {
     return true;
   }
 
-  // The records before the one that fails are in `builder`.
-  Status parse(const LineChunk& chunk, const LineReader& reader, Record& record, BatchBuilder& builder) {
+  void make_note(std::string_view line, uint64_t number, const Error& wrong, Record& record) {
+    record.clear();
+    record.set(Field::kKind, Kind::kNote);
+    record.set(Field::kVantage, Vantage::kApp);
+    record.set(Field::kTime, *options_.note_bad_lines);
+    record.set(Field::kMessage, line.ends_with('\r') ? line.substr(0, line.size() - 1) : line);
+    record.set(Field::kCause, std::string_view(fmt::format("{}: line {}: {}", kNotARecord, number, wrong.message)));
+    ++bad_;
+  }
+
+  // The records before the one that fails, and behind those that were handed over, are in `builder`.
+  Status parse(const LineChunk& chunk, uint64_t turn, const LineReader& reader, Record& record, BatchBuilder& builder) {
     uint64_t number = chunk.line_first;
     uint64_t seq = chunk.seq_first;
     for (std::string_view text = chunk.text; !text.empty(); ++number) {
       const std::string_view one = take_line(text);
       if (!holds_something(one) || seq++ <= already_) continue;
-      if (Status read = reader(one, record); !read) return fail_in(fmt::format("line {}", number), read);
+      if (Status read = reader(one, record); !read) {
+        if (!options_.note_bad_lines) return fail_in(fmt::format("line {}", number), read);
+        make_note(one, number, read.error(), record);
+      }
       builder.add(record);
+      // The note of a wrong line is longer than a short line: a chunk of those is more than a batch.
+      if (builder.full()) hand_over(turn, builder);
     }
     return {};
   }
 
-  void hand_over(uint64_t turn, BatchBuilder& builder, Status good) {
-    Result<CheckedBatch> checked = fail(ErrorCode::kBadInput, "");
-    const bool any = builder.count() > 0;
-    if (any) checked = check_batch(builder.take());
+  // Once it is the chunk's turn, which stays.
+  void hand_over(uint64_t turn, BatchBuilder& builder) {
+    if (builder.count() == 0) return;
+    auto checked = check_batch(builder.take());
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return turn_ == turn; });
-    if (!failure_ && any && checked) {
-      ++pending_;
-      lock.unlock();
-      // It blocks while the book has enough: the others wait for their turn.
-      book_.submit_checked(std::move(*checked), [this](const Result<Receipt>& receipt) { answered(receipt); });
-      lock.lock();
+    if (failure_) return;
+    if (!checked) {
+      failure_ = checked.error();
+      return;
     }
-    if (!failure_ && any && !checked) failure_ = checked.error();
+    ++pending_;
+    lock.unlock();
+    // It blocks while the book has enough: the others wait for their turn.
+    book_.submit_checked(std::move(*checked), [this](const Result<Receipt>& receipt) { answered(receipt); });
+  }
+
+  void end_turn(uint64_t turn, const Status& good) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return turn_ == turn; });
     if (!failure_ && !good) failure_ = good.error();
     ++turn_;
     changed_.notify_all();
@@ -227,6 +251,7 @@ class Import {
   Book& book_;
   const ImportOptions& options_;
   const uint64_t already_;
+  std::atomic<uint64_t> bad_ = 0;
 
   std::mutex chunks_mutex_;  // taken before mutex_
   LineChunks chunks_;        // under chunks_mutex_

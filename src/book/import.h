@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,8 @@ inline constexpr uint32_t kImportVantages = 1U << static_cast<unsigned>(Vantage:
                                             1U << static_cast<unsigned>(Vantage::kApp) |
                                             1U << static_cast<unsigned>(Vantage::kGateway);
 
+inline constexpr std::string_view kNotARecord = "not a record";  // begins the `cause` of a note that stands for a wrong line
+
 struct ImportProgress {
   uint64_t bytes = 0;    // read
   uint64_t records = 0;  // taken in: durable, hashed, signed, searchable
@@ -35,11 +38,15 @@ struct ImportOptions {
   std::function<void(const ImportProgress&)> progress = {};  // called now and then by the thread that imports
   // Makes a reader for each thread; what these make is taken as it is. Empty: lines are JSON, read and checked by ImportLine.
   std::function<LineReader()> reader = {};
+  // A wrong line becomes a `note` of this time, with the line as its message and what is wrong as its cause. Nothing: it ends the
+  // import.
+  std::optional<TimeNs> note_bad_lines = {};
 };
 
 struct ImportReport {
   uint64_t records = 0;  // taken in by this run
   uint64_t already = 0;  // that the book had from an earlier run
+  uint64_t bad = 0;      // wrong lines of this run that notes stand for
 };
 
 // Reads one line into `record`, without source and number. Errors: kBadInput naming the field: no JSON object of the field table's
@@ -84,7 +91,7 @@ class LineChunks {
 
 // Imports all lines from `fd` into `book`, in their order. The n-th line that holds something becomes source_seq n of
 // `options.source`: those that the book has are skipped, so that an import that ended early goes on where it was. Memory: a few MiB
-// beside the book's queue. `already` and `records` are also told of a run that failed.
+// beside the book's queue. `already`, `records` and `bad` are also told of a run that failed.
 // Errors: what a line or the descriptor gave, naming the line; what the book said (kUnavailable, kIo); kBadInput when the book has
 // more records of that source than there are lines. What stands before the failure is in the book.
 Status import_lines(int fd, Book& book, const ImportOptions& options, ImportReport& report);

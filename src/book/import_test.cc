@@ -63,6 +63,15 @@ class ImportTest : public testing::Test {
     }
     return times;
   }
+  static std::vector<Record> search_notes(const Book& book, TimeNs time) {
+    std::vector<Record> found;
+    Record record;
+    const View view = book.view();
+    for (uint64_t i = 0; i < view.size(); ++i) {
+      if (view.read(i, record) && record.text_or(Field::kSource, "") == kName && record.time() == time) found.push_back(record);
+    }
+    return found;
+  }
   static std::vector<uint64_t> up_to(uint64_t last) {
     std::vector<uint64_t> all;
     for (uint64_t i = 1; i <= last; ++i) all.push_back(i);
@@ -125,6 +134,49 @@ TEST_F(ImportTest, ABadLineIsNamedWithItsFieldAndTheOnesBeforeItAreIn) {
   EXPECT_THAT(status.error().message, HasSubstr("line 20002: member \"src.port\""));
   EXPECT_EQ(report_.records, 20'000U);
   EXPECT_EQ(imported(*book), up_to(20'000));
+}
+
+TEST_F(ImportTest, WrongLinesBecomeNotesWhereThatIsAskedFor) {
+  constexpr TimeNs kMoment = 1'795'000'000'000'000'777;
+  const std::string refused = R"({"kind":"gap","time":1,"vantage":"app"})";
+  const std::string broken = "\x80 no UTF-8" + std::string(20'000, 'x');
+  const FileDescriptor file = file_of(note(1) + "\n" + refused + "\r\n\n" + broken + "\n" + note(4));
+  ImportOptions options{.source = std::string(kName), .threads = 2};
+  options.note_bad_lines = kMoment;
+  const auto book = open();
+  const Status done = import_lines(file.get(), *book, options, report_);
+  ASSERT_TRUE(done.has_value()) << done.error().message;
+  EXPECT_EQ(report_.records, 4U);
+  EXPECT_EQ(report_.bad, 2U);
+  EXPECT_EQ(imported(*book), (std::vector<uint64_t>{1, 777, 777, 4}));
+  const auto notes = search_notes(*book, kMoment);
+  ASSERT_EQ(notes.size(), 2U);
+  EXPECT_EQ(notes[0].text(Field::kMessage), refused);
+  EXPECT_EQ(notes[0].text(Field::kCause), "not a record: line 2: member \"kind\": gap is for the book and its agents to say");
+  EXPECT_EQ(notes[1].text(Field::kMessage), broken.substr(0, info(Field::kMessage).maximum));
+  EXPECT_EQ(notes[1].text_or(Field::kCut, ""), "message");
+  EXPECT_THAT(std::string(notes[1].text(Field::kCause)), HasSubstr("line 4: "));
+  // Again, with or without: what is there stays, and nothing is doubled.
+  ASSERT_EQ(lseek(file.get(), 0, SEEK_SET), 0);
+  options.note_bad_lines.reset();
+  ASSERT_TRUE(import_lines(file.get(), *book, options, report_).has_value());
+  EXPECT_EQ(report_.records, 0U);
+  EXPECT_EQ(report_.already, 4U);
+  EXPECT_EQ(report_.bad, 0U);
+}
+
+TEST_F(ImportTest, ManyShortWrongLinesAreMoreThanOneBatchAndNoneIsLost) {
+  std::string text;
+  while (text.size() < kImportLineBytesMax / 8) text += "?\n";
+  const FileDescriptor file = file_of(text);
+  ImportOptions options{.source = std::string(kName), .threads = 3};
+  options.note_bad_lines = 1'795'000'000'000'000'001;
+  const auto book = open();
+  const Status done = import_lines(file.get(), *book, options, report_);
+  ASSERT_TRUE(done.has_value()) << done.error().message;
+  EXPECT_EQ(report_.bad, text.size() / 2);
+  EXPECT_GT(report_.bad, kBatchRecordsMax);
+  EXPECT_EQ(imported(*book).size(), report_.bad);
 }
 
 TEST_F(ImportTest, WhatOnlyTheBookAndItsAgentsMaySayIsRefused) {

@@ -29,6 +29,8 @@ constexpr size_t kReadBytes = 1024 * 1024;
 constexpr size_t kNameBytesMax = 60;  // of the file's name in the source's
 constexpr unsigned kThreads = 2;
 constexpr std::string_view kJson = "json";
+constexpr std::string_view kStop = "stop";
+constexpr std::string_view kNote = "note";
 
 struct Options {
   BookPlace place;
@@ -38,6 +40,7 @@ struct Options {
   std::string host;
   std::string format = std::string(kJson);
   std::string zone;
+  std::string bad_lines = std::string(kStop);
 };
 
 Result<FileDescriptor> open_input(const std::string& path) {
@@ -142,6 +145,9 @@ int import(const Options& options) {
       return report({ErrorCode::kBadInput, "--vouch: what is of vantage book only a book says; there are socket,nat"});
     importing.vantages |= *vantages;
   }
+  if (options.bad_lines != kStop && options.bad_lines != kNote)
+    return report({ErrorCode::kBadInput, fmt::format("--bad-lines: there is no \"{}\"; there are stop, note", options.bad_lines)});
+  if (options.bad_lines == kNote) importing.note_bad_lines = system_clock().now();
   Understood understood;
   if (Status known = read_as(options, importing, understood); !known) return report(known.error());
   const auto file = open_input(options.file);
@@ -164,12 +170,17 @@ int import(const Options& options) {
   tell("{} records are in the book as {}{}, in {:.1f} s ({:.0f} records/s).\n", found.records, importing.source,
        found.already == 0 ? "" : fmt::format(", {} were there already", found.already), took,
        static_cast<double>(found.records) / std::max(took, 1e-3));
+  if (found.bad > 0)
+    tell("{} lines are no records: they are notes; find them with: cause~\"{}\" records:all\n", found.bad, kNotARecord);
   if (understood.not_understood > 0)
     tell("{} of {} lines were not understood: they are notes; find them with: cause:\"{}\"\n", understood.not_understood.load(),
          understood.lines.load(), kNotUnderstood);
   if (done) return 0;
   report(done.error().in(options.file == "-" ? "standard input" : options.file));
-  tell("portbook: what stands before it is in the book; to go on with the corrected lines: --source {}\n", *name);
+  tell(
+      "portbook: what stands before it is in the book; to go on with the corrected lines: --source {0}; or past them: --source {0} "
+      "--bad-lines note\n",
+      *name);
   return exit_code(done.error().code);
 }
 
@@ -188,6 +199,9 @@ void add_import(CLI::App& program, Run& run) {
       "--format", options->format,
       "What the lines are: json, or a program whose log it is: haproxy, postgresql, pgbouncer, sshd (default: json)");
   command->add_option("--zone", options->zone, "Offset from UTC of times that name no zone, such as +01:00 (default: UTC)");
+  command->add_option(
+      "--bad-lines", options->bad_lines,
+      "A wrong line: stop at it, or go on with a note in the book that has the line and what is wrong (default: stop)");
   command->add_option("--host", options->host, "Name of this host in the source's name (default: its host name)");
   command->footer(
       "Examples:\n"

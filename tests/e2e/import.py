@@ -75,6 +75,10 @@ def main():
         wrong.write_text('{"kind":"note","time":"2026-11-01T00:00:00Z","vantage":"app"}\n{"kind":"note","time":1,"vantage":"app","dst.port":0}\n')
         done = run("import", wrong, "--data", data)
         expect(done.returncode == 2 and 'line 2: member "dst.port"' in done.stderr, f"a wrong line is named: {done.stderr.strip()}")
+        done = run("import", wrong, "--data", data, "--bad-lines", "note")
+        expect(done.returncode == 0 and "1 lines are no records" in done.stderr and "1 were there already" in done.stderr, f"and passed with a note: {done.stderr.strip()}")
+        done = run("import", wrong, "--data", data, "--bad-lines", "skip")
+        expect(done.returncode == 2 and "there are stop, note" in done.stderr, "wrong lines are never skipped without a word")
         done = run("import", "-", "--data", data, input=lines[0].decode())
         expect(done.returncode == 2 and "--source" in done.stderr, "a stream without a name is refused")
         kernels = folder / "kernels.ndjson"
@@ -91,6 +95,9 @@ def main():
             expect(f'{wanted["src.ip"]}' in answer.stdout, f"who {asked} finds the owner behind the gateway")
             # Nobody captured there: what was imported makes no answer complete.
             expect(json.loads(answer.stdout)["completeness"]["state"] != "complete", "and does not call the answer complete")
+            noted = run("search", 'cause~"not a record" records:all', "--data", data, "--json").stdout.splitlines()
+            note = json.loads(noted[0])["record"] if len(noted) == 1 else {}
+            expect('line 2: member "dst.port"' in note.get("cause", "") and note.get("message") == wrong.read_text().splitlines()[1], f"the note says what is wrong: {noted}")
             shown(data)
             done = run("import", kernels, "--data", data)
             expect(done.returncode == 8 and "stop it while you import" in done.stderr, "a book that runs says so")
