@@ -18,14 +18,6 @@ namespace {
 constexpr size_t kChunkBytes = kImportLineBytesMax;  // its records fit into a batch, however short the lines are
 constexpr std::chrono::milliseconds kProgressEvery{200};
 
-constexpr uint32_t bit(Kind kind) {
-  return 1U << static_cast<unsigned>(kind);
-}
-// The others say what was captured and what the book did: whoever could import them could make an answer look complete.
-constexpr uint32_t kImportKinds = bit(Kind::kOpen) | bit(Kind::kClose) | bit(Kind::kFailed) | bit(Kind::kListen) |
-                                  bit(Kind::kUsedBy) | bit(Kind::kExisting) | bit(Kind::kProcess) | bit(Kind::kNatOpen) |
-                                  bit(Kind::kNatClose) | bit(Kind::kProxy) | bit(Kind::kNote);
-
 bool holds_something(std::string_view line) {
   return line.find_first_not_of(" \t\r") != std::string_view::npos;
 }
@@ -109,8 +101,8 @@ namespace {
 // Threads take chunks in turn, parse them beside each other and hand them to the book in the order of the file.
 class Import {
  public:
-  Import(int fd, Book& book, const ImportOptions& options)
-      : book_(book), options_(options), already_(book.last_seq(options.source)), chunks_(fd) {}
+  Import(int fd, ImportTarget& target, const ImportOptions& options, uint64_t already)
+      : target_(target), options_(options), already_(already), chunks_(fd) {}
 
   Status run(ImportReport& report) {
     std::vector<std::jthread> threads;
@@ -200,18 +192,19 @@ class Import {
   // Once it is the chunk's turn, which stays.
   void hand_over(uint64_t turn, BatchBuilder& builder) {
     if (builder.count() == 0) return;
-    auto checked = check_batch(builder.take());
+    const uint32_t count = builder.count();
+    auto ready = target_.prepare(builder.take());
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return turn_ == turn; });
     if (failure_) return;
-    if (!checked) {
-      failure_ = checked.error();
+    if (!ready) {
+      failure_ = ready.error();
       return;
     }
     ++pending_;
     lock.unlock();
     // It blocks while the book has enough: the others wait for their turn.
-    book_.submit_checked(std::move(*checked), [this](const Result<Receipt>& receipt) { answered(receipt); });
+    (*ready)([this, count](const Status& status) { answered(status, count); });
   }
 
   void end_turn(uint64_t turn, const Status& good) {
@@ -222,12 +215,12 @@ class Import {
     changed_.notify_all();
   }
 
-  void answered(const Result<Receipt>& receipt) {
+  void answered(const Status& status, uint32_t count) {
     const std::lock_guard lock(mutex_);
-    if (receipt) {
-      taken_ += receipt->count;
+    if (status) {
+      taken_ += count;
     } else if (!failure_) {
-      failure_ = receipt.error();
+      failure_ = status.error();
     }
     --pending_;
     changed_.notify_all();
@@ -248,7 +241,7 @@ class Import {
     if (!failure_) failure_ = read_failure_;
   }
 
-  Book& book_;
+  ImportTarget& target_;
   const ImportOptions& options_;
   const uint64_t already_;
   std::atomic<uint64_t> bad_ = 0;
@@ -269,13 +262,37 @@ class Import {
   std::optional<Error> read_failure_;
 };
 
+class BookTarget final : public ImportTarget {
+ public:
+  explicit BookTarget(Book& book) : book_(book) {}
+  Result<uint64_t> last_seq(const std::string& source) override { return book_.last_seq(source); }
+  Result<Submit> prepare(Batch batch) override {
+    auto checked = check_batch(std::move(batch));
+    if (!checked) return std::unexpected(checked.error());
+    return [this, checked = std::move(*checked)](Answered answered) mutable {
+      book_.submit_checked(std::move(checked), [answered = std::move(answered)](const Result<Receipt>& receipt) {
+        answered(receipt ? Status() : Status(std::unexpected(receipt.error())));
+      });
+    };
+  }
+
+ private:
+  Book& book_;
+};
+
 }  // namespace
 
-Status import_lines(int fd, Book& book, const ImportOptions& options, ImportReport& report) {
+std::unique_ptr<ImportTarget> make_import_target(Book& book) {
+  return std::make_unique<BookTarget>(book);
+}
+
+Status import_lines(int fd, ImportTarget& target, const ImportOptions& options, ImportReport& report) {
   if (options.source.empty() || options.source.size() > kImportSourceBytesMax) {
     return fail(ErrorCode::kBadInput, fmt::format("the name of the source has 1 to {} bytes", kImportSourceBytesMax));
   }
-  return Import(fd, book, options).run(report);
+  const auto already = target.last_seq(options.source);
+  if (!already) return std::unexpected(already.error());
+  return Import(fd, target, options, *already).run(report);
 }
 
 }  // namespace portbook

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,6 +22,20 @@ inline constexpr size_t kImportSourceBytesMax = 150;
 inline constexpr uint32_t kImportVantages = 1U << static_cast<unsigned>(Vantage::kProxy) |
                                             1U << static_cast<unsigned>(Vantage::kApp) |
                                             1U << static_cast<unsigned>(Vantage::kGateway);
+
+// Those that a kernel saw: taken from whoever vouches for it.
+inline constexpr uint32_t kVouchedVantages =
+    1U << static_cast<unsigned>(Vantage::kSocket) | 1U << static_cast<unsigned>(Vantage::kNat);
+
+constexpr uint32_t kinds_of(std::initializer_list<Kind> kinds) {
+  uint32_t set = 0;
+  for (const Kind kind : kinds) set |= 1U << static_cast<unsigned>(kind);
+  return set;
+}
+// The others say what was captured and what the book did: whoever could import them could make an answer look complete.
+inline constexpr uint32_t kImportKinds =
+    kinds_of({Kind::kOpen, Kind::kClose, Kind::kFailed, Kind::kListen, Kind::kUsedBy, Kind::kExisting, Kind::kProcess,
+              Kind::kNatOpen, Kind::kNatClose, Kind::kProxy, Kind::kNote});
 
 inline constexpr std::string_view kNotARecord = "not a record";  // begins the `cause` of a note that stands for a wrong line
 
@@ -48,6 +64,22 @@ struct ImportReport {
   uint64_t already = 0;  // that the book had from an earlier run
   uint64_t bad = 0;      // wrong lines of this run that notes stand for
 };
+
+// Where an import goes: a book of this process, or one that runs in another.
+class ImportTarget {
+ public:
+  virtual ~ImportTarget() = default;
+  // The last number that the book has of the source. Asked once, before everything else. Errors: as of the target.
+  virtual Result<uint64_t> last_seq(const std::string& source) = 0;
+  // What is returned is called in the order of the batches, and may wait while the book has enough to do. It answers once, from any
+  // thread: with success when the batch is durable, hashed, signed and searchable.
+  using Answered = std::function<void(const Status&)>;
+  using Submit = std::move_only_function<void(Answered)>;
+  // Called by several threads. Errors: kBadInput: the batch is not what the book takes.
+  virtual Result<Submit> prepare(Batch batch) = 0;
+};
+// `book` must outlive it.
+std::unique_ptr<ImportTarget> make_import_target(Book& book);
 
 // Reads one line into `record`, without source and number. Errors: kBadInput naming the field: no JSON object of the field table's
 // names, without time or vantage, with a source or source_seq of its own, of a kind that only a book or its agents write;
@@ -89,11 +121,11 @@ class LineChunks {
   uint64_t next_seq_ = 1;
 };
 
-// Imports all lines from `fd` into `book`, in their order. The n-th line that holds something becomes source_seq n of
+// Imports all lines from `fd`, in their order. The n-th line that holds something becomes source_seq n of
 // `options.source`: those that the book has are skipped, so that an import that ended early goes on where it was. Memory: a few MiB
 // beside the book's queue. `already`, `records` and `bad` are also told of a run that failed.
 // Errors: what a line or the descriptor gave, naming the line; what the book said (kUnavailable, kIo); kBadInput when the book has
 // more records of that source than there are lines. What stands before the failure is in the book.
-Status import_lines(int fd, Book& book, const ImportOptions& options, ImportReport& report);
+Status import_lines(int fd, ImportTarget& target, const ImportOptions& options, ImportReport& report);
 
 }  // namespace portbook

@@ -48,7 +48,7 @@ class ImportTest : public testing::Test {
   }
   Status import(Book& book, std::string_view text, unsigned threads = 3) {
     const FileDescriptor file = file_of(text);
-    return import_lines(file.get(), book, {.source = std::string(kName), .threads = threads}, report_);
+    return import_lines(file.get(), *make_import_target(book), {.source = std::string(kName), .threads = threads}, report_);
   }
   // The times of the source's records, in the order of the book.
   static std::vector<uint64_t> imported(const Book& book) {
@@ -144,7 +144,7 @@ TEST_F(ImportTest, WrongLinesBecomeNotesWhereThatIsAskedFor) {
   ImportOptions options{.source = std::string(kName), .threads = 2};
   options.note_bad_lines = kMoment;
   const auto book = open();
-  const Status done = import_lines(file.get(), *book, options, report_);
+  const Status done = import_lines(file.get(), *make_import_target(*book), options, report_);
   ASSERT_TRUE(done.has_value()) << done.error().message;
   EXPECT_EQ(report_.records, 4U);
   EXPECT_EQ(report_.bad, 2U);
@@ -159,7 +159,7 @@ TEST_F(ImportTest, WrongLinesBecomeNotesWhereThatIsAskedFor) {
   // Again, with or without: what is there stays, and nothing is doubled.
   ASSERT_EQ(lseek(file.get(), 0, SEEK_SET), 0);
   options.note_bad_lines.reset();
-  ASSERT_TRUE(import_lines(file.get(), *book, options, report_).has_value());
+  ASSERT_TRUE(import_lines(file.get(), *make_import_target(*book), options, report_).has_value());
   EXPECT_EQ(report_.records, 0U);
   EXPECT_EQ(report_.already, 4U);
   EXPECT_EQ(report_.bad, 0U);
@@ -172,7 +172,7 @@ TEST_F(ImportTest, ManyShortWrongLinesAreMoreThanOneBatchAndNoneIsLost) {
   ImportOptions options{.source = std::string(kName), .threads = 3};
   options.note_bad_lines = 1'795'000'000'000'000'001;
   const auto book = open();
-  const Status done = import_lines(file.get(), *book, options, report_);
+  const Status done = import_lines(file.get(), *make_import_target(*book), options, report_);
   ASSERT_TRUE(done.has_value()) << done.error().message;
   EXPECT_EQ(report_.bad, text.size() / 2);
   EXPECT_GT(report_.bad, kBatchRecordsMax);
@@ -216,7 +216,7 @@ TEST_F(ImportTest, TheShortestLinesFitIntoBatches) {
   std::string text;
   while (text.size() < 2 * kImportLineBytesMax) text += "{\"kind\":\"note\",\"time\":1,\"vantage\":\"app\"}\n";
   const FileDescriptor file = file_of(text);
-  const Status status = import_lines(file.get(), *book, {.source = std::string(kImportSourceBytesMax, 's')}, report_);
+  const Status status = import_lines(file.get(), *make_import_target(*book), {.source = std::string(kImportSourceBytesMax, 's')}, report_);
   ASSERT_TRUE(status.has_value()) << status.error().message;
   EXPECT_EQ(report_.records, static_cast<uint64_t>(std::ranges::count(text, '\n')));
 }
@@ -235,7 +235,7 @@ TEST_F(ImportTest, LinesOfAnotherFormAreReadByWhoeverIsGiven) {
     };
   };
   auto book = open();
-  const Status done = import_lines(file.get(), *book, options, report_);
+  const Status done = import_lines(file.get(), *make_import_target(*book), options, report_);
   ASSERT_FALSE(done.has_value());
   EXPECT_THAT(done.error().message, HasSubstr("line 4: that is one too many"));
   EXPECT_EQ(imported(*book), (std::vector<uint64_t>{5, 6}));

@@ -1,4 +1,4 @@
-// portbook import: records from a file of JSON lines into a book that no process has open.
+// portbook import: records from a file of JSON lines into a book, running or not.
 #include "book/import.h"
 
 #include <fcntl.h>
@@ -18,7 +18,10 @@
 #include "cli/output.h"
 #include "cli/roles.h"
 #include "privilege/confine.h"
+#include "record/version.h"
 #include "server/credentials.h"
+#include "ship/book_link.h"
+#include "ship/stream_socket.h"
 #include "sources/decode.h"
 
 namespace portbook {
@@ -41,6 +44,25 @@ struct Options {
   std::string format = std::string(kJson);
   std::string zone;
   std::string bad_lines = std::string(kStop);
+};
+
+// A book that runs in another process.
+class LinkTarget final : public ImportTarget {
+ public:
+  explicit LinkTarget(std::unique_ptr<BookLink> link) : link_(std::move(link)) {}
+  Result<uint64_t> last_seq(const std::string& source) override { return link_->open(source); }
+  Result<Submit> prepare(Batch batch) override {
+    return [this, batch = std::move(batch)](Answered answered) mutable { link_->submit(std::move(batch), std::move(answered)); };
+  }
+
+ private:
+  const std::unique_ptr<BookLink> link_;
+};
+
+// What is imported into: the book, or the way to it.
+struct Opened {
+  std::unique_ptr<Book> book;
+  std::unique_ptr<ImportTarget> target;
 };
 
 Result<FileDescriptor> open_input(const std::string& path) {
@@ -93,10 +115,26 @@ Result<std::unique_ptr<Book>> open_book(const std::filesystem::path& data, const
   options.host = host;
   options.origin = "portbook/" + host;
   options.self_check_rate = 0;  // whoever keeps the book does that
-  auto book = Book::open(options, system_clock());
-  if (!book && book.error().code == ErrorCode::kUnavailable)
-    return fail(ErrorCode::kUnavailable, book.error().message + "; stop it while you import");
-  return book;
+  return Book::open(options, system_clock());
+}
+
+// Connects as who it was started by, whom the book knows, before privileges are given up.
+Result<Opened> open_target(const std::filesystem::path& data, const std::string& host) {
+  Opened opened;
+  const std::filesystem::path socket = default_ingest_socket(data);
+  if (somebody_listens(socket)) {
+    auto link = BookLink::connect({socket, host, std::string(kVersion)});
+    if (!link) return fail_in("the running book", link);
+    opened.target = std::make_unique<LinkTarget>(std::move(*link));
+    if (Status became = become_book(data); !became) return std::unexpected(became.error());
+    return opened;
+  }
+  if (Status became = become_book(data); !became) return std::unexpected(became.error());
+  auto book = open_book(data, host);
+  if (!book) return std::unexpected(book.error());
+  opened.book = std::move(*book);
+  opened.target = make_import_target(*opened.book);
+  return opened;
 }
 
 struct Understood {
@@ -157,14 +195,13 @@ int import(const Options& options) {
   if (!name) return report(name.error());
   importing.source = fmt::format("{}/import/{}", host, *name);
   const std::filesystem::path data = options.place.folder();
-  if (Status became = become_book(data); !became) return report(became.error());
-  auto book = open_book(data, host);
-  if (!book) return report(book.error());
+  const auto opened = open_target(data, host);
+  if (!opened) return report(opened.error());
   const auto began = std::chrono::steady_clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count(); };
   if (shows_progress()) importing.progress = [&](const ImportProgress& progress) { show(progress, seconds()); };
   ImportReport found;
-  const Status done = import_lines(file->get(), **book, importing, found);
+  const Status done = import_lines(file->get(), *opened->target, importing, found);
   show_progress("");
   const double took = seconds();
   tell("{} records are in the book as {}{}, in {:.1f} s ({:.0f} records/s).\n", found.records, importing.source,
@@ -188,7 +225,7 @@ int import(const Options& options) {
 
 void add_import(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
-  auto* command = program.add_subcommand("import", "Records from a file of JSON lines, into a book that is not running");
+  auto* command = program.add_subcommand("import", "Records from a file of JSON lines, into a book, running or not");
   command->add_option("file", options->file, "A record a line, with the names of `portbook fields`; - is standard input")
       ->required();
   add_folder_option(*command, options->place);

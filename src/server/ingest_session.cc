@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 
+#include "book/import.h"
 #include "server/caller.h"
 
 namespace portbook {
@@ -55,7 +56,7 @@ void Ingest::Session::run() {
   shutdown(fd_.get(), SHUT_RDWR);
   wait_for_book();
   ingest_.release_claims(*this);
-  if (!host_.empty()) {
+  if (!host_.empty() && !imports_) {
     change_status([&](AgentStatus& status) {
       // Another one of this host may have come in between, or be there beside it.
       status.connected = --status.connections > 0;
@@ -215,6 +216,7 @@ bool Ingest::Session::hello(const AgentHello& message) {
     return end(ByeCode::kVersion,
                fmt::format("the agent speaks version {} of the protocol, this book version {}", message.version, kShipVersion));
   }
+  if (message.purpose == ShipPurpose::kImport) return import_hello(message);
   const auto credential = credential_of(message);
   if (!credential) return end(ByeCode::kDenied, credential.error().message);
   const bool of_logs = message.host == credential->host + std::string(kLogsSuffix);
@@ -226,17 +228,7 @@ bool Ingest::Session::hello(const AgentHello& message) {
   allowance_ = of_logs ? logs_allowance(credential->host) : credential->allowance();
   credential_ = *credential;
   host_ = allowance_.host;
-  welcomed_ = true;
-  if (counted_as_stranger_) {
-    const std::lock_guard lock(ingest_.mutex_);
-    --ingest_.strangers_;
-    counted_as_stranger_ = false;
-  }
-  BookWelcome welcome;
-  welcome.program = ingest_.options_.program;
-  const std::string origin = ingest_.book_.origin();
-  welcome.origin = origin;
-  append_message(out_, welcome);
+  welcome();
   change_status([&](AgentStatus& status) {
     // What logs hold makes no answer complete.
     if (status.since == 0 && !of_logs) status.behind_since = ingest_.begun_from_;
@@ -251,6 +243,34 @@ bool Ingest::Session::hello(const AgentHello& message) {
     status.lines.clear();
     status.numbers.clear();
   });
+  return true;
+}
+
+void Ingest::Session::welcome() {
+  welcomed_ = true;
+  if (counted_as_stranger_) {
+    const std::lock_guard lock(ingest_.mutex_);
+    --ingest_.strangers_;
+    counted_as_stranger_ = false;
+  }
+  BookWelcome welcome;
+  welcome.program = ingest_.options_.program;
+  const std::string origin = ingest_.book_.origin();
+  welcome.origin = origin;
+  append_message(out_, welcome);
+}
+
+// Whoever owns the book could import into its folder as well.
+bool Ingest::Session::import_hello(const AgentHello& message) {
+  if (!rights_.enrol) {
+    return end(ByeCode::kDenied, fmt::format("user {} may not import into this book: root and {} may, at its own socket",
+                                             user_name(uid_), user_name(geteuid())));
+  }
+  if (message.host.empty()) return end(ByeCode::kMalformed, "an import names a host");
+  imports_ = true;
+  host_ = std::string(message.host) + "/import";
+  allowance_ = {host_, kImportVantages | kVouchedVantages, kImportKinds, true};
+  welcome();
   return true;
 }
 
@@ -344,6 +364,7 @@ void Ingest::Session::answer(const Pending& pending) {
     answer.reason = outcome.error().message;
   }
   append_message(out_, answer);
+  if (imports_) return;
   change_status([&](AgentStatus& status) {
     if (answer.code == ShipCode::kTaken) {
       status.last_batch = ingest_.clock_.now();
@@ -361,6 +382,7 @@ void Ingest::Session::answer(const Pending& pending) {
 }
 
 void Ingest::Session::report(const ReportMessage& message) {
+  if (imports_) return;
   change_status([&](AgentStatus& status) {
     status.capturing = message.capturing;
     status.spool_bytes = message.spool_bytes;
@@ -379,6 +401,7 @@ void Ingest::Session::report(const ReportMessage& message) {
 }
 
 bool Ingest::Session::told(const ToldMessage& message) {
+  if (imports_) return end(ByeCode::kMalformed, "what is imported makes nothing complete");
   Stream& stream = streams_[message.stream];
   if (!stream.open) return end(ByeCode::kMalformed, "the agent spoke of a source that it did not open");
   stream.told = true;

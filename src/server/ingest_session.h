@@ -47,6 +47,8 @@ class Ingest::Session {
   bool read_and_handle();
   bool handle(const ShipMessage& message);
   bool hello(const AgentHello& message);
+  bool import_hello(const AgentHello& message);
+  void welcome();
   bool enrolment(const EnrolmentRequest& message);
   bool open(const SourceOpen& message);
   bool batch(const ShippedBatch& message);
@@ -74,6 +76,7 @@ class Ingest::Session {
   const PeerRights rights_;
   std::atomic<bool> finished_{false};
   bool welcomed_ = false;
+  bool imports_ = false;   // what other programs said: its coming and going says nothing about capture
   bool said_bye_ = false;  // having handed over everything
   bool counted_as_stranger_ = false;
   std::string host_;

@@ -87,7 +87,9 @@ std::optional<ShipMessage> hello(Fields& in) {
   AgentHello out;
   if (!std::ranges::equal(in.take(kMagic.size()), kMagic)) return std::nullopt;
   out.version = in.number<uint16_t>();
-  in.zeros(2);
+  const auto purpose = in.number<uint16_t>();
+  if (purpose > static_cast<uint16_t>(ShipPurpose::kImport)) return std::nullopt;
+  out.purpose = static_cast<ShipPurpose>(purpose);
   out.host = in.text8();
   out.program = in.text8();
   out.token = in.text8();
@@ -257,7 +259,7 @@ void append_zeros(Bytes& out, size_t count) {
 void put(Bytes& out, const AgentHello& of) {
   append(out, kMagic);
   append_little(out, of.version);
-  append_zeros(out, 2);
+  append_little(out, static_cast<uint16_t>(of.purpose));
   append_text8(out, of.host);
   append_text8(out, of.program);
   append_text8(out, of.token);

@@ -33,12 +33,16 @@ inline constexpr uint32_t kShipWindowBytes = 4 * 1024 * 1024;  // of records; ab
 
 // Texts and bytes of a decoded message are valid as long as the buffer that it was decoded from.
 
+// What a connection is for. An import's coming and going says nothing about capture.
+enum class ShipPurpose : uint16_t { kCapture, kImport };
+
 // The first message of a connection, from the agent.
 struct AgentHello {
   uint16_t version = kShipVersion;
   std::string_view host;
   std::string_view program;  // version of the agent's portbook
   std::string_view token;    // empty: the peer's user is its credential
+  ShipPurpose purpose = ShipPurpose::kCapture;
 };
 // The book's answer to a hello that it accepts.
 struct BookWelcome {

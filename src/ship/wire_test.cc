@@ -32,6 +32,7 @@ const std::vector<ShipMessage>& samples() {
   }();
   static const std::vector<ShipMessage> all = {
       AgentHello{1, "web-8", "0.1.0", "secret"},
+      AgentHello{1, "web-8", "0.1.0", "", ShipPurpose::kImport},
       BookWelcome{1, 4 << 20, 5 << 20, 65000, "0.1.0", "portbook/web-7"},
       SourceOpen{3, "web-8/socket"},
       SourceOpened{3, ShipCode::kAgain, 77, "an earlier connection still holds it"},
