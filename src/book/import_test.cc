@@ -216,7 +216,8 @@ TEST_F(ImportTest, TheShortestLinesFitIntoBatches) {
   std::string text;
   while (text.size() < 2 * kImportLineBytesMax) text += "{\"kind\":\"note\",\"time\":1,\"vantage\":\"app\"}\n";
   const FileDescriptor file = file_of(text);
-  const Status status = import_lines(file.get(), *make_import_target(*book), {.source = std::string(kImportSourceBytesMax, 's')}, report_);
+  const Status status =
+      import_lines(file.get(), *make_import_target(*book), {.source = std::string(kImportSourceBytesMax, 's')}, report_);
   ASSERT_TRUE(status.has_value()) << status.error().message;
   EXPECT_EQ(report_.records, static_cast<uint64_t>(std::ranges::count(text, '\n')));
 }

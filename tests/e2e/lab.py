@@ -366,7 +366,7 @@ def up(listen):
         with harness.Book(FOLDER / "book") as book:
             record = walk_path(lab, book)
         with open(FOLDER / "portbook.log", "ab") as log:
-            left = subprocess.Popen([harness.PORTBOOK, "up", "--data", str(FOLDER / "book"), "--listen", listen], stdin=subprocess.DEVNULL, stdout=log,
+            left = subprocess.Popen([harness.PORTBOOK, "up", "--no-logs", "--data", str(FOLDER / "book"), "--listen", listen], stdin=subprocess.DEVNULL, stdout=log,
                                     stderr=log, start_new_session=True)
         harness.wait_for(lambda: harness.run("trace", f"#{record}", data=FOLDER / "book", check=False).returncode == 0, "the book to answer")
         assert left.poll() is None, (FOLDER / "portbook.log").read_text()
