@@ -4,10 +4,13 @@
 
 #include <fstream>
 #include <iterator>
+#include <set>
 
 #include "base/clock.h"
 #include "cli/output.h"
+#include "cli/remembered.h"
 #include "cli/table.h"
+#include "merkle/proof_file.h"
 #include "query/evidence.h"
 #include "query/json_writer.h"
 #include "record/version.h"
@@ -81,6 +84,26 @@ Result<Evidence> gather(Client& client, std::string_view command, const Client::
   return evidence;
 }
 
+// Whether every checkpoint of the proofs belongs to the log that this user's command line remembers: a book may have shown itself
+// as it was when it was asked for that, and prove records from another one. Errors: kCorrupt, with the exit code of a rewritten
+// book.
+std::expected<void, CommandError> hold_against_memory(Client& client, const Evidence& evidence) {
+  const auto folder = remembered_folder();
+  const auto key = parse_vkey(evidence.vkey);
+  if (!folder || !key) return {};
+  std::set<std::string> checkpoints;
+  for (const auto& [index, proven] : evidence.records) {
+    if (auto proof = parse_proof_file(proven.proof)) checkpoints.insert(std::move(proof->checkpoint));
+  }
+  for (const std::string& checkpoint : checkpoints) {
+    const auto held =
+        RememberedBooks(*folder).extends(*key, checkpoint, [&](const std::string& target) { return client.get(target); });
+    if (!held) return std::unexpected(CommandError(held.error(), exit_code(held.error().code)));
+    if (held->verdict == Held::kRewritten) return std::unexpected(CommandError({ErrorCode::kCorrupt, held->why}, kExitRewritten));
+  }
+  return {};
+}
+
 }  // namespace
 
 int export_evidence(const EvidenceOptions& options) {
@@ -107,6 +130,7 @@ int export_evidence(const EvidenceOptions& options) {
   // A book that lies is told before anybody relies on the file.
   const auto check = check_evidence(file, evidence->vkey);
   if (!check) return report(check.error().in("what the book gave does not hold"));
+  if (const auto held = hold_against_memory(*client, *evidence); !held) return report(held.error());
   if (const auto written = write_file(options.file, file); !written) return report(written.error());
   if (const auto written = write_file(options.file + ".html", check->report); !written) return report(written.error());
   tell("{} records with their proofs are in {}, the report in {}.html. Whoever checks it needs the key: {}\n", check->records,

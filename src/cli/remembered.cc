@@ -220,6 +220,9 @@ Result<Held> RememberedBooks::extends(const Verifier& key, const std::string& ch
   const TreeHead& older_head = newer ? (*known)->head : other->head;
   const TreeHead& newer_head = newer ? other->head : (*known)->head;
   const auto answer = ask(fmt::format("/api/v1/consistency?from={}&to={}", older_head.size, newer_head.size));
+  // It signed as many records, and says now that it has fewer.
+  if (!answer && answer.error().code == ErrorCode::kBadInput)
+    return contradiction(to_vkey(key), checkpoint, answer.error().message);
   if (!answer) return std::unexpected(answer.error());
   const auto proof = read_consistency(*answer);
   if (!proof) return std::unexpected(proof.error());

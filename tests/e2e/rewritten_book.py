@@ -2,10 +2,14 @@
 """A server that lies: the same address is answered from a book in which one record says something else. The command line holds it against
 the checkpoint that it remembers, whoever signed the new one."""
 import contextlib
+import http.server
 import os
 import shutil
 import subprocess
 import sys
+import threading
+import urllib.error
+import urllib.request
 
 import harness
 import tasks_scene
@@ -75,9 +79,49 @@ def check_lies(folder):
         assert ask(port, state, *QUESTION).returncode == 0, "the honest book is not known again"
 
 
+class TwoFaced(http.server.BaseHTTPRequestHandler):
+    """Shows itself as the honest book, and answers and proves from the forged one."""
+
+    def do_GET(self):
+        forged = self.path.startswith(("/api/v1/who", "/api/v1/records"))
+        port = self.server.forged if forged else self.server.honest
+        try:
+            with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{self.path}"), timeout=30) as answer:
+                status, body = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, body = error.code, error.read()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def check_two_faces(folder):
+    port, state, forged = harness.free_port(), folder / "state-two", harness.free_port()
+    honest = make(folder, "honest-two", TRUTH)
+    with served(honest, port), served(make(folder, "forged-two", FORGED, honest), forged):
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), TwoFaced) as two_faced:
+            two_faced.honest, two_faced.forged = port, forged
+            thread = threading.Thread(target=two_faced.serve_forever)
+            thread.start()
+            try:
+                url = two_faced.server_address[1]
+                assert ask(url, state, "stats").returncode == 0, "what it shows of itself is honest"
+                lied = ask(url, state, "export", "--evidence", folder / "two.evidence", *QUESTION)
+                assert lied.returncode == REWRITTEN and "its key has signed two histories" in lied.stderr, lied
+                assert not (folder / "two.evidence").exists()
+            finally:
+                two_faced.shutdown()
+                thread.join()
+
+
 def main():
     with harness.folder() as folder:
         check_lies(folder)
+        check_two_faces(folder)
     print("a rewritten book is told, with the stolen key and with one of its own")
     return 0
 
