@@ -61,7 +61,10 @@ std::string gaps_of(element agent) {
 
 // One agent in a sentence, and whether that is as it should be.
 Line line_of(element agent) {
-  Line line{fmt::format("Agent {}", member(agent, "host")), "ok", "", "", simdjson::minify(agent)};
+  std::string host = member(agent, "host");
+  const bool of_logs = host.ends_with(kLogsSuffix);
+  if (of_logs) host.resize(host.size() - kLogsSuffix.size());
+  Line line{fmt::format("{} {}", of_logs ? "Logs of" : "Agent", host), "ok", "", "", simdjson::minify(agent)};
   const std::string state = member(agent, "state");
   const std::string since = short_time(member(agent, "since"));
   if (state == "awaited") {
