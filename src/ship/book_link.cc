@@ -41,7 +41,7 @@ Status status_of(const ByeMessage& bye) {
 
 }  // namespace
 
-Result<std::unique_ptr<BookLink>> BookLink::connect(BookLinkOptions options) {
+Result<std::unique_ptr<BookLink>> BookLink::connect(const BookLinkOptions& options) {
   auto fd = connect_unix(options.socket);
   if (!fd) return std::unexpected(fd.error());
   auto wake = make_wake_fd();

@@ -34,7 +34,7 @@ class BookLink {
 
   // Returns once the book has let it in. Errors: kUnavailable (no book runs there, or it does not answer), kDenied, kBadInput (the
   // path), kNewer (another version), kIo.
-  static Result<std::unique_ptr<BookLink>> connect(BookLinkOptions options);
+  static Result<std::unique_ptr<BookLink>> connect(const BookLinkOptions& options);
   // What was not answered by then is answered with kUnavailable.
   ~BookLink();
 
