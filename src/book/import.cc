@@ -34,9 +34,13 @@ std::string_view take_line(std::string_view& text) {
 
 Status ImportLine::read(std::string_view line, Record& record) {
   if (Status read = json_.read(line, record); !read) return read;
+  return check(record);
+}
+
+Status ImportLine::check(const Record& record) const {
   for (const Field own : {Field::kSource, Field::kSourceSeq}) {
     if (!record.has(own)) continue;
-    return fail(ErrorCode::kBadInput, fmt::format("member \"{}\": the import gives it; leave it out", info(own).name));
+    return fail(ErrorCode::kBadInput, fmt::format("member \"{}\": the book gives it; leave it out", info(own).name));
   }
   for (const Field needed : {Field::kTime, Field::kVantage}) {
     if (!record.has(needed)) return fail(ErrorCode::kBadInput, fmt::format("member \"{}\": it is missing", info(needed).name));

@@ -88,6 +88,8 @@ class ImportLine {
  public:
   explicit ImportLine(uint32_t vantages) : vantages_(vantages) {}
   Status read(std::string_view line, Record& record);
+  // What read() demands of a record that was read otherwise.
+  Status check(const Record& record) const;
 
  private:
   const uint32_t vantages_;

@@ -189,7 +189,7 @@ TEST_F(ImportTest, WhatOnlyTheBookAndItsAgentsMaySayIsRefused) {
   EXPECT_THAT(said(R"({"kind":"note","time":1,"vantage":"book"})"), HasSubstr("nobody vouches for book"));
   EXPECT_THAT(said(R"({"kind":"gap","time":1,"vantage":"app"})"), HasSubstr("gap is for the book and its agents to say"));
   EXPECT_THAT(said(R"({"kind":"note","time":1,"vantage":"app","source":"web-7/socket"})"),
-              HasSubstr("\"source\": the import gives it"));
+              HasSubstr("\"source\": the book gives it"));
   EXPECT_THAT(said(R"({"kind":"note","vantage":"app"})"), HasSubstr("\"time\": it is missing"));
   EXPECT_THAT(said(R"({"kind":"note","time":1})"), HasSubstr("\"vantage\": it is missing"));
   EXPECT_TRUE(imported(*book).empty());

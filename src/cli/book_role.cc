@@ -217,6 +217,7 @@ class RunningBook {
     ingest_shown_.store(nullptr);
     ingest_.reset();
     door_.reset();
+    intake_.reset();
     api_.reset();
     readers_.reset();
     credentials_.reset();
@@ -262,7 +263,7 @@ class RunningBook {
     return {};
   }
 
-  Status bind_server(const BookRole& role, const HttpOptions& http_options) {
+  Status bind_server(const BookRole& role, HttpOptions http_options) {
     ApiOptions options;
     options.host = role.host;
     options.version = kVersion;
@@ -293,7 +294,9 @@ class RunningBook {
     options.stored = [data = role.data] { return stored_bytes(data); };
     options.readers = [this] { return readers_->list().size(); };
     api_ = std::make_unique<Api>(*book_, system_clock(), std::move(options));
-    door_ = std::make_unique<Door>(*api_, *readers_, system_clock());
+    intake_ = std::make_unique<RecordsIntake>(*book_, *credentials_);
+    http_options.admit = [this](const HttpRequest& head, std::optional<uint64_t> bytes) { return intake_->admit(head, bytes); };
+    door_ = std::make_unique<Door>(*api_, *readers_, *intake_, system_clock());
     auto server = HttpServer::bind(http_options, [this](const HttpRequest& request) { return door_->answer(request); });
     if (!server) return std::unexpected(server.error());
     server_ = std::move(*server);
@@ -325,6 +328,7 @@ class RunningBook {
   std::unique_ptr<Credentials> credentials_;
   std::unique_ptr<Readers> readers_;
   std::unique_ptr<Api> api_;
+  std::unique_ptr<RecordsIntake> intake_;
   std::unique_ptr<Door> door_;
   std::unique_ptr<HttpServer> server_;
   std::unique_ptr<Ingest> ingest_;

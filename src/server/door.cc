@@ -32,8 +32,9 @@ input,button{{font:inherit;padding:.5rem;width:100%;box-sizing:border-box;margin
 constexpr auto kNoParams = std::array<std::string_view, 0>{};
 constexpr auto kLoginParams = std::to_array<std::string_view>({"to"});
 constexpr auto kTokenParams = std::to_array<std::string_view>({"name", "sha256", "expires"});
-constexpr auto kDoorRoutes =
-    std::to_array<DoorRoute>({{"/login", kLoginParams}, {"/logout", kNoParams}, {"/api/v1/tokens", kTokenParams}});
+constexpr auto kRecordsParams = std::to_array<std::string_view>({"source", "first"});
+constexpr auto kDoorRoutes = std::to_array<DoorRoute>(
+    {{"/login", kLoginParams}, {"/logout", kNoParams}, {"/api/v1/tokens", kTokenParams}, {kRecordsPath, kRecordsParams}});
 
 // Where a browser goes once it has logged in: what it had asked for, or the page.
 std::string_view target_after(const HttpRequest& login) {
@@ -168,6 +169,7 @@ HttpResponse Door::answer(const HttpRequest& request) {
   if (request.path == "/login") return log_in(request);
   if (request.path == "/logout") return log_out(request);
   if (request.path == "/api/v1/tokens") return tokens(request);
+  if (request.path == kRecordsPath) return intake_.answer(request);
   if (!only_reads(request)) return not_allowed("GET, HEAD");
   if (!request.caller.remote) return api_.answer(request);
   const auto token = shown(request);

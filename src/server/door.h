@@ -10,6 +10,7 @@
 
 #include "server/api.h"
 #include "server/readers.h"
+#include "server/records_intake.h"
 
 namespace portbook {
 
@@ -27,10 +28,12 @@ std::span<const DoorRoute> door_routes();
 class Door {
  public:
   // All must outlive it.
-  Door(Api& api, Readers& readers, Clock& clock) : api_(api), readers_(readers), clock_(clock) {}
+  Door(Api& api, Readers& readers, RecordsIntake& intake, Clock& clock)
+      : api_(api), readers_(readers), intake_(intake), clock_(clock) {}
 
-  // Answers /login, /logout and /api/v1/tokens; hands what comes from this machine, or with a token or session, to the API, and
-  // refuses the rest. A stream ends within about a second of its token's end.
+  // Answers /login, /logout and /api/v1/tokens; hands /api/v1/records, which has tokens of its own, to the intake; hands what comes
+  // from this machine, or with a token or session, to the API, and refuses the rest. A stream ends within about a second of its
+  // token's end.
   HttpResponse answer(const HttpRequest& request);
 
  private:
@@ -50,6 +53,7 @@ class Door {
 
   Api& api_;
   Readers& readers_;
+  RecordsIntake& intake_;
   Clock& clock_;
   std::mutex mutex_;
   std::map<Hash, Session> sessions_;  // by the hash of the cookie's value; guarded by mutex_

@@ -87,8 +87,14 @@ class Counted {
 
 class Server final : public HttpServer {
  public:
-  explicit Server(HttpHandler handler)
-      : handler_(std::move(handler)), workers_(kWorkers), tail_worker_(1), tcp_(io_), local_(io_), turn_timer_(io_) {
+  Server(HttpHandler handler, HttpAdmit admit)
+      : handler_(std::move(handler)),
+        admit_(std::move(admit)),
+        workers_(kWorkers),
+        tail_worker_(1),
+        tcp_(io_),
+        local_(io_),
+        turn_timer_(io_) {
     // Now, before system calls are filtered. Of a thread, which has a priority of its own on Linux: setpriority(2), "C
     // library/kernel differences". A failure leaves tails as they were.
     std::latch done(1);
@@ -279,10 +285,11 @@ class Server final : public HttpServer {
   }
 
   awaitable<void> serve_requests(Connection& connection, Caller caller) {
-    RequestReader reader;
+    RequestReader reader(admit_);
     while (true) {
       auto step = reader.next();
       while (std::holds_alternative<RequestReader::NeedMore>(step)) {
+        if (reader.take_wants_continue() && !co_await connection.write(kContinue, "", kWriteTimeout)) co_return;
         const size_t bytes = co_await connection.read(reader.space(), kIdleTimeout);
         if (bytes == 0) co_return;
         reader.took(bytes);
@@ -434,6 +441,7 @@ class Server final : public HttpServer {
   }
 
   HttpHandler handler_;
+  const HttpAdmit admit_;
   const size_t connections_max_ = connections_max();
   // Coroutine frames of io_ may refer to what stands before it and to the sockets: they are destroyed in the reverse order of this
   // list.
@@ -466,7 +474,7 @@ class Server final : public HttpServer {
 }  // namespace
 
 Result<std::unique_ptr<HttpServer>> HttpServer::bind(const HttpOptions& options, HttpHandler handler) {
-  auto server = std::make_unique<Server>(std::move(handler));
+  auto server = std::make_unique<Server>(std::move(handler), options.admit);
   if (auto status = server->listen(options); !status) return std::unexpected(status.error());
   return server;
 }

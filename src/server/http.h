@@ -38,6 +38,9 @@ struct HttpRequest {
   std::string authorization;
   std::string cookie;
   std::string body;
+  std::string content_type;
+  std::string content_encoding;
+  std::shared_ptr<void> held;  // of its BodyPass; shared: with whoever works on it after the client has gone
   bool accepts_gzip = false;
   bool accepts_html = false;
   Caller caller;
@@ -74,6 +77,18 @@ struct HttpResponse {
   std::chrono::milliseconds ask_again{0};
 };
 
+inline constexpr size_t kRequestBodyBytesMax = 64 * 1024;  // where nobody says otherwise
+
+// Whether a body may come.
+struct BodyPass {
+  size_t bytes_max = kRequestBodyBytesMax;
+  std::shared_ptr<void> held = {};           // goes with the request
+  std::optional<HttpResponse> refusal = {};  // instead
+};
+// Asked once of each request that has a body, when its head has come; `bytes` are nothing where they come in chunks. From the
+// thread of the sockets: must not wait.
+using HttpAdmit = std::function<BodyPass(const HttpRequest& head, std::optional<uint64_t> bytes)>;
+
 // Answers one request. Called from worker threads, several at once.
 using HttpHandler = std::function<HttpResponse(const HttpRequest&)>;
 
@@ -81,6 +96,7 @@ struct HttpOptions {
   std::string address = "127.0.0.1";  // without TLS loopback only
   uint16_t port = 7171;               // 0: any free one
   TlsIdentity tls;                    // none: plain HTTP, and callers are known by their port's uid
+  HttpAdmit admit;                    // empty: kRequestBodyBytesMax for all
   std::filesystem::path unix_socket;  // made with mode 0600; empty: none
 };
 

@@ -72,7 +72,7 @@ bool read_target(std::string_view target, HttpRequest& request) {
   return true;
 }
 
-ReadRequest request_of(RawRequest raw) {
+ReadRequest request_of(const RawRequest& raw) {
   ReadRequest read;
   HttpRequest& request = read.request;
   request.method = std::string(text_of(raw.method_string()));
@@ -90,15 +90,16 @@ ReadRequest request_of(RawRequest raw) {
   read.fetch_mode = std::string(text_of(raw["Sec-Fetch-Mode"]));
   read.version = raw.version();
   read.keep_alive = raw.keep_alive();
-  request.body = std::move(raw.body());
+  request.content_type = std::string(text_of(raw[http::field::content_type]));
+  request.content_encoding = std::string(text_of(raw[http::field::content_encoding]));
   return read;
 }
 
-HttpResponse unreadable(const boost::system::error_code& error) {
+HttpResponse unreadable(const boost::system::error_code& error, size_t body_bytes_max) {
   if (error == http::error::header_limit)
     return refusal(431, "limit", fmt::format("the request's header is longer than {} bytes", kRequestHeaderBytesMax));
   if (error == http::error::body_limit)
-    return refusal(413, "limit", fmt::format("the request's body is longer than {} bytes", kRequestBodyBytesMax));
+    return refusal(413, "limit", fmt::format("the request's body is longer than {} bytes", body_bytes_max));
   return refusal(400, "bad_input", fmt::format("this is not an HTTP request: {}", error.message()));
 }
 
@@ -108,7 +109,7 @@ struct RequestReader::Parser {
   std::optional<http::request_parser<http::string_body>> parser;
 };
 
-RequestReader::RequestReader() : parser_(std::make_unique<Parser>()) {}
+RequestReader::RequestReader(HttpAdmit admit) : admit_(std::move(admit)), parser_(std::make_unique<Parser>()) {}
 RequestReader::~RequestReader() = default;
 
 std::span<char> RequestReader::space() {
@@ -124,13 +125,30 @@ void RequestReader::took(size_t bytes) {
   end_ += bytes;
 }
 
+std::optional<HttpResponse> RequestReader::decide_body() {
+  auto& parser = *parser_->parser;
+  decided_ = true;
+  if (parser.is_done()) return std::nullopt;
+  std::optional<uint64_t> bytes;
+  if (const auto length = parser.content_length()) bytes = *length;
+  if (admit_) pass_ = admit_(request_of(parser.get()).request, bytes);
+  if (pass_.refusal) return std::move(pass_.refusal);
+  if (bytes.value_or(0) > pass_.bytes_max) return unreadable(http::error::body_limit, pass_.bytes_max);
+  parser.body_limit(pass_.bytes_max);
+  wants_continue_ = text_of(parser.get()[http::field::expect]) == "100-continue";
+  return std::nullopt;
+}
+
 RequestReader::Step RequestReader::next() {
   auto& parser = parser_->parser;
   if (!parser) {
     parser.emplace();
-    parser->eager(true);
+    parser->eager(false);  // stops behind the head
     parser->header_limit(kRequestHeaderBytesMax);
-    parser->body_limit(kRequestBodyBytesMax);
+    parser->body_limit(boost::none);  // until the head says what it is for
+    pass_ = {};
+    decided_ = false;
+    wants_continue_ = false;
   }
   // Each call of put() takes what it can of the head and the body; what it leaves has to be shown again, with more behind it.
   while (start_ < end_ && !parser->is_done()) {
@@ -138,11 +156,16 @@ RequestReader::Step RequestReader::next() {
     const size_t taken = parser->put(boost::asio::const_buffer(bytes_.data() + start_, end_ - start_), error);
     start_ += taken;
     if (error == http::error::need_more) return NeedMore{};
-    if (error) return unreadable(error);
+    if (error) return unreadable(error, pass_.bytes_max);
+    if (parser->is_header_done() && !decided_) {
+      if (auto refusal = decide_body()) return std::move(*refusal);
+    }
     if (taken == 0) break;
   }
   if (!parser->is_done()) return NeedMore{};
-  ReadRequest read = request_of(parser->release());
+  ReadRequest read = request_of(parser->get());
+  read.request.body = std::move(parser->get().body());
+  read.request.held = std::move(pass_.held);
   parser.reset();
   return read;
 }

@@ -6,13 +6,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include "server/http.h"
 
 namespace portbook {
-
-inline constexpr size_t kRequestBodyBytesMax = 64 * 1024;
 
 // A request that is whole, and what decides whether it is answered.
 struct ReadRequest {
@@ -34,7 +33,8 @@ class RequestReader {
   // NeedMore; a request; or why this is none, after which nothing more can be read.
   using Step = std::variant<NeedMore, ReadRequest, HttpResponse>;
 
-  RequestReader();
+  // `admit` is asked of each request that has a body; empty: each may have kRequestBodyBytesMax bytes.
+  explicit RequestReader(HttpAdmit admit = {});
   ~RequestReader();
   RequestReader(const RequestReader&) = delete;
   RequestReader& operator=(const RequestReader&) = delete;
@@ -44,9 +44,17 @@ class RequestReader {
   // The first `bytes` of space() are the client's.
   void took(size_t bytes);
   Step next();
+  // Whether the client waits to be told to send the body (RFC 9110 section 10.1.1); true once.
+  bool take_wants_continue() { return std::exchange(wants_continue_, false); }
 
  private:
   struct Parser;
+  std::optional<HttpResponse> decide_body();
+
+  const HttpAdmit admit_;
+  BodyPass pass_;
+  bool decided_ = false;  // about the body of the request that is read
+  bool wants_continue_ = false;
   std::unique_ptr<Parser> parser_;
   std::string bytes_;  // read; those before start_ are done with
   size_t start_ = 0;
@@ -63,6 +71,7 @@ std::string response_head(const HttpResponse& response, unsigned version, bool k
 // What stands before a chunk of so many bytes (more than 0), behind each, and in place of the last. Source: RFC 9112 section 7.1.
 std::string chunk_head(size_t bytes);
 inline constexpr std::string_view kChunkEnd = "\r\n";
+inline constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 inline constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
 // An error as the API says it.
