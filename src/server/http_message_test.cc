@@ -47,6 +47,45 @@ Heard heard(std::string_view bytes, size_t piece) {
   }
 }
 
+TEST(HttpMessage, ABodyComesOnceItIsAdmittedAndTheClientIsToldSo) {
+  std::vector<std::optional<uint64_t>> asked;
+  RequestReader reader([&](const HttpRequest& head, std::optional<uint64_t> bytes) {
+    asked.push_back(bytes);
+    EXPECT_EQ(head.path, "/a");
+    EXPECT_EQ(head.authorization, "Bearer t");
+    EXPECT_TRUE(head.body.empty());
+    return BodyPass{.bytes_max = 100'000, .held = std::make_shared<int>(7)};
+  });
+  const auto hear = [&](std::string_view bytes) {
+    while (!bytes.empty()) {
+      const auto space = reader.space();
+      const size_t count = std::min(space.size(), bytes.size());
+      std::ranges::copy(bytes.substr(0, count), space.begin());
+      bytes.remove_prefix(count);
+      reader.took(count);
+      auto step = reader.next();
+      if (!std::holds_alternative<RequestReader::NeedMore>(step)) return step;
+    }
+    return RequestReader::Step(RequestReader::NeedMore{});
+  };
+  constexpr std::string_view kHead = "POST /a HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer t\r\n";
+  EXPECT_TRUE(std::holds_alternative<RequestReader::NeedMore>(
+      hear(std::string(kHead) + "Expect: 100-continue\r\nContent-Length: 100000\r\n\r\n")));
+  EXPECT_TRUE(reader.take_wants_continue());
+  EXPECT_FALSE(reader.take_wants_continue());
+  auto step = hear(std::string(100'000, 'x'));
+  ASSERT_TRUE(std::holds_alternative<ReadRequest>(step));
+  EXPECT_EQ(std::get<ReadRequest>(step).request.body.size(), 100'000U);
+  EXPECT_NE(std::get<ReadRequest>(step).request.held, nullptr);
+  step = hear(std::string(kHead) + "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
+  ASSERT_TRUE(std::holds_alternative<ReadRequest>(step));
+  EXPECT_EQ(std::get<ReadRequest>(step).request.body, "abc");
+  step = hear(std::string(kHead) + "Content-Length: 100001\r\n\r\n");
+  ASSERT_TRUE(std::holds_alternative<HttpResponse>(step));
+  EXPECT_EQ(std::get<HttpResponse>(step).status, 413);
+  EXPECT_EQ(asked, (std::vector<std::optional<uint64_t>>{100'000, std::nullopt, 100'001}));
+}
+
 TEST(HttpMessage, TwoRequestsInOneBufferAndInEveryPiece) {
   for (const size_t piece : {size_t{1}, size_t{2}, size_t{7}, size_t{64}, kTwo.size()}) {
     const Heard both = heard(kTwo, piece);

@@ -104,8 +104,7 @@ class Body {
 }  // namespace
 
 Allowance records_allowance(const Credential& credential) {
-  const uint32_t kernels = 1U << static_cast<unsigned>(Vantage::kSocket) | 1U << static_cast<unsigned>(Vantage::kNat);
-  return {credential.host + "/api", kImportVantages | (credential.vantages & kernels), kImportKinds, true};
+  return {credential.host + "/api", kImportVantages | (credential.vantages & kVouchedVantages), kImportKinds, true};
 }
 
 struct RecordsIntake::Shared {
