@@ -46,7 +46,7 @@ void read_main(const Indexed& main, ConnectionFact& fact) {
 }  // namespace
 
 std::optional<ConnectionFact> connection_fact(Joins& joins, const Id128& conn) {
-  const std::vector<Indexed> records = joins.records_of(conn);  // newest first
+  const std::vector<Indexed>& records = joins.records_of(conn);  // newest first
   const Indexed* main = nullptr;
   for (const Indexed& one : records) {
     if (rank(one.record) > (main == nullptr ? 0 : rank(main->record))) main = &one;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ranges>
+#include <utility>
 
 #include "query/evaluate.h"
 
@@ -175,21 +176,29 @@ const Indexed* Joins::acceptor(const Id128& conn) {
     return known->second ? &*known->second : nullptr;
   }
   std::optional<Indexed> found;
-  note(view_.for_each_with(key, [&](uint64_t index, const Record& record) {
+  const auto visit = [&](uint64_t index, const Record& record) {
     if (record.kind() != Kind::kUsedBy || !record.has(Field::kConn) || record.id128(Field::kConn) != conn) return true;
     // The first user is who accepted it; later ones were handed the socket.
     const bool accepted = record.has(Field::kRole) && record.uint(Field::kRole) == static_cast<uint64_t>(Role::kAcceptor);
     if (!accepted && found) return true;
     found = Indexed{index, record};
     return !accepted;
-  }));
+  };
+  if (const auto all = connections_.find(conn); all != connections_.end() && all->second.size() < kConnRecordsMax) {
+    (void)std::ranges::all_of(all->second, [&](const Indexed& one) { return visit(one.index, one.record); });
+  } else {
+    note(view_.for_each_with(key, visit));
+  }
   if (acceptors_.size() >= kRemembered) acceptors_.clear();
   const auto kept = acceptors_.insert_or_assign(key, std::move(found)).first;
   return kept->second ? &*kept->second : nullptr;
 }
 
-std::vector<Indexed> Joins::records_of(const Id128& conn) {
-  std::vector<Indexed> found;
+const std::vector<Indexed>& Joins::records_of(const Id128& conn) {
+  if (const auto known = connections_.find(conn); known != connections_.end()) return known->second;
+  if (connections_.size() >= kConnectionsRemembered) older_connections_ = std::exchange(connections_, {});
+  if (auto older = older_connections_.extract(conn)) return connections_.insert(std::move(older)).position->second;
+  std::vector<Indexed>& found = connections_[conn];
   note(view_.for_each_with(conn_key(conn), [&](uint64_t index, const Record& record) {
     if (record.has(Field::kConn) && record.id128(Field::kConn) == conn) found.push_back({index, record});
     return found.size() < kConnRecordsMax;

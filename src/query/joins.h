@@ -55,6 +55,7 @@ class Joins {
   static constexpr size_t kConnRecordsMax = 256;      // records read for one connection
   static constexpr size_t kAddressRecordsMax = 4096;  // of one address, newest first
   static constexpr size_t kLooseRecordsMax = 4096;    // of leases without conn, for one endpoint
+  static constexpr size_t kConnectionsRemembered = 512;  // or up to twice as many; their records
   static constexpr size_t kVersionsKept = 16;         // of a process, one for each exec; older ones are looked up each time
 
   explicit Joins(View view) : view_(std::move(view)) {}
@@ -68,8 +69,9 @@ class Joins {
   const Indexed* only_process(const ProcessId& id);
   // The used_by record of the process that accepted the connection; null when there is none; valid until the next call.
   const Indexed* acceptor(const Id128& conn);
-  // Every record of the connection, newest first, at most kConnRecordsMax.
-  std::vector<Indexed> records_of(const Id128& conn);
+  // Every record of the connection, newest first, at most kConnRecordsMax. Valid until kConnectionsRemembered others
+  // were asked for.
+  const std::vector<Indexed>& records_of(const Id128& conn);
   // Leases of that tuple which overlap [from, to], oldest first; those of `host`, where the tuple's source is, before all others.
   // Not those of other hosts that had that address themselves: many have the same private ones.
   std::vector<Lease> leases(const ConnectionTuple& tuple, std::string_view host, TimeNs from, TimeNs to);
@@ -98,6 +100,9 @@ class Joins {
   std::unordered_map<RowKey, std::vector<Indexed>> processes_;  // newest first, at most kVersionsKept
   std::optional<Indexed> older_version_;
   std::unordered_map<RowKey, std::optional<Indexed>> acceptors_;
+  // What was asked for last, and before that: whoever is asked for again comes to the newer ones.
+  std::map<Id128, std::vector<Indexed>> connections_;
+  std::map<Id128, std::vector<Indexed>> older_connections_;
   std::map<Ip, std::vector<Claim>> claims_;
 };
 

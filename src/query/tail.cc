@@ -11,11 +11,11 @@ namespace {
 // The main record that a connection has now, for a row that is not one itself; nothing when it has none yet.
 std::optional<Indexed> main_of(Joins& joins, const Id128& conn) {
   std::optional<Indexed> main;
-  for (Indexed& one : joins.records_of(conn)) {
+  for (const Indexed& one : joins.records_of(conn)) {
     const Kind kind = one.record.kind();
     const bool ends = kind == Kind::kClose || kind == Kind::kFailed;
-    if (ends) return std::move(one);
-    if (kind == Kind::kOpen || (kind == Kind::kExisting && !main)) main = std::move(one);
+    if (ends) return one;
+    if (kind == Kind::kOpen || (kind == Kind::kExisting && !main)) main = one;
   }
   return main;
 }

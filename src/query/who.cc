@@ -7,6 +7,7 @@
 #include <ranges>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "query/evaluate.h"
 #include "query/filter.h"
@@ -44,6 +45,21 @@ bool names(const Record& record, const Endpoint& endpoint) {
     return record.has(fields.second) && record.endpoint(fields.first, fields.second) == endpoint;
   });
 }
+
+bool names_peer(const Record& record, const Endpoint& peer) {
+  return std::ranges::any_of(kEndpointFields, [&](const auto& fields) {
+    return record.has(fields.second) && matches_peer(peer, record.endpoint(fields.first, fields.second));
+  });
+}
+
+// What note() and names() look at.
+constexpr FieldSet sight_fields() {
+  FieldSet fields = fields_of(kRowFields);
+  fields.add(Field::kHost);
+  for (const auto& [ip, port] : kEndpointFields) fields.add(fields_of(std::array{ip, port}));
+  return fields;
+}
+constexpr FieldSet kSightFields = sight_fields();
 
 // A host that no source of the book speaks of is a slip of the pen, not a narrower question.
 Status check_host(const Coverage& coverage, const std::string& host) {
@@ -85,43 +101,74 @@ void WhoSearch::choose_window() {
   answer_.window_ns = question_.window_ns.value_or(clock_synchronised_ ? 0 : kUnsynchronisedWindowNs);
 }
 
-// The rows that name `endpoint`, newest first, of blocks that may have something from `from` to `to`. Of what is told in several
-// blocks some may be missing: settle() gets it.
+// The rows that name `endpoint`, of blocks that may have something from `from` to `to`, those nearest to `from` first. Of what is
+// told in several blocks some may be missing: settle() gets it.
 Status WhoSearch::sight(const Endpoint& endpoint, TimeNs from, TimeNs to, Sightings& sightings) {
   sightings.named = joins_.view().blocks_with(endpoint_key(endpoint));
   std::vector<View::KeyBlock> blocks;
   std::ranges::copy_if(sightings.named, std::back_inserter(blocks),
                        [&](const View::KeyBlock& one) { return one.span.meets(from, to); });
-  keep_nearest(blocks, from);
+  nearest_first(blocks, from);
   for (const View::KeyBlock& block : blocks) {
-    if (sightings.looked_at >= kWhoRecordsMax) break;
+    if (sightings.looked_at >= kWhoRecordsMax || sightings.covering > kWhoCandidatesMax) break;
     if (auto status = look_into(block, endpoint, sightings); !status) return status;
+    if (sightings.asked) count_covering(sightings);
   }
-  bounded_ = bounded_ || sightings.looked_at >= kWhoRecordsMax;
+  bounded_ = bounded_ || sightings.looked_at >= kWhoRecordsMax || sightings.covering > kWhoCandidatesMax;
   return {};
 }
 
 // An endpoint that is in every block has been looked at enough around the moment.
-void WhoSearch::keep_nearest(std::vector<View::KeyBlock>& blocks, TimeNs moment) {
-  if (blocks.size() <= kWhoBlocksMax) return;
-  bounded_ = true;
+void WhoSearch::nearest_first(std::vector<View::KeyBlock>& blocks, TimeNs moment) {
   const auto all = joins_.view().blocks();
   const auto at = static_cast<size_t>(
       std::ranges::find_if(all, [&](const BlockRef& ref) { return ref.block->time_max() >= moment; }) - all.begin());
-  const auto distance = [&](const View::KeyBlock& one) { return one.block > at ? one.block - at : at - one.block; };
-  std::ranges::sort(blocks, {}, distance);
+  std::ranges::sort(blocks, {}, [&](const View::KeyBlock& one) {
+    return std::pair(one.block > at ? one.block - at : at - one.block, ~one.block);
+  });
+  if (blocks.size() <= kWhoBlocksMax) return;
+  bounded_ = true;
   blocks.resize(kWhoBlocksMax);
-  std::ranges::sort(blocks, std::greater<>(), &View::KeyBlock::block);
+}
+
+// Where many rows of a block have the asked endpoint, the peer's tell which of them matter.
+Status WhoSearch::rows_to_look_at(const View::KeyBlock& block, const Endpoint& endpoint, bool asked,
+                                  std::vector<uint32_t>& rows) const {
+  const BlockRef& ref = joins_.view().blocks()[block.block];
+  if (Status found = ref.block->rows_with(endpoint_key(endpoint), ref.rows, rows); !found) return found;
+  if (!asked || rows.size() <= kBusyRowsMin || !question_.peer || question_.peer->port == 0) return {};
+  std::vector<uint32_t> of_peer;
+  if (Status found = ref.block->rows_with(endpoint_key(*question_.peer), ref.rows, of_peer); !found) return found;
+  std::vector<uint32_t> both;
+  std::ranges::set_intersection(rows, of_peer, std::back_inserter(both));
+  rows = std::move(both);
+  return {};
 }
 
 Status WhoSearch::look_into(const View::KeyBlock& block, const Endpoint& endpoint, Sightings& sightings) {
   if (!sightings.blocks.insert(block.block).second) return {};
+  std::vector<uint32_t> rows;
+  if (Status found = rows_to_look_at(block, endpoint, sightings.asked, rows); !found) return found;
   const auto visit = [&](uint64_t index, const Record& record) {
     if (names(record, endpoint)) note(index, record, sightings);
     return ++sightings.looked_at < kWhoRecordsMax;
   };
   bool more = true;
-  return joins_.view().for_each_in(block, endpoint_key(endpoint), visit, more);
+  return joins_.view().for_rows_of(block.block, rows, kSightFields, visit, more);
+}
+
+// Of the connections that the last block told of. Blocks come nearest first, so that those which had ended by the moment are
+// mostly known to have, and what is looked up here are candidates.
+void WhoSearch::count_covering(Sightings& sightings) {
+  for (const size_t place : std::exchange(sightings.touched, {})) {
+    const auto covers = [&] { return sightings.all[place].distance(low_, high_) == 0; };
+    const Sighting& one = sightings.all[place];
+    if (one.counted || one.lease || !one.is_wanted() || !covers()) continue;
+    settle(place, sightings);
+    if (!covers()) continue;
+    sightings.all[place].counted = true;
+    if (++sightings.covering > kWhoCandidatesMax) return;
+  }
 }
 
 // Where no end or no start was seen the connection's other records may say it: they may stand in a block that was passed over, or
@@ -137,7 +184,7 @@ void WhoSearch::settle(size_t place, Sightings& sightings) {
   }
 }
 
-void WhoSearch::note(uint64_t index, const Record& record, Sightings& sightings) {
+void WhoSearch::note(uint64_t index, const Record& record, Sightings& sightings) const {
   const Kind kind = record.kind();
   const bool nat = record.has(Field::kVantage) && record.uint(Field::kVantage) == static_cast<uint64_t>(Vantage::kNat);
   sightings.leases = sightings.leases || nat || kind == Kind::kNatOpen || kind == Kind::kNatClose;
@@ -157,6 +204,9 @@ void WhoSearch::note(uint64_t index, const Record& record, Sightings& sightings)
     one.lease = nat;
   }
   Sighting& one = sightings.all[place->second];
+  if (!one.settled) sightings.touched.push_back(place->second);
+  one.at_peer = one.at_peer || !question_.peer || names_peer(record, *question_.peer);
+  one.at_host = one.at_host || nat || question_.host.empty() || record.text_or(Field::kHost, "") == question_.host;
   one.index = std::max(one.index, index);
   const RowInterval interval = row_interval(record);
   const TimeNs time = record.time();
@@ -166,7 +216,10 @@ void WhoSearch::note(uint64_t index, const Record& record, Sightings& sightings)
   } else if (!one.start_known) {
     one.start = one.start == 0 ? time : std::min(one.start, time);  // there by then; before, unknown
   }
-  if (interval.end) one.end = *interval.end;
+  if (interval.end && index <= one.end_index) {
+    one.end = *interval.end;
+    one.end_index = index;
+  }
   one.last_seen = std::max(one.last_seen, time);
 }
 
@@ -175,19 +228,20 @@ void WhoSearch::note(uint64_t index, const Record& record, Sightings& sightings)
 Status WhoSearch::add_sighted() {
   const uint64_t slack = slack_ns();
   Sightings sightings;
+  sightings.asked = true;
   if (auto status = sight(question_.endpoint, low_ - std::min(low_, slack), later(high_, slack), sightings); !status) return status;
   const auto is_near = [&](const Sighting& one) { return one.distance(low_, high_) <= slack; };
-  std::vector<std::tuple<uint64_t, uint64_t, size_t>> near;  // distance, newest index first, place
+  std::vector<std::tuple<bool, uint64_t, bool, uint64_t, size_t>> near;  // unwanted, distance, not certain, newest first, place
   size_t settled = 0;
   for (size_t place = 0; place < sightings.all.size(); ++place) {
     const Sighting& one = sightings.all[place];
     if (one.start > high_ && !one.start_known && ++settled <= kSettledMax) settle(place, sightings);
-    if (is_near(one)) near.emplace_back(one.distance(low_, high_), ~one.index, place);
+    if (is_near(one)) near.emplace_back(!one.is_wanted(), one.distance(low_, high_), !one.counted, ~one.index, place);
   }
   bounded_ = bounded_ || settled > kSettledMax;
   std::ranges::sort(near);
   size_t leases = 0;
-  for (const auto& [distance, order, place] : near) {
+  for (const auto& [unwanted, distance, uncertain, order, place] : near) {
     if (answer_.candidates.size() >= kWhoCandidatesMax) {
       bounded_ = true;
       break;
@@ -302,7 +356,7 @@ std::vector<WhoSearch::Fitting> WhoSearch::fitting_sockets(const Lease& lease, L
     const Sighting& one = sightings.all[place];
     if (one.start > lease.end.value_or(UINT64_MAX - slack) + slack || one.end + std::min(slack, UINT64_MAX - one.end) < begun)
       continue;
-    const std::vector<Indexed> records = joins_.records_of(one.conn);
+    const std::vector<Indexed>& records = joins_.records_of(one.conn);
     const bool of_another_lease = std::ranges::any_of(records, [&](const Indexed& record) {
       const auto translated = record.record.endpoint(Field::kSrcNatIp, Field::kSrcNatPort);
       return translated && lease.external && translated != lease.external;

@@ -69,7 +69,7 @@ bool WhoSearch::make_room(const Id128& conn, const std::optional<Lease>& lease) 
 
 void WhoSearch::add_socket(const Id128& conn, const std::optional<Lease>& lease) {
   if (!added_.insert(conn).second && !make_room(conn, lease)) return;
-  const std::vector<Indexed> records = joins_.records_of(conn);  // newest first
+  const std::vector<Indexed>& records = joins_.records_of(conn);  // newest first
   const Indexed* main = nullptr;
   const auto rank = [](Kind kind) {
     return kind == Kind::kClose || kind == Kind::kFailed ? 3 : kind == Kind::kOpen ? 2 : kind == Kind::kExisting ? 1 : 0;

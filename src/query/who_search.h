@@ -9,6 +9,7 @@
 namespace portbook {
 
 inline constexpr size_t kWhoBlocksMax = 256;               // looked into for one endpoint
+inline constexpr size_t kBusyRowsMin = 16;                 // of one endpoint in one block; more are looked at through the peer
 inline constexpr uint64_t kHeardLateMaxNs = kNsPerSecond;  // how long before it is heard of a lease may have begun
 inline constexpr size_t kLeasesMax = 64;                   // leases, and sockets of one lease, followed in one answer
 
@@ -21,7 +22,12 @@ struct Sighting {
   bool start_known = false;
   bool settled = false;  // all records of its conn were looked at
   TimeNs last_seen = 0;
-  uint64_t index = 0;  // of the newest row
+  uint64_t index = 0;               // of the newest row
+  uint64_t end_index = UINT64_MAX;  // of the oldest row that says an end: that one counts
+  bool at_peer = false;             // the peer that was asked for is named, or none was asked for
+  bool at_host = false;             // likewise the host; a lease's may be another than its socket's
+  bool counted = false;             // among `covering`
+  [[nodiscard]] bool is_wanted() const { return at_peer && at_host; }
   [[nodiscard]] uint64_t distance(TimeNs low, TimeNs high) const {
     if (start > high) return start - high;
     if (end < low) return low - end;
@@ -35,6 +41,9 @@ struct Sightings {
   std::map<Id128, size_t> by_conn;
   std::set<size_t> blocks;               // looked into
   size_t looked_at = 0;                  // records
+  bool asked = false;                    // of the asked endpoint: what narrows the question narrows the look, and enough is enough
+  std::vector<size_t> touched;           // places of `all` that the block looked into last tells of
+  size_t covering = 0;                   // wanted connections that were there all through the moment, for certain
   bool leases = false;                   // a lease was among them
   TimeNs lease_without_id = UINT64_MAX;  // first moment that a record of a lease without conn tells of
   std::vector<View::KeyBlock> named;     // all blocks that may name the endpoint
@@ -53,10 +62,12 @@ class WhoSearch {
   // Finding: rows, leases, sockets (who.cc).
   void choose_window();
   Status sight(const Endpoint& endpoint, TimeNs from, TimeNs to, Sightings& sightings);
-  void keep_nearest(std::vector<View::KeyBlock>& blocks, TimeNs moment);
+  void nearest_first(std::vector<View::KeyBlock>& blocks, TimeNs moment);
+  Status rows_to_look_at(const View::KeyBlock& block, const Endpoint& endpoint, bool asked, std::vector<uint32_t>& rows) const;
+  void count_covering(Sightings& sightings);
   Status look_into(const View::KeyBlock& block, const Endpoint& endpoint, Sightings& sightings);
   void settle(size_t place, Sightings& sightings);
-  static void note(uint64_t index, const Record& record, Sightings& sightings);
+  void note(uint64_t index, const Record& record, Sightings& sightings) const;
   [[nodiscard]] uint64_t slack_ns() const;  // what may lie between the moment and a sighting that covers it
   Status add_sighted();
   [[nodiscard]] bool names_leases(const Sightings& sightings) const;

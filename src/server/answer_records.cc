@@ -51,8 +51,8 @@ std::optional<Row> row_of(Joins& joins, uint64_t index, const Record& record) {
     }
   };
   std::optional<Indexed> main;
-  for (Indexed& one : joins.records_of(record.id128(Field::kConn))) {
-    if (rank(one.record.kind()) > (main ? rank(main->record.kind()) : 0)) main = std::move(one);
+  for (const Indexed& one : joins.records_of(record.id128(Field::kConn))) {
+    if (rank(one.record.kind()) > (main ? rank(main->record.kind()) : 0)) main = one;
   }
   if (!main && rank(record.kind()) > 0) main = Indexed{index, record};
   if (!main) return std::nullopt;

@@ -28,9 +28,10 @@ struct NarrowBlock {
 // out.
 class BlockCache {
  public:
-  // Up to twice `bytes_max` bytes: half as many for packed columns, a quarter for decoded ones, which walk through a whole book
-  // anyway, the rest for narrow ones, which are to stay.
-  explicit BlockCache(size_t bytes_max) : decoded_(bytes_max / 4), packed_(bytes_max / 2), narrow_(bytes_max + bytes_max / 4) {}
+  // Up to three times `bytes_max` bytes: half of that for packed columns, a quarter of `bytes_max` for decoded ones, which walk
+  // through a whole book anyway, the rest for narrow ones, which are to stay.
+  explicit BlockCache(size_t bytes_max)
+      : decoded_(bytes_max / 4), packed_(bytes_max + bytes_max / 2), narrow_(bytes_max + bytes_max / 4) {}
 
   // The block that begins there, new and empty if it is not here.
   std::shared_ptr<DecodedBlock> decoded(uint64_t first_index) {
@@ -57,9 +58,14 @@ class BlockCache {
   std::shared_ptr<PackedSegment> find_packed(uint64_t first_index) { return packed_.find(first_index); }
   // Returns the one that stays.
   std::shared_ptr<PackedSegment> put_packed(uint64_t first_index, std::shared_ptr<PackedSegment> segment) {
-    const size_t bytes = segment->bytes_max();
+    const size_t bytes = segment->bytes_used();
     return packed_.put(first_index, std::move(segment), bytes);
   }
+  // Says how many bytes it takes now, for whoever had sections read.
+  void packed_grown(uint64_t first_index, const std::shared_ptr<PackedSegment>& segment) {
+    packed_.grown(first_index, segment, segment->bytes_used());
+  }
+  [[nodiscard]] size_t packed_bytes() const { return packed_.bytes(); }
 
  private:
   RecentlyUsed<DecodedBlock> decoded_;

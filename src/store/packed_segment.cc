@@ -7,13 +7,7 @@
 namespace portbook {
 
 PackedSegment::PackedSegment(std::shared_ptr<SegmentSource> source, const SegmentFooter& footer)
-    : source_(std::move(source)), rows_(footer.rows), sections_(footer.columns) {}
-
-size_t PackedSegment::bytes_max() const {
-  size_t bytes = sizeof(*this) + rows_ * (sizeof(uint16_t) + sizeof(uint16_t));  // the rows' shapes, and places in the tables
-  for (const SegmentSection& section : sections_) bytes += section.length + section.length / 8;
-  return bytes;
-}
+    : source_(std::move(source)), rows_(footer.rows), sections_(footer.columns), bytes_used_(sizeof(*this)) {}
 
 // Of the fields that the row needs.
 FieldSet PackedSegment::missing(uint32_t row) const {
@@ -33,7 +27,9 @@ Status PackedSegment::load_section(File& file, const SegmentSection& section) {
     auto block = PackedBlock::open(*bytes, rows_);
     if (!block) return std::unexpected(block.error());
     block_ = std::move(*block);
+    bytes_used_ += rows_ * (sizeof(uint16_t) + sizeof(uint16_t));  // the rows' shapes, and places in the tables
   }
+  bytes_used_ += bytes->size() + bytes->size() / 8;
   bytes_.push_back(std::move(*bytes));  // they stay where they are
   return {};
 }

@@ -1,6 +1,7 @@
 // A segment's packed columns in memory, read from its file as far as rows asked for them.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -22,8 +23,8 @@ class PackedSegment {
   // Needs row < the segment's rows. Errors: kIo; kCorrupt with the offset; they name the file.
   Status read(uint32_t row, Record& record);
 
-  // What it takes in memory once every section was read, roughly.
-  [[nodiscard]] size_t bytes_max() const;
+  // What it takes in memory with the sections that were read so far, roughly.
+  [[nodiscard]] size_t bytes_used() const { return bytes_used_.load(std::memory_order_relaxed); }
 
  private:
   Status load(uint32_t row);
@@ -33,6 +34,7 @@ class PackedSegment {
   const std::shared_ptr<SegmentSource> source_;
   const uint32_t rows_;
   const std::vector<SegmentSection> sections_;
+  std::atomic<size_t> bytes_used_;
   std::mutex mutex_;          // guards what follows
   std::vector<Bytes> bytes_;  // of the sections that were read; the block borrows them
   std::unique_ptr<PackedBlock> block_;

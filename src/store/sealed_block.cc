@@ -47,7 +47,10 @@ Status SealedBlock::read_row(uint32_t row, Record& record) {
   PB_CHECK(row < footer_.rows);
   auto packed = cache_.find_packed(footer_.first_index);
   if (!packed) packed = cache_.put_packed(footer_.first_index, std::make_shared<PackedSegment>(source_, footer_));
-  return packed->read(row, record);
+  const size_t before = packed->bytes_used();
+  Status read = packed->read(row, record);
+  if (packed->bytes_used() != before) cache_.packed_grown(footer_.first_index, packed);
+  return read;
 }
 
 Status SealedBlock::rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) {

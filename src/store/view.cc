@@ -15,10 +15,11 @@ namespace {
 constexpr size_t kReadSinglyMax = 64;  // rows of a block; from more on the block is decoded once for all of them
 
 // Newest first; `more` becomes false when visit wants no more.
-Status visit_rows(Block& block, std::span<const uint32_t> rows, uint64_t from, const View::Visit& visit, bool& more) {
+Status visit_rows(Block& block, std::span<const uint32_t> rows, const FieldSet& wanted, uint64_t from, const View::Visit& visit,
+                  bool& more) {
   std::shared_ptr<const Columns> columns;
   if (rows.size() > kReadSinglyMax) {
-    auto decoded = block.columns(kEveryField);
+    auto decoded = block.columns(wanted);
     if (!decoded) return std::unexpected(decoded.error());
     columns = std::move(*decoded);
   }
@@ -27,7 +28,7 @@ Status visit_rows(Block& block, std::span<const uint32_t> rows, uint64_t from, c
     const uint64_t index = block.first_index() + rows[k];
     if (index < from) break;
     if (columns) {
-      columns->read(rows[k], record);
+      columns->read(rows[k], wanted, record);
     } else if (Status read = block.read_row(rows[k], record); !read) {
       return read;
     }
@@ -134,7 +135,11 @@ Status View::for_each_in(const KeyBlock& block, RowKey key, const Visit& visit, 
   const BlockRef& ref = blocks()[block.block];
   std::vector<uint32_t> rows;
   if (Status found = ref.block->rows_with(key, ref.rows, rows); !found) return found;
-  return visit_rows(*ref.block, rows, index_from, visit, more);
+  return visit_rows(*ref.block, rows, kEveryField, index_from, visit, more);
+}
+
+Status View::for_rows_of(size_t block, std::span<const uint32_t> rows, const FieldSet& wanted, const Visit& visit, bool& more) const {
+  return visit_rows(*blocks()[block].block, rows, wanted, 0, visit, more);
 }
 
 Status View::for_each_with(RowKey key, const Visit& visit, const Wanted& wanted) const {

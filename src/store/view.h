@@ -117,6 +117,9 @@ class View {
   [[nodiscard]] std::vector<KeyBlock> blocks_with(RowKey key, const Wanted& wanted = {}) const;
   // As for_each_with(), in that block only; `more` becomes false when visit wants no more.
   Status for_each_in(const KeyBlock& block, RowKey key, const Visit& visit, bool& more, uint64_t index_from = 0) const;
+  // Calls visit(index, record) for those of a block's `rows`, ascending, the last one first. Of the records at least the fields of
+  // `wanted` are there. Errors as above.
+  Status for_rows_of(size_t block, std::span<const uint32_t> rows, const FieldSet& wanted, const Visit& visit, bool& more) const;
 
   // The same blocks' first `size` records, if there are more.
   [[nodiscard]] View first_records(uint64_t size) const;
