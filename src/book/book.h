@@ -34,14 +34,13 @@ struct Keep {
 inline constexpr uint64_t kShortAfterNs = 24 * 3600 * kNsPerSecond;
 
 struct BookOptions {
-  std::filesystem::path folder;                // made if missing, mode 0700
-  std::string origin;                          // key name and checkpoint origin of a new book; ignored for an existing one
-  std::string host;                            // for the book's own records
-  uint64_t log_file_bytes = 32 * 1024 * 1024;  // of one file of the write-ahead log, preallocated
-  uint64_t reserve_bytes = 64 * 1024 * 1024;   // disk space kept back for the book's own records
-  size_t block_cache_bytes =
-      kBlockCacheBytes;                       // of memory, for sealed blocks that were decoded; half as much beside for packed ones
-  uint64_t self_check_rate = kSelfCheckRate;  // bytes a second that the book reads of itself again; 0: none
+  std::filesystem::path folder;                 // made if missing, mode 0700
+  std::string origin;                           // key name and checkpoint origin of a new book; ignored for an existing one
+  std::string host;                             // for the book's own records
+  uint64_t log_file_bytes = 32 * 1024 * 1024;   // of one file of the write-ahead log, preallocated
+  uint64_t reserve_bytes = 64 * 1024 * 1024;    // disk space kept back for the book's own records
+  size_t block_cache_bytes = kBlockCacheBytes;  // of memory, for sealed blocks; see BlockCache
+  uint64_t self_check_rate = kSelfCheckRate;    // bytes a second that the book reads of itself again; 0: none
   Keep keep = {};
 };
 
