@@ -51,12 +51,12 @@ struct Lease {
 // readable block keep the first error in status() and find nothing.
 class Joins {
  public:
-  static constexpr size_t kRemembered = 4096;         // processes, acceptors and leases each
-  static constexpr size_t kConnRecordsMax = 256;      // records read for one connection
-  static constexpr size_t kAddressRecordsMax = 4096;  // of one address, newest first
-  static constexpr size_t kLooseRecordsMax = 4096;    // of leases without conn, for one endpoint
+  static constexpr size_t kRemembered = 4096;            // processes, acceptors and leases each
+  static constexpr size_t kConnRecordsMax = 256;         // records read for one connection
+  static constexpr size_t kAddressRecordsMax = 4096;     // of one address, newest first
+  static constexpr size_t kLooseRecordsMax = 4096;       // of leases without conn, for one endpoint
   static constexpr size_t kConnectionsRemembered = 512;  // or up to twice as many; their records
-  static constexpr size_t kVersionsKept = 16;         // of a process, one for each exec; older ones are looked up each time
+  static constexpr size_t kVersionsKept = 16;            // of a process, one for each exec; older ones are looked up each time
 
   explicit Joins(View view) : view_(std::move(view)) {}
 

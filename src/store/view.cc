@@ -138,7 +138,8 @@ Status View::for_each_in(const KeyBlock& block, RowKey key, const Visit& visit, 
   return visit_rows(*ref.block, rows, kEveryField, index_from, visit, more);
 }
 
-Status View::for_rows_of(size_t block, std::span<const uint32_t> rows, const FieldSet& wanted, const Visit& visit, bool& more) const {
+Status View::for_rows_of(size_t block, std::span<const uint32_t> rows, const FieldSet& wanted, const Visit& visit,
+                         bool& more) const {
   return visit_rows(*blocks()[block].block, rows, wanted, 0, visit, more);
 }
 
