@@ -247,23 +247,38 @@ void each_failed(const NarrowColumns& columns, std::span<const uint16_t> rows, V
   }
 }
 
-// sums[ids[row]] += the row's number, 0 where it has none.
-template <typename Ids>
-void add_numbers(const NarrowColumn& numbers, std::span<const uint16_t> rows, const Ids* ids, std::vector<uint64_t>& sums) {
+// What rows of one value add up to.
+struct ValueSums {
+  uint64_t count = 0;
+  uint64_t failed = 0;
+  uint64_t bytes_out = 0;
+  uint64_t bytes_in = 0;
+};
+
+// sums[ids[row]] += the row's number, 0 where it has none. `sum` is one of ValueSums.
+template <uint64_t ValueSums::* sum, typename Ids>
+void add_numbers(const NarrowColumn& numbers, std::span<const uint16_t> rows, const Ids* ids, std::vector<ValueSums>& sums) {
+  const auto add_each = [&](auto number_of) {
+    for (const uint16_t row : rows) sums[ids[row]].*sum += number_of(row);
+  };
+  const uint64_t below = numbers.least - 1;
+  const auto add_numbers_of = [&](const auto* stored) {
+    add_each([=](uint16_t row) { return stored[row] == 0 ? 0 : below + stored[row]; });
+  };
   switch (numbers.form) {
-    case NarrowColumn::Form::kNumbers32:
-      for (const uint16_t row : rows) sums[ids[row]] += numbers.base + numbers.numbers32[row];
-      break;
-    case NarrowColumn::Form::kNumbers64:
-      for (const uint16_t row : rows) sums[ids[row]] += numbers.numbers64[row];
-      break;
+    case NarrowColumn::Form::kNumbers32: add_numbers_of(numbers.numbers32.data()); break;
+    case NarrowColumn::Form::kNumbers64: add_numbers_of(numbers.numbers64.data()); break;
     default:
-      for (const uint16_t row : rows) {
+      add_each([&](uint16_t row) {
         const uint32_t id = numbers.id(row);
-        sums[ids[row]] += id == 0 ? 0 : numbers.values[id - 1];
-      }
+        return id == 0 ? 0 : numbers.values[id - 1];
+      });
       break;
   }
+}
+
+bool has_values(const NarrowColumns& columns, Field field) {
+  return columns.column(field).form != NarrowColumn::Form::kNone;
 }
 
 struct HistogramPart {
@@ -335,7 +350,8 @@ class GroupPart {
     const auto whole =
         search.scan_narrow(ref, fields_of(std::array{field, Field::kBytesOut, Field::kBytesIn}), is_owner_field(field),
                            [&](const NarrowColumns& columns, std::span<const uint16_t> found) {
-                             counted = columns.column(field).has_ids();
+                             counted = columns.column(field).has_ids() && has_values(columns, Field::kBytesOut) &&
+                                       has_values(columns, Field::kBytesIn);
                              if (!counted) return;
                              rows += found.size();
                              if (columns.column(field).form == NarrowColumn::Form::kIds8) {
@@ -382,26 +398,24 @@ class GroupPart {
   template <typename Ids>
   void add_narrow(const NarrowColumns& columns, std::span<const uint16_t> rows, const Ids* ids) {
     const NarrowColumn& values = columns.column(values_.values(0).field());
-    std::vector<uint64_t> counts(values.value_count() + 1);
-    std::vector<uint64_t> failed(counts.size());
-    std::vector<uint64_t> bytes_out(counts.size());
-    std::vector<uint64_t> bytes_in(counts.size());
-    for (const uint16_t row : rows) ++counts[ids[row]];
-    each_failed(columns, rows, [&](uint16_t row) { ++failed[ids[row]]; });
-    add_numbers(columns.column(Field::kBytesOut), rows, ids, bytes_out);
-    add_numbers(columns.column(Field::kBytesIn), rows, ids, bytes_in);
-    for (size_t id = 0; id < counts.size(); ++id) {
-      if (counts[id] == 0) continue;
+    sums_.assign(values.value_count() + 1, {});
+    for (const uint16_t row : rows) ++sums_[ids[row]].count;
+    each_failed(columns, rows, [&](uint16_t row) { ++sums_[ids[row]].failed; });
+    add_numbers<&ValueSums::bytes_out>(columns.column(Field::kBytesOut), rows, ids, sums_);
+    add_numbers<&ValueSums::bytes_in>(columns.column(Field::kBytesIn), rows, ids, sums_);
+    for (size_t id = 0; id < sums_.size(); ++id) {
+      const ValueSums& sum = sums_[id];
+      if (sum.count == 0) continue;
       const uint32_t known = id == 0 ? ValueIds::kEmpty : values_.id_of(0, values, id - 1, values_.may_take(0, limits_));
       Group* const group = group_of({known});
       if (group == nullptr) {
         too_wide = true;
         continue;
       }
-      group->count += counts[id];
-      group->failed += failed[id];
-      group->bytes_out += bytes_out[id];
-      group->bytes_in += bytes_in[id];
+      group->count += sum.count;
+      group->failed += sum.failed;
+      group->bytes_out += sum.bytes_out;
+      group->bytes_in += sum.bytes_in;
     }
   }
   // The group; null when it would be a new one too many.
@@ -423,7 +437,8 @@ class GroupPart {
   const size_t fields_;
   const CountLimits& limits_;
   std::unordered_map<GroupKey, Group, GroupKeyHash> groups_;
-  std::vector<Group*> by_id_;  // of one field's value, its group
+  std::vector<Group*> by_id_;    // of one field's value, its group
+  std::vector<ValueSums> sums_;  // of the block under way, by its ids
 };
 
 std::string too_much(std::string_view what, size_t bytes) {

@@ -310,8 +310,8 @@ TEST(NarrowColumns, KeepEveryValue) {
   for (uint32_t row = 0; row < 5000; ++row) {
     random.next(record, 3);
     record.set(Field::kTime, random.below(1000));
-    record.set(Field::kBytesOut, random.below(1'000'000));                // too many for ids
-    if (row % 2 == 0) record.set(Field::kEnd, random.below(UINT64_MAX));  // and far apart
+    record.set(Field::kBytesOut, random.below(1'000'000));                                               // too many for ids
+    if (row % 2 == 0 || record.has(Field::kEnd)) record.set(Field::kEnd, random.below(UINT64_MAX / 2));  // and far apart
     columns.append(record);
   }
   columns.publish();
@@ -322,9 +322,9 @@ TEST(NarrowColumns, KeepEveryValue) {
     forms.insert(column.form);
     for (uint32_t row = 0; row < columns.rows() && column.form != NarrowColumn::Form::kNone; ++row) {
       if (!column.has_ids()) {
-        const bool is_32 = column.form == NarrowColumn::Form::kNumbers32;
-        const uint64_t number = is_32 ? column.base + column.numbers32[row] : column.numbers64[row];
-        ASSERT_EQ(number, columns.has(row, about.field) ? columns.uint(row, about.field) : 0) << about.name;
+        const uint64_t number = column.number(row);
+        ASSERT_EQ(number != 0, columns.has(row, about.field)) << about.name;
+        if (number != 0) ASSERT_EQ(column.value_of(number), columns.uint(row, about.field)) << about.name;
         continue;
       }
       ASSERT_EQ(column.id(row) != 0, columns.has(row, about.field)) << about.name;
@@ -338,6 +338,20 @@ TEST(NarrowColumns, KeepEveryValue) {
   }
   EXPECT_TRUE(forms.contains(NarrowColumn::Form::kIds8) && forms.contains(NarrowColumn::Form::kIds16) &&
               forms.contains(NarrowColumn::Form::kNumbers32) && forms.contains(NarrowColumn::Form::kNumbers64));
+}
+
+TEST(NarrowColumns, HaveNoNumberLeftForRowsThatLackAnyOfAll) {
+  Columns columns;
+  Record record;
+  for (uint64_t row = 0; row < 5000; ++row) {
+    record.set(Field::kKind, Kind::kClose);
+    record.set(Field::kTime, row);
+    record.set(Field::kBytesOut, row < 4999 ? row : UINT64_MAX);
+    columns.append(record);
+  }
+  columns.publish();
+  EXPECT_EQ(narrow_column(columns, Field::kBytesOut, 5000).form, NarrowColumn::Form::kNone);
+  EXPECT_EQ(narrow_column(columns, Field::kBytesOut, 4999).form, NarrowColumn::Form::kNumbers32);
 }
 
 // Filters that ask nothing of other records find the same rows in narrow columns as in whole ones.

@@ -6,21 +6,9 @@ namespace portbook {
 
 namespace {
 
-bool in_any(const std::vector<NumberRange>& ranges, uint64_t value) {
-  return std::ranges::any_of(ranges, [&](const NumberRange& range) { return range.contains(value); });
-}
-
-// mask[row] &= passes(row), without a branch.
-template <typename Passes>
-void keep_where(std::vector<uint8_t>& mask, Passes passes) {
-  uint8_t* const kept = mask.data();
-  const size_t rows = mask.size();
-  for (size_t row = 0; row < rows; ++row) kept[row] &= static_cast<uint8_t>(passes(row));
-}
-
 // The answer for each id of a column; the first is that of rows that lack the field.
 std::vector<uint8_t> answers_of(const Test& test, const NarrowColumn& column) {
-  std::vector<uint8_t> answers(std::max<size_t>(column.value_count() + 1, 256));
+  std::vector<uint8_t> answers(column.value_count() + 1);
   Record one;
   for (size_t i = 0; i < column.value_count(); ++i) {
     column.set_value(test.field, i, one);
@@ -29,25 +17,77 @@ std::vector<uint8_t> answers_of(const Test& test, const NarrowColumn& column) {
   return answers;
 }
 
-// For each of the block's shapes whether it has the field.
-std::vector<uint8_t> shapes_with(const NarrowColumns& columns, Field field) {
-  std::vector<uint8_t> with;
-  for (const FieldSet& shape : columns.shapes) with.push_back(shape.has(field) ? 1 : 0);
-  return with;
+void keep_answered(RowMask& mask, const NarrowColumn& column, std::span<const uint8_t> answers) {
+  if (column.form == NarrowColumn::Form::kIds8) {
+    keep_ids(mask, column.ids8.data(), answers);
+  } else {
+    keep_ids(mask, column.ids16.data(), answers);
+  }
 }
 
-void keep_started(const Test& test, const NarrowColumns& columns, std::vector<uint8_t>& mask) {
-  const NarrowBeginnings& beginnings = *columns.beginnings;
-  const auto covers = [&](const NumberRange& range) { return range.low <= beginnings.least && range.high >= beginnings.greatest; };
-  if (beginnings.all_have_time && std::ranges::any_of(test.numbers, covers)) return;
-  const uint64_t* const began = beginnings.began.data();
-  if (test.numbers.size() == 1 && beginnings.all_have_time) {
-    const NumberRange range = test.numbers.front();
-    keep_where(mask, [=](size_t row) { return began[row] >= range.low && began[row] <= range.high; });
+// Keeps the rows that keep_range keeps for any of the ranges.
+template <typename KeepRange>
+void keep_any(RowMask& mask, std::span<const NumberRange> ranges, KeepRange keep_range) {
+  if (ranges.size() == 1) {
+    keep_range(mask, ranges.front());
     return;
   }
-  const std::vector<uint8_t> has_time = shapes_with(columns, Field::kTime);
-  keep_where(mask, [&](size_t row) { return has_time[columns.shape_ids[row]] != 0 && in_any(test.numbers, began[row]); });
+  RowMask any(mask.size());
+  for (const NumberRange& range : ranges) {
+    RowMask within = mask;
+    keep_range(within, range);
+    add_rows(any, within);
+  }
+  mask = std::move(any);
+}
+
+void keep_started(const Test& test, const NarrowColumns& columns, RowMask& mask) {
+  const NarrowBeginnings& beginnings = *columns.beginnings;
+  const auto covers = [&](const NumberRange& range) { return range.low <= beginnings.least && range.high >= beginnings.greatest; };
+  const auto meets = [&](const NumberRange& range) { return range.low <= beginnings.greatest && range.high >= beginnings.least; };
+  if (beginnings.all_have_time && std::ranges::any_of(test.numbers, covers)) return;
+  if (std::ranges::none_of(test.numbers, meets)) {
+    keep_none(mask);
+    return;
+  }
+  keep_any(mask, test.numbers,
+           [&](RowMask& within, const NumberRange& range) { keep_within(within, beginnings.began.data(), range); });
+  if (beginnings.all_have_time) return;
+  std::vector<uint8_t> has_time;
+  for (const FieldSet& shape : columns.shapes) has_time.push_back(shape.has(Field::kTime) ? 1 : 0);
+  keep_ids(mask, columns.shape_ids.data(), has_time);
+}
+
+// The ranges of values that pass, as Columns::uint() gives values: there a signed one stands as its bits.
+std::vector<NumberRange> ranges_of_bits(const Test& test) {
+  if (test.any_value) return {NumberRange{}};
+  if (info(test.field).type != FieldType::kSigned) return test.numbers;
+  constexpr uint64_t kHalf = uint64_t{1} << 63;
+  std::vector<NumberRange> ranges;
+  for (const NumberRange& range : test.numbers) {
+    if (range.low < kHalf && range.low <= range.high)
+      ranges.push_back({range.low ^ kHalf, std::min(range.high, kHalf - 1) ^ kHalf});
+    if (range.high >= kHalf && range.low <= range.high) ranges.push_back({std::max(range.low, kHalf) ^ kHalf, range.high ^ kHalf});
+  }
+  return ranges;
+}
+
+// Of numbers that stand by themselves. Whoever lacks one has 0, which is in no range: those begin at 1.
+void keep_numbers(const Test& test, const NarrowColumn& column, RowMask& mask) {
+  std::vector<NumberRange> ranges;
+  for (const NumberRange& range : ranges_of_bits(test)) {
+    if (range.low > range.high || range.high < column.least) continue;
+    const uint64_t low = std::max(range.low, column.least) - column.least;
+    const uint64_t high = range.high - column.least;
+    if (low < UINT64_MAX) ranges.push_back({low + 1, std::min(high, UINT64_MAX - 1) + 1});
+  }
+  keep_any(mask, ranges, [&](RowMask& within, const NumberRange& range) {
+    if (column.form == NarrowColumn::Form::kNumbers32) {
+      keep_within(within, column.numbers32.data(), range);
+    } else {
+      keep_within(within, column.numbers64.data(), range);
+    }
+  });
 }
 
 }  // namespace
@@ -77,26 +117,28 @@ bool NarrowFilter::asks_for_owner(const FilterNode& node) const {
 
 // The rows that the reading speaks of.
 void NarrowFilter::begin(const NarrowColumns& columns, const OpenRows* open) {
-  mask_.assign(columns.rows, reading_ == Reading::kRecords ? 1 : 0);
+  mask_.assign(columns.rows, 1);
   if (reading_ == Reading::kRecords) return;
   Test ends;
   ends.field = Field::kKind;
   for (const Kind kind : {Kind::kClose, Kind::kFailed})
     ends.numbers.push_back({static_cast<uint64_t>(kind), static_cast<uint64_t>(kind)});
   const NarrowColumn& kinds = columns.column(Field::kKind);
-  const std::vector<uint8_t> answers = answers_of(ends, kinds);
-  for (size_t row = 0; row < mask_.size(); ++row) mask_[row] = answers[kinds.id(row)];
+  keep_answered(mask_, kinds, answers_of(ends, kinds));
   for (const uint16_t row : open->rows) mask_[row] = 1;
 }
 
 bool NarrowFilter::keep_matching(const NarrowColumns& columns, const OpenRows* open, std::vector<uint16_t>& rows) {
+  rows.clear();
   if (!columns.column(Field::kKind).has_ids()) return false;
   begin(columns, open);
   // Whose acceptor other records may name is known before that is asked.
   const auto children = filter_->root.op == FilterNode::Op::kAll ? std::span<const FilterNode>(filter_->root.children)
                                                                  : std::span<const FilterNode>(&filter_->root, 1);
   for (const FilterNode& child : children) {
-    if (!asks_for_owner(child) && !keep(child, columns, mask_)) return false;
+    if (asks_for_owner(child)) continue;
+    if (!keep(child, columns, mask_)) return false;
+    if (none_left(mask_)) return true;
   }
   if (owner_shown_ || asks_for_owner(filter_->root)) {
     if (std::ranges::any_of(*columns.unnamed_acceptors, [&](uint16_t row) { return mask_[row] != 0; })) return false;
@@ -104,34 +146,28 @@ bool NarrowFilter::keep_matching(const NarrowColumns& columns, const OpenRows* o
   for (const FilterNode& child : children) {
     if (asks_for_owner(child) && !keep(child, columns, mask_)) return false;
   }
-  rows.resize(columns.rows);
-  size_t kept = 0;
-  for (size_t row = 0; row < mask_.size(); ++row) {
-    rows[kept] = static_cast<uint16_t>(row);
-    kept += mask_[row];
-  }
-  rows.resize(kept);
+  rows_of(mask_, rows);
   return true;
 }
 
-bool NarrowFilter::keep(const FilterNode& node, const NarrowColumns& columns, Mask& mask) {
+bool NarrowFilter::keep(const FilterNode& node, const NarrowColumns& columns, RowMask& mask) {
   switch (node.op) {
     case FilterNode::Op::kAll:
       return std::ranges::all_of(node.children, [&](const FilterNode& child) { return keep(child, columns, mask); });
     case FilterNode::Op::kAny: {
-      Mask any(mask.size());
+      RowMask any(mask.size());
       for (const FilterNode& child : node.children) {
-        Mask matching = mask;
+        RowMask matching = mask;
         if (!keep(child, columns, matching)) return false;
-        for (size_t row = 0; row < any.size(); ++row) any[row] |= matching[row];
+        add_rows(any, matching);
       }
       mask = std::move(any);
       return true;
     }
     case FilterNode::Op::kNot: {
-      Mask matching = mask;
+      RowMask matching = mask;
       if (!keep(node.children.front(), columns, matching)) return false;
-      for (size_t row = 0; row < mask.size(); ++row) mask[row] ^= matching[row];
+      remove_rows(mask, matching);
       return true;
     }
     case FilterNode::Op::kTest: return keep_test(node.test, columns, mask);
@@ -139,34 +175,18 @@ bool NarrowFilter::keep(const FilterNode& node, const NarrowColumns& columns, Ma
   return false;
 }
 
-bool NarrowFilter::keep_test(const Test& test, const NarrowColumns& columns, Mask& mask) {
+bool NarrowFilter::keep_test(const Test& test, const NarrowColumns& columns, RowMask& mask) {
   if (test.subject == Subject::kStart) {
     keep_started(test, columns, mask);
     return true;
   }
   const NarrowColumn& column = columns.column(test.field);
-  if (!column.has_ids()) return keep_numbers(test, columns, mask);
-  const std::vector<uint8_t> answers = answers_of(test, column);
-  const uint8_t* const answer = answers.data();
-  if (column.form == NarrowColumn::Form::kIds8) {
-    keep_where(mask, [answer, ids = column.ids8.data()](size_t row) { return answer[ids[row]]; });
-  } else {
-    keep_where(mask, [answer, ids = column.ids16.data()](size_t row) { return answer[ids[row]]; });
-  }
-  return true;
-}
-
-bool NarrowFilter::keep_numbers(const Test& test, const NarrowColumns& columns, Mask& mask) {
-  const NarrowColumn& column = columns.column(test.field);
   if (column.form == NarrowColumn::Form::kNone) return false;
-  const std::vector<uint8_t> has = shapes_with(columns, test.field);
-  const uint64_t flipped = info(test.field).type == FieldType::kSigned ? biased(0) : 0;
-  const bool narrow = column.form == NarrowColumn::Form::kNumbers32;
-  keep_where(mask, [&](size_t row) {
-    if (has[columns.shape_ids[row]] == 0) return false;
-    const uint64_t number = narrow ? column.base + column.numbers32[row] : column.numbers64[row];
-    return test.any_value || in_any(test.numbers, number ^ flipped);
-  });
+  if (column.has_ids()) {
+    keep_answered(mask, column, answers_of(test, column));
+  } else {
+    keep_numbers(test, column, mask);
+  }
   return true;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "query/evaluate.h"
+#include "query/row_mask.h"
 #include "store/connection_rows.h"
 #include "store/narrow_columns.h"
 
@@ -26,22 +27,19 @@ class NarrowFilter {
   bool keep_matching(const NarrowColumns& columns, const OpenRows* open, std::vector<uint16_t>& rows);
 
  private:
-  using Mask = std::vector<uint8_t>;  // 1: the row is still in question
-
   NarrowFilter(const Filter& filter, Reading reading, bool owner_shown)
       : filter_(&filter), reading_(reading), owner_shown_(owner_shown) {}
   bool add_wanted(const FilterNode& node);
   [[nodiscard]] bool asks_for_owner(const FilterNode& node) const;
   void begin(const NarrowColumns& columns, const OpenRows* open);
-  bool keep(const FilterNode& node, const NarrowColumns& columns, Mask& mask);
-  bool keep_test(const Test& test, const NarrowColumns& columns, Mask& mask);
-  bool keep_numbers(const Test& test, const NarrowColumns& columns, Mask& mask);
+  bool keep(const FilterNode& node, const NarrowColumns& columns, RowMask& mask);
+  bool keep_test(const Test& test, const NarrowColumns& columns, RowMask& mask);
 
   const Filter* filter_;
   Reading reading_;
   bool owner_shown_;
   FieldSet wanted_ = fields_of(std::array{Field::kKind});
-  Mask mask_;
+  RowMask mask_;
 };
 
 }  // namespace portbook

@@ -348,6 +348,8 @@ Result<bool> Search::step(size_t rows_max, std::chrono::nanoseconds budget, cons
 
 Result<bool> Search::scan_narrow(const BlockRef& ref, const FieldSet& shown, bool owner_shown, const VisitNarrow& visit) {
   if (keys_) return false;
+  // As in next_slice().
+  if (start_range_.low > 0 && ref.block->time_max() < start_range_.low) return true;
   const OpenRows* open = nullptr;
   if (reading_ == Reading::kConnections) {
     if (!main_rows_) return false;

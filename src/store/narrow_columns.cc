@@ -68,16 +68,14 @@ void keep_numbers_themselves(const Columns& columns, Field field, uint32_t rows,
   uint64_t least = UINT64_MAX;
   uint64_t greatest = 0;
   for (uint32_t row = 0; row < rows; ++row) {
-    if (with[storage.shape_ids()[row]] == 0) {
-      least = 0;
-      continue;
-    }
+    if (with[storage.shape_ids()[row]] == 0) continue;
     least = std::min(least, numbers[row]);
     greatest = std::max(greatest, numbers[row]);
   }
-  const bool narrow = greatest - least <= UINT32_MAX;
+  if (greatest - least == UINT64_MAX) return;
+  const bool narrow = greatest - least < UINT32_MAX;
   column.form = narrow ? NarrowColumn::Form::kNumbers32 : NarrowColumn::Form::kNumbers64;
-  column.base = narrow ? least : 0;
+  column.least = least;
   if (narrow) {
     column.numbers32.resize(rows);
   } else {
@@ -85,10 +83,11 @@ void keep_numbers_themselves(const Columns& columns, Field field, uint32_t rows,
   }
   for (uint32_t row = 0; row < rows; ++row) {
     if (with[storage.shape_ids()[row]] == 0) continue;
+    const uint64_t number = numbers[row] - least + 1;
     if (narrow) {
-      column.numbers32[row] = static_cast<uint32_t>(numbers[row] - least);
+      column.numbers32[row] = static_cast<uint32_t>(number);
     } else {
-      column.numbers64[row] = numbers[row];
+      column.numbers64[row] = number;
     }
   }
 }

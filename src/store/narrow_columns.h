@@ -18,14 +18,14 @@ struct NarrowColumn {
   enum class Form : uint8_t {
     kIds8,       // ids8[row]; 0: the row lacks the field, i: the value at place i - 1
     kIds16,      // ids16[row], likewise
-    kNumbers32,  // base + numbers32[row] where the row has the field; 0 of rows that lack it, where there are such
+    kNumbers32,  // numbers32[row]; 0: the row lacks the field, n: the value least + n - 1
     kNumbers64,  // numbers64[row], likewise
-    kNone,       // more different values than there are ids
+    kNone,       // more different values than there are ids, or too far apart to leave 0 for rows that lack them
   };
   Form form = Form::kNone;
   std::vector<uint8_t> ids8;
   std::vector<uint16_t> ids16;
-  uint64_t base = 0;
+  uint64_t least = 0;  // of numbers by themselves, as Columns::uint() gives them
   std::vector<uint32_t> numbers32;
   std::vector<uint64_t> numbers64;
   // The different values by their number, in the one that the field's type calls for.
@@ -36,6 +36,9 @@ struct NarrowColumn {
   [[nodiscard]] bool has_ids() const { return form == Form::kIds8 || form == Form::kIds16; }
   // Needs has_ids().
   [[nodiscard]] uint32_t id(size_t row) const { return form == Form::kIds8 ? ids8[row] : ids16[row]; }
+  // The number of a value that stands by itself. Needs kNumbers32 or kNumbers64 and a row that has the field: `number` above 0.
+  [[nodiscard]] uint64_t value_of(uint64_t number) const { return least + number - 1; }
+  [[nodiscard]] uint64_t number(size_t row) const { return form == Form::kNumbers32 ? numbers32[row] : numbers64[row]; }
   [[nodiscard]] size_t value_count() const { return values.size() + wides.size() + texts.size(); }
   // Puts the value at that place into the record.
   void set_value(Field field, size_t place, Record& record) const;
