@@ -143,7 +143,7 @@ class RowValues {
     return has_direction(row) && columns.uint(row, Field::kDirection) == static_cast<uint64_t>(Direction::kIn) &&
            may_have_acceptor(columns, row);
   }
-  // Of a field that the row's process knows. Where the process has one record, what that says holds for all of its rows.
+  // Of a field that the row's process knows. Where all of its records agree, that holds for all of its rows.
   uint32_t process_id(size_t i, const Columns& columns, uint64_t first, uint32_t row, bool may_add) {
     if (!columns.has(row, Field::kPid) || !columns.has(row, Field::kProcessStart)) return kAbsent;
     const ProcessId process{columns.uint(row, Field::kPid), columns.uint(row, Field::kProcessStart)};
@@ -151,14 +151,23 @@ class RowValues {
     if (known.empty()) known.resize(kProcessesKnown);
     KnownProcess& one = known[((process.pid ^ process.start) * 0x9e3779b97f4a7c15U >> 32) % kProcessesKnown];
     if (one.known && one.process == process) return one.id;
-    const Indexed* const only = joins_.only_process(process);
-    if (only == nullptr) {
-      set(columns, row, first + row);
-      return id(i, may_add).value_or(kAbsent);
+    if (const auto all = id_in_all(i, process, may_add)) {
+      if (*all != ValueIds::kRefused) one = {process, true, *all};
+      return *all;
     }
-    const uint32_t found = only->record.has(values_[i].field()) ? values_[i].of(only->record, may_add) : kAbsent;
-    if (found != ValueIds::kRefused) one = {process, true, found};
-    return found;
+    set(columns, row, first + row);
+    return id(i, may_add).value_or(kAbsent);
+  }
+  // Nothing where the process's records do not agree, or it has none or too many.
+  std::optional<uint32_t> id_in_all(size_t i, const ProcessId& process, bool may_add) {
+    const std::vector<Indexed>* const records = joins_.all_of_process(process);
+    if (records == nullptr || records->empty()) return std::nullopt;
+    const auto id_in = [&](const Indexed& one) {
+      return one.record.has(values_[i].field()) ? values_[i].of(one.record, may_add) : kAbsent;
+    };
+    const uint32_t first = id_in(records->front());
+    const bool agree = std::ranges::all_of(*records, [&](const Indexed& one) { return id_in(one) == first; });
+    return agree ? std::optional(first) : std::nullopt;
   }
   // The other record that has the say; null when it is the row itself.
   const Record* record_of(size_t i) {

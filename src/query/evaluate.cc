@@ -144,6 +144,15 @@ bool own_value_matches(const Test& test, const Record& record) {
   return value_matches(test, record);
 }
 
+std::optional<bool> process_matches(const Test& test, Joins& joins, const ProcessId& process) {
+  const std::vector<Indexed>* const records = joins.all_of_process(process);
+  if (records == nullptr) return std::nullopt;
+  if (records->empty()) return false;
+  const bool first = value_matches(test, records->front().record);
+  const auto agrees = [&](const Indexed& one) { return value_matches(test, one.record) == first; };
+  return std::ranges::all_of(*records, agrees) ? std::optional(first) : std::nullopt;
+}
+
 bool is_owner_field(Field field) {
   return std::ranges::find(kOwnerFields, field) != kOwnerFields.end();
 }
@@ -369,9 +378,9 @@ void Evaluator::keep_process_values(const Test& test, std::vector<uint32_t>& row
     const ProcessId id{pids[row], starts[row]};
     Known& one = known[((id.pid ^ id.start) * 0x9e3779b97f4a7c15U >> 32) % kProcessesKnown];
     if (one.known && one.id == id) return !one.matches;
-    const Indexed* const only = joins_.only_process(id);
-    if (only == nullptr) return !field_matches(test, row);  // which of its records counts depends on the row
-    one = {id, true, value_matches(test, only->record)};
+    const std::optional<bool> matches = process_matches(test, joins_, id);
+    if (!matches) return !field_matches(test, row);
+    one = {id, true, *matches};
     return !one.matches;
   });
 }

@@ -60,6 +60,9 @@ const Indexed* acceptor_of(Joins& joins, const Columns& columns, uint32_t row);
 bool may_have_acceptor(const Columns& columns, uint32_t row);
 // True iff a value of the record's own field `test.field` passes. `test` has subject kField.
 bool own_value_matches(const Test& test, const Record& record);
+// Whether a value of `test.field`, a process field, passes where the process's records are asked; false where it has none. Nothing
+// if they do not agree, or are too many: which of them counts then depends on the row.
+std::optional<bool> process_matches(const Test& test, Joins& joins, const ProcessId& process);
 // True iff an acceptor's record may say what the field is; and those that a NAT lease may.
 bool is_owner_field(Field field);
 bool is_nat_field(Field field);

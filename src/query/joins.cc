@@ -129,8 +129,8 @@ std::vector<Indexed> Joins::read_process(const ProcessId& id, uint64_t before, s
   std::vector<Indexed> found;
   note(view_.for_each_with(process_key(id.pid, id.start), [&](uint64_t index, const Record& record) {
     if (index >= before) return true;
-    if (record.kind() == Kind::kProcess && record.uint_or(Field::kPid, 0) == id.pid &&
-        record.uint_or(Field::kProcessStart, 0) == id.start) {
+    if (record.kind() == Kind::kProcess && record.has(Field::kPid) && record.has(Field::kProcessStart) &&
+        record.uint(Field::kPid) == id.pid && record.uint(Field::kProcessStart) == id.start) {
       found.push_back({index, record});
     }
     return found.size() < maximum;
@@ -152,9 +152,9 @@ const std::vector<Indexed>& Joins::versions_of(const ProcessId& id) {
   return known->second;
 }
 
-const Indexed* Joins::only_process(const ProcessId& id) {
+const std::vector<Indexed>* Joins::all_of_process(const ProcessId& id) {
   const std::vector<Indexed>& versions = versions_of(id);
-  return versions.size() == 1 ? versions.data() : nullptr;
+  return versions.size() < kVersionsKept ? &versions : nullptr;
 }
 
 const Indexed* Joins::process(const ProcessId& id, uint64_t before) {

@@ -6,16 +6,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include "store/narrow_columns.h"
 #include "store/view.h"
 
 namespace portbook {
-
-// A process as records name it. Start times in nanoseconds make the pair unique on a host.
-struct ProcessId {
-  uint64_t pid = 0;
-  TimeNs start = 0;
-  bool operator==(const ProcessId&) const = default;
-};
 
 // A record with its index in the ledger.
 struct Indexed {
@@ -65,8 +59,9 @@ class Joins {
 
   // The process record: the newest below index `before`, else the oldest. Null when there is none; valid until the next call.
   const Indexed* process(const ProcessId& id, uint64_t before);
-  // The process's record where it has just one, which is then that of every row; else null.
-  const Indexed* only_process(const ProcessId& id);
+  // All records of the process, newest first: process() gives one of them, whatever the row. Null where there may be more than
+  // kVersionsKept; valid until the next call.
+  const std::vector<Indexed>* all_of_process(const ProcessId& id);
   // The used_by record of the process that accepted the connection; null when there is none; valid until the next call.
   const Indexed* acceptor(const Id128& conn);
   // Every record of the connection, newest first, at most kConnRecordsMax. Valid until kConnectionsRemembered others

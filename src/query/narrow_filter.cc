@@ -6,25 +6,6 @@ namespace portbook {
 
 namespace {
 
-// The answer for each id of a column; the first is that of rows that lack the field.
-std::vector<uint8_t> answers_of(const Test& test, const NarrowColumn& column) {
-  std::vector<uint8_t> answers(column.value_count() + 1);
-  Record one;
-  for (size_t i = 0; i < column.value_count(); ++i) {
-    column.set_value(test.field, i, one);
-    answers[i + 1] = own_value_matches(test, one) ? 1 : 0;
-  }
-  return answers;
-}
-
-void keep_answered(RowMask& mask, const NarrowColumn& column, std::span<const uint8_t> answers) {
-  if (column.form == NarrowColumn::Form::kIds8) {
-    keep_ids(mask, column.ids8.data(), answers);
-  } else {
-    keep_ids(mask, column.ids16.data(), answers);
-  }
-}
-
 // Keeps the rows that keep_range keeps for any of the ranges.
 template <typename KeepRange>
 void keep_any(RowMask& mask, std::span<const NumberRange> ranges, KeepRange keep_range) {
@@ -92,8 +73,26 @@ void keep_numbers(const Test& test, const NarrowColumn& column, RowMask& mask) {
 
 }  // namespace
 
-std::optional<NarrowFilter> NarrowFilter::of(const Filter& filter, Reading reading, bool owner_shown) {
-  NarrowFilter made(filter, reading, owner_shown);
+std::vector<uint8_t> answers_of(const Test& test, const NarrowColumn& column) {
+  std::vector<uint8_t> answers(column.value_count() + 1);
+  Record one;
+  for (size_t i = 0; i < column.value_count(); ++i) {
+    column.set_value(test.field, i, one);
+    answers[i + 1] = own_value_matches(test, one) ? 1 : 0;
+  }
+  return answers;
+}
+
+void keep_answered(RowMask& mask, const NarrowColumn& column, std::span<const uint8_t> answers) {
+  if (column.form == NarrowColumn::Form::kIds8) {
+    keep_ids(mask, column.ids8.data(), answers);
+  } else {
+    keep_ids(mask, column.ids16.data(), answers);
+  }
+}
+
+std::optional<NarrowFilter> NarrowFilter::of(const Filter& filter, Reading reading, Joins& joins) {
+  NarrowFilter made(filter, reading, joins);
   if (!made.add_wanted(filter.root)) return std::nullopt;
   return made;
 }
@@ -103,7 +102,8 @@ bool NarrowFilter::add_wanted(const FilterNode& node) {
     return std::ranges::all_of(node.children, [&](const FilterNode& child) { return add_wanted(child); });
   if (node.test.subject == Subject::kStart) return true;
   const Field field = node.test.field;
-  if (node.test.subject != Subject::kField || is_process_field(field)) return false;
+  if (node.test.subject != Subject::kField) return false;
+  if (is_process_field(field)) wanted_.add(kNarrowProcessFields);
   if (reading_ == Reading::kConnections && is_nat_field(field)) return false;
   wanted_.add(field);
   return true;
@@ -112,7 +112,8 @@ bool NarrowFilter::add_wanted(const FilterNode& node) {
 bool NarrowFilter::asks_for_owner(const FilterNode& node) const {
   if (node.op != FilterNode::Op::kTest)
     return std::ranges::any_of(node.children, [&](const FilterNode& child) { return asks_for_owner(child); });
-  return reading_ == Reading::kConnections && node.test.subject == Subject::kField && is_owner_field(node.test.field);
+  return reading_ == Reading::kConnections && node.test.subject == Subject::kField &&
+         (is_owner_field(node.test.field) || is_process_field(node.test.field));
 }
 
 // The rows that the reading speaks of.
@@ -128,7 +129,8 @@ void NarrowFilter::begin(const NarrowColumns& columns, const OpenRows* open) {
   for (const uint16_t row : open->rows) mask_[row] = 1;
 }
 
-bool NarrowFilter::keep_matching(const NarrowColumns& columns, const OpenRows* open, std::vector<uint16_t>& rows) {
+bool NarrowFilter::keep_matching(const NarrowColumns& columns, const OpenRows* open, bool owner_shown,
+                                 std::vector<uint16_t>& rows) {
   rows.clear();
   if (!columns.column(Field::kKind).has_ids()) return false;
   begin(columns, open);
@@ -140,7 +142,7 @@ bool NarrowFilter::keep_matching(const NarrowColumns& columns, const OpenRows* o
     if (!keep(child, columns, mask_)) return false;
     if (none_left(mask_)) return true;
   }
-  if (owner_shown_ || asks_for_owner(filter_->root)) {
+  if (owner_shown || asks_for_owner(filter_->root)) {
     if (std::ranges::any_of(*columns.unnamed_acceptors, [&](uint16_t row) { return mask_[row] != 0; })) return false;
   }
   for (const FilterNode& child : children) {
@@ -182,12 +184,64 @@ bool NarrowFilter::keep_test(const Test& test, const NarrowColumns& columns, Row
   }
   const NarrowColumn& column = columns.column(test.field);
   if (column.form == NarrowColumn::Form::kNone) return false;
+  if (is_process_field(test.field)) return keep_process_values(test, columns, mask);
   if (column.has_ids()) {
     keep_answered(mask, column, answers_of(test, column));
   } else {
     keep_numbers(test, column, mask);
   }
   return true;
+}
+
+// What the row itself says has the say; whoever says nothing is answered for by the process.
+bool NarrowFilter::keep_process_values(const Test& test, const NarrowColumns& columns, RowMask& mask) {
+  const NarrowColumn& own = columns.column(test.field);
+  const NarrowProcesses& processes = *columns.processes;
+  if (!own.has_ids() || !processes.numbered) return false;
+  const bool any_own = own.value_count() > 0;
+  std::vector<uint8_t> asked(processes.named.size() + 1);
+  for (size_t row = 0; row < mask.size(); ++row) {
+    if (mask[row] != 0 && (!any_own || own.id(row) == 0)) asked[processes.ids[row]] = 1;
+  }
+  std::vector<uint8_t> answers(asked.size());
+  KnownProcesses& known = known_[&test];
+  for (size_t id = 1; id < asked.size(); ++id) {
+    if (asked[id] == 0) continue;
+    const ProcessAnswer answer = answer_of(test, processes.named[id - 1], known);
+    if (answer == ProcessAnswer::kDepends) return false;
+    answers[id] = answer == ProcessAnswer::kYes ? 1 : 0;
+  }
+  if (!any_own) {
+    keep_ids(mask, processes.ids.data(), answers);
+    return true;
+  }
+  const std::vector<uint8_t> own_answers = answers_of(test, own);
+  for (size_t row = 0; row < mask.size(); ++row) {
+    const uint32_t id = own.id(row);
+    mask[row] &= id != 0 ? own_answers[id] : answers[processes.ids[row]];
+  }
+  return true;
+}
+
+ProcessAnswer NarrowFilter::answer_of(const Test& test, const ProcessId& process, KnownProcesses& known) {
+  if (known.all) return known.all->answer(process);
+  if (const auto found = known.singly.find(process); found != known.singly.end()) return found->second;
+  if (known.singly.size() >= kAskedSinglyMax && !known.too_many) {
+    auto all = ProcessAnswers::of(joins_->view(), test);
+    if (!all) {
+      status_ = std::unexpected(all.error());
+      return ProcessAnswer::kDepends;
+    }
+    known.all = std::move(*all);
+    known.too_many = !known.all;
+    if (known.all) return known.all->answer(process);
+  }
+  if (known.singly.size() >= ProcessAnswers::kProcessesMax) known.singly.clear();
+  const std::optional<bool> matches = process_matches(test, *joins_, process);
+  if (status_ && !joins_->status()) status_ = joins_->status();
+  const ProcessAnswer answer = !matches ? ProcessAnswer::kDepends : *matches ? ProcessAnswer::kYes : ProcessAnswer::kNo;
+  known.singly.emplace(process, answer);
+  return answer;
 }
 
 }  // namespace portbook

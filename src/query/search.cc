@@ -78,6 +78,7 @@ Search::Search(View view, std::shared_ptr<const Filter> filter, std::optional<Cu
       joins_(view_),
       reading_(reading_of(*filter_)),
       evaluator_(*filter_, joins_, reading_),
+      narrow_filter_(NarrowFilter::of(*filter_, reading_, joins_)),
       wanted_(evaluator_.wanted()),
       start_range_(start_range(*filter_)),
       from_(view_.first_index()),
@@ -356,13 +357,15 @@ Result<bool> Search::scan_narrow(const BlockRef& ref, const FieldSet& shown, boo
     open = (*main_rows_)[static_cast<size_t>(&ref - view_.blocks().data())].get();
     if (view_.first_index() > 0 && !open->late.empty()) return false;  // what superseded a late one may be gone
   }
-  auto filter = NarrowFilter::of(*filter_, reading_, owner_shown);
-  if (!filter || ref.block->sealed_rows() != ref.rows) return false;
+  if (!narrow_filter_ || ref.block->sealed_rows() != ref.rows) return false;
   FieldSet wanted = shown;
-  wanted.add(filter->wanted());
+  wanted.add(narrow_filter_->wanted());
   const auto columns = ref.block->narrow(wanted);
   if (!columns) return std::unexpected(columns.error());
-  if (!*columns || !filter->keep_matching(**columns, open, narrow_rows_)) return false;
+  if (!*columns) return false;
+  const bool kept = narrow_filter_->keep_matching(**columns, open, owner_shown, narrow_rows_);
+  if (!narrow_filter_->status()) return std::unexpected(narrow_filter_->status().error());
+  if (!kept) return false;
   if (!narrow_rows_.empty()) visit(**columns, narrow_rows_);
   return true;
 }

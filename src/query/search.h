@@ -99,6 +99,7 @@ class Search {
   Joins joins_;
   Reading reading_;
   Evaluator evaluator_;
+  std::optional<NarrowFilter> narrow_filter_;  // nothing: the filter needs more than narrow columns
   FieldSet wanted_;
   NumberRange start_range_;
   std::optional<std::vector<RowKey>> keys_;

@@ -123,6 +123,30 @@ std::vector<uint16_t> unnamed_acceptors_of(const Columns& columns, uint32_t rows
   return found;
 }
 
+NarrowProcesses processes_of(const Columns& columns, uint32_t rows) {
+  const std::vector<uint8_t> with_pid = shapes_with(columns, Field::kPid);
+  const std::vector<uint8_t> with_start = shapes_with(columns, Field::kProcessStart);
+  const ColumnStorage& storage = columns.storage();
+  const uint64_t* const pids = storage.array<uint64_t>(Field::kPid);
+  const uint64_t* const starts = storage.array<uint64_t>(Field::kProcessStart);
+  NarrowProcesses made;
+  made.ids.resize(rows);
+  std::unordered_map<ProcessId, uint16_t, ProcessIdHash> known;
+  for (uint32_t row = 0; row < rows; ++row) {
+    const uint16_t shape = storage.shape_ids()[row];
+    if (with_pid[shape] == 0 || with_start[shape] == 0) continue;
+    const ProcessId process{pids[row], starts[row]};
+    const auto [found, is_new] = known.try_emplace(process, static_cast<uint16_t>(made.named.size() + 1));
+    if (is_new) {
+      if (made.named.size() == kIdsMax) return {};
+      made.named.push_back(process);
+    }
+    made.ids[row] = found->second;
+  }
+  made.numbered = true;
+  return made;
+}
+
 }  // namespace
 
 TimeNs row_began(const Columns& columns, uint32_t row) {
@@ -183,17 +207,20 @@ size_t NarrowColumn::bytes_used() const {
   return bytes;
 }
 
-FieldSet NarrowColumns::held() const {
+FieldSet NarrowColumns::lacking(const FieldSet& wanted) const {
   FieldSet held;
   for (const FieldInfo& about : kFields) {
     if (columns[index_of(about.field)]) held.add(about.field);
   }
-  return held;
+  FieldSet lacking = wanted.without(held);
+  if (!processes && kNarrowProcessFields.without(wanted).empty()) lacking.add(kNarrowProcessFields);
+  return lacking;
 }
 
 size_t NarrowColumns::bytes_used() const {
   size_t bytes = sizeof(*this) + shapes.capacity() * sizeof(FieldSet) + shape_ids.capacity() * 2;
   if (unnamed_acceptors) bytes += unnamed_acceptors->capacity() * 2;
+  if (processes) bytes += processes->ids.capacity() * 2 + processes->named.capacity() * sizeof(ProcessId);
   if (beginnings) bytes += sizeof(NarrowBeginnings) + beginnings->began.capacity() * 8;
   for (const auto& column : columns) bytes += column ? column->bytes_used() : 0;
   return bytes;
@@ -210,6 +237,8 @@ std::shared_ptr<const NarrowColumns> with_columns(const std::shared_ptr<const Na
     made->unnamed_acceptors = std::make_shared<const std::vector<uint16_t>>(unnamed_acceptors_of(columns, rows));
     made->beginnings = std::make_shared<const NarrowBeginnings>(beginnings_of(columns, rows));
   }
+  if (!made->processes && kNarrowProcessFields.without(fields).empty())
+    made->processes = std::make_shared<const NarrowProcesses>(processes_of(columns, rows));
   fields.for_each([&](Field field) {
     auto& column = made->columns[index_of(field)];
     if (!column) column = std::make_shared<const NarrowColumn>(narrow_column(columns, field, rows));

@@ -71,24 +71,46 @@ struct NarrowBeginnings {
   std::vector<uint64_t> began;  // of rows that have a time
 };
 
+// A process as records name it. Start times in nanoseconds make the pair unique on a host.
+struct ProcessId {
+  uint64_t pid = 0;
+  TimeNs start = 0;
+  bool operator==(const ProcessId&) const = default;
+};
+struct ProcessIdHash {
+  size_t operator()(const ProcessId& id) const { return (id.pid ^ id.start) * 0x9e3779b97f4a7c15U >> 16; }
+};
+
+// Which process each row names by its pid and its start: those are two columns, and what is asked is the pair.
+struct NarrowProcesses {
+  bool numbered = false;      // false: there are more processes than ids, and the rest means nothing
+  std::vector<uint16_t> ids;  // by row; 0: the row names none, i: the one at place i - 1
+  std::vector<ProcessId> named;
+};
+
 // Columns of one block as far as somebody asked for them. What is there never changes.
 struct NarrowColumns {
   uint32_t rows = 0;
   std::array<std::shared_ptr<const NarrowColumn>, kFieldCount> columns;
   std::shared_ptr<const NarrowBeginnings> beginnings;
+  std::shared_ptr<const NarrowProcesses> processes;                // there once kNarrowProcessFields were asked for together
   std::shared_ptr<const std::vector<uint16_t>> unnamed_acceptors;  // rows, see has_unnamed_acceptor(); ascending
   // Which rows have which fields: needed of numbers alone.
   std::vector<FieldSet> shapes;
   std::vector<uint16_t> shape_ids;
 
   [[nodiscard]] const NarrowColumn& column(Field field) const { return *columns[index_of(field)]; }
-  [[nodiscard]] FieldSet held() const;
+  // Those of `wanted` that have to be decoded, so that all of it is here.
+  [[nodiscard]] FieldSet lacking(const FieldSet& wanted) const;
   [[nodiscard]] size_t bytes_used() const;
 };
 
 // What is always known of a block is made of these.
 inline constexpr FieldSet kNarrowBaseFields =
     fields_of(std::array{Field::kKind, Field::kTime, Field::kStart, Field::kEnd, Field::kDirection, Field::kRole});
+
+// Of kNarrowProcessFields one is never asked for without the other by whoever needs `processes`.
+inline constexpr FieldSet kNarrowProcessFields = fields_of(std::array{Field::kPid, Field::kProcessStart});
 
 // Adds to `known` (null: nothing) the fields that it lacks, in a new object. Needs columns that hold those, and kNarrowBaseFields
 // if nothing is known.

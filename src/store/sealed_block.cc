@@ -32,7 +32,7 @@ Status SealedBlock::decode(const FieldSet& wanted, std::shared_ptr<Columns>& col
 Result<std::shared_ptr<const NarrowColumns>> SealedBlock::narrow(const FieldSet& fields) {
   const std::shared_ptr<NarrowBlock> kept = cache_.narrow(footer_.first_index);
   const std::lock_guard lock(kept->mutex);
-  FieldSet lacking = kept->columns ? fields.without(kept->columns->held()) : fields;
+  FieldSet lacking = kept->columns ? kept->columns->lacking(fields) : fields;
   if (kept->columns && lacking.empty()) return kept->columns;
   const FieldSet added = lacking;
   if (!kept->columns) lacking.add(kNarrowBaseFields);
