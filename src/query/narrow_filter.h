@@ -23,7 +23,9 @@ void keep_answered(RowMask& mask, const NarrowColumn& column, std::span<const ui
 // One thread. The filter and the joins must outlive it.
 class NarrowFilter {
  public:
-  static constexpr size_t kAskedSinglyMax = 16;  // processes; for more of them all process records are read
+  // A test looks up so many processes one by one, or one more for so many rows; for others of them all process records are read.
+  static constexpr size_t kAskedSinglyMin = 16;
+  static constexpr size_t kRowsPerAskedSingly = 32'768;
 
   // Nothing if the filter needs the whole rows, or other records than those of processes.
   static std::optional<NarrowFilter> of(const Filter& filter, Reading reading, Joins& joins);
@@ -43,7 +45,7 @@ class NarrowFilter {
   // What processes answer to one test.
   struct KnownProcesses {
     std::unordered_map<ProcessId, ProcessAnswer, ProcessIdHash> singly;
-    std::optional<ProcessAnswers> all;  // once more than kAskedSinglyMax were asked for
+    std::optional<ProcessAnswers> all;  // once so many were asked for
     bool too_many = false;              // for `all`
   };
 

@@ -228,6 +228,18 @@ void by_program(benchmark::State& state) {
 }
 BENCHMARK(by_program)->Unit(benchmark::kMillisecond)->UseRealTime();
 
+void by_user(benchmark::State& state) {
+  uint64_t rows = 0;
+  estate();
+  for (auto _ : state) {
+    const auto groups = count_by(estate().view, filter_of("bytes_out:>1k"), {Field::kUser}, 50, GroupOrder::kBytesOut, unlimited());
+    PB_CHECK(groups.has_value() && !groups->sampled);
+    rows = groups->rows;
+  }
+  report(state, rows);
+}
+BENCHMARK(by_user)->Unit(benchmark::kMillisecond)->UseRealTime();
+
 void histogram_of_user(benchmark::State& state) {
   uint64_t rows = 0;
   estate();
