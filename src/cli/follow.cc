@@ -15,7 +15,7 @@ namespace {
 struct Options {
   std::vector<std::string> files;
   std::string format;
-  std::string zone;
+  std::string zone = "local";
   std::string book;
   std::string data;
   std::string positions;
@@ -30,12 +30,12 @@ int follow(const Options& options) {
   role.book = options.book.empty() ? default_ingest_socket(folder) : std::filesystem::path(options.book);
   role.positions = options.positions.empty() ? default_positions(folder, true) : std::filesystem::path(options.positions);
   if (role.host.empty()) role.host = host_name();
-  const auto zone = parse_zone(options.zone.empty() ? "+00:00" : options.zone);
+  const auto zone = choose_zone(options.zone);
   if (!zone) return report(zone.error());
   for (const std::string& file : options.files) {
     auto log = parse_followed_log(file, options.format, role.logs);
     if (!log) return report(log.error());
-    log->zone_minutes = *zone;
+    log->zone = *zone;
     role.logs.push_back(std::move(*log));
   }
   if (!options.token_file.empty()) {
@@ -53,7 +53,8 @@ void add_follow(CLI::App& program, Run& run) {
   auto* command = program.add_subcommand("follow", "Logs of other programs, while they are written, into a running book");
   command->add_option("files", options->files, "A log, through its rotations; FILE, or FILE:PROGRAM where they differ")->required();
   command->add_option("--format", options->format, "Whose logs they are: haproxy, postgresql, pgbouncer, sshd");
-  command->add_option("--zone", options->zone, "Offset from UTC of times that name no zone, such as +01:00 (default: UTC)");
+  command->add_option("--zone", options->zone,
+                      "Zone of times that name none: +01:00, Europe/Berlin, UTC, or local, this machine's (default)");
   command->add_option("--book", options->book, "The book's ingest socket (default: that of --data)");
   command->add_option("--data", options->data, fmt::format("Folder of the book (default {})", default_folder().string()));
   command->add_option("--positions", options->positions,

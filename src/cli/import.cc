@@ -154,7 +154,7 @@ Status read_as(const Options& options, ImportOptions& importing, Understood& cou
     for (const LineFormatName& one : line_formats()) known += fmt::format(", {}", one.name);
     return fail(ErrorCode::kBadInput, fmt::format("--format: there is no \"{}\"; there are {}", options.format, known));
   }
-  const auto zone = parse_zone(options.zone.empty() ? "+00:00" : options.zone);
+  const auto zone = choose_zone(options.zone.empty() ? "UTC" : options.zone);
   if (!zone) return std::unexpected(zone.error());
   const LineOrigin origin{system_clock().now(), *zone};
   importing.reader = [format = *format, origin, &counts] {
@@ -235,7 +235,7 @@ void add_import(CLI::App& program, Run& run) {
   command->add_option(
       "--format", options->format,
       "What the lines are: json, or a program whose log it is: haproxy, postgresql, pgbouncer, sshd (default: json)");
-  command->add_option("--zone", options->zone, "Offset from UTC of times that name no zone, such as +01:00 (default: UTC)");
+  command->add_option("--zone", options->zone, "Zone of times that name none: +01:00, Europe/Berlin, local, or UTC (default)");
   command->add_option(
       "--bad-lines", options->bad_lines,
       "A wrong line: stop at it, or go on with a note in the book that has the line and what is wrong (default: stop)");

@@ -7,10 +7,14 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 
 #include "server/credentials.h"
@@ -90,16 +94,43 @@ Result<std::string> read_token_file(const std::string& path) {
   return token;
 }
 
-Result<int32_t> parse_zone(const std::string& text) {
+namespace {
+
+// False if it is no name of a zone that this machine knows.
+bool use_named_zone(const std::string& name) {
+  constexpr size_t kZoneNameBytesMax = 64;
+  const auto fits = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '/' || c == '_' || c == '-' || c == '+';
+  };
+  if (name.empty() || name.size() > kZoneNameBytesMax || name.front() == '/' || !std::ranges::all_of(name, fits)) return false;
+  std::array<char, 4> magic{};
+  std::ifstream file("/usr/share/zoneinfo/" + name, std::ios::binary);
+  if (!file.read(magic.data(), magic.size()) || std::string_view(magic.data(), magic.size()) != "TZif") return false;  // RFC 8536
+  setenv("TZ", (":" + name).c_str(), 1);
+  return true;
+}
+
+}  // namespace
+
+Result<Zone> choose_zone(const std::string& text) {
+  if (text == "UTC") return Zone{};
+  if (text == "local" || use_named_zone(text)) {
+    tzset();
+    return Zone{.of_process = true};
+  }
   const bool colon = text.size() == 6 && text[3] == ':';
   uint64_t hours = 0;
   uint64_t minutes = 0;
   if ((colon || text.size() == 5) && (text[0] == '+' || text[0] == '-') && parse_count(text.substr(1, 2), hours) &&
       parse_count(text.substr(colon ? 4 : 3), minutes) && hours <= 14 && minutes <= 59) {
     const auto east = static_cast<int32_t>(hours * 60 + minutes);
-    return text[0] == '-' ? -east : east;
+    return Zone{.minutes_east = text[0] == '-' ? -east : east};
   }
-  return fail(ErrorCode::kBadInput, fmt::format("--zone: \"{}\" is no offset from UTC such as +01:00", text));
+  return fail(
+      ErrorCode::kBadInput,
+      fmt::format(
+          "--zone: \"{}\" is no offset such as +01:00, nor UTC, local, or a zone that this machine knows, such as Europe/Berlin",
+          text));
 }
 
 Result<uint64_t> parse_bytes(const std::string& text) {

@@ -78,8 +78,9 @@ constexpr uint64_t days_ns(uint32_t days) {
 static_assert(days_ns(kKeepDaysMax) / kNsPerSecond / 3600 / 24 == kKeepDaysMax);
 // The token in a file of one line. Errors: kNotFound, kBadInput.
 Result<std::string> read_token_file(const std::string& path);
-// "+01:00", "-0330": minutes east of UTC. Errors: kBadInput.
-Result<int32_t> parse_zone(const std::string& text);
+// "+01:00", "-0330", "UTC", "local" (the machine's), or a name of the machine's table of zones such as Europe/Berlin, which becomes
+// that of the process: before any thread is made. Errors: kBadInput.
+Result<Zone> choose_zone(const std::string& text);
 // "64MiB", "1GiB", "500000". Errors: kBadInput.
 Result<uint64_t> parse_bytes(const std::string& text);
 // The same of bytes a second; "off" is 0.

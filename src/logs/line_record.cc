@@ -31,7 +31,7 @@ bool holds_something(std::string_view line) {
 bool is_line_of(LineFormat format, std::string_view line) {
   if (!holds_something(line)) return false;
   if (format != LineFormat::kSshd) return true;
-  const SyslogHeader header = parse_syslog_header(line, {kAnyMoment, 0});
+  const SyslogHeader header = parse_syslog_header(line, {kAnyMoment, {}});
   return header.app.empty() || header.app.starts_with("sshd");
 }
 

@@ -99,7 +99,7 @@ TEST(LineRecord, PassesOverOtherProgramsInALogThatIsShared) {
 
 TEST(LineRecord, ALineThatIsTooLongSaysSo) {
   Record record;
-  const LineOrigin origin{1'795'000'000'000'000'000, 0};
+  const LineOrigin origin{1'795'000'000'000'000'000, {}};
   EXPECT_FALSE(read_log_line(LineFormat::kHaproxy, {"begin", true}, origin, "web-8", record));
   EXPECT_EQ(record.text(Field::kCause), kLineTooLong);
   EXPECT_EQ(record.text(Field::kHost), "web-8");

@@ -24,7 +24,7 @@ struct FollowedLog {
   std::filesystem::path path;
   std::string name;  // in the source's name, HOST/log/NAME; unique
   LineFormat format = LineFormat::kHaproxy;
-  int32_t zone_minutes = 0;  // east of UTC, for times that name no zone
+  Zone zone;  // of times that name none
 };
 
 struct LogShipperOptions {

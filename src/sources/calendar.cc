@@ -48,7 +48,8 @@ std::optional<TimeNs> moment(const Civil& civil, const LineOrigin& origin) {
   const std::chrono::year_month_day date{year(civil.year), std::chrono::month(civil.month), std::chrono::day(civil.day)};
   if (!date.ok() || civil.year > kYearMax) return std::nullopt;
   const int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
-  const int64_t seconds = days * 86'400 + static_cast<int64_t>(civil.second_of_day) - int64_t{origin.zone_minutes} * 60;
+  const int64_t local_seconds = days * 86'400 + static_cast<int64_t>(civil.second_of_day);
+  const int64_t seconds = local_seconds - seconds_east(origin.zone, local_seconds, origin.read);
   if (seconds < 0) return std::nullopt;
   return static_cast<uint64_t>(seconds) * kNsPerSecond + civil.ns;
 }
@@ -119,11 +120,11 @@ std::optional<TimeNs> parse_console_time(std::string_view text, const LineOrigin
   const std::string_view zone = rest.substr(blank + 1);
   LineOrigin in_zone = origin;
   if (zone == "UTC" || zone == "GMT") {
-    in_zone.zone_minutes = 0;
+    in_zone.zone = {};
   } else if (zone.front() == '+' || zone.front() == '-') {
     const auto hours = two_digits(zone.substr(1), 14);
     if (!hours) return std::nullopt;
-    in_zone.zone_minutes = static_cast<int32_t>(*hours) * (zone.front() == '-' ? -60 : 60);
+    in_zone.zone = {.minutes_east = static_cast<int32_t>(*hours) * (zone.front() == '-' ? -60 : 60)};
   }
   return moment(civil, in_zone);
 }

@@ -8,7 +8,7 @@ namespace portbook {
 namespace {
 
 void decode_one(benchmark::State& state, LineFormat format, std::string_view line) {
-  const LineOrigin origin{1'795'437'130'000'000'000, 0};
+  const LineOrigin origin{1'795'437'130'000'000'000, {}};
   Record record;
   Bytes bytes;
   for (auto _ : state) {

@@ -6,7 +6,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace portbook;
   const std::string_view line = as_text({data, size});
-  const LineOrigin origin{1'795'437'118'735'000'000, 60};
+  const LineOrigin origin{1'795'437'118'735'000'000, {.minutes_east = 60}};
   for (const LineFormatName& one : line_formats()) {
     Record record;
     Record again;

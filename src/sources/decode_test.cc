@@ -12,7 +12,7 @@
 namespace portbook {
 namespace {
 
-constexpr LineOrigin kOrigin{1'795'439'000'000'000'000, 0};  // 2026-11-23T13:03:20Z
+constexpr LineOrigin kOrigin{1'795'439'000'000'000'000, {}};  // 2026-11-23T13:03:20Z
 
 struct Captured {
   LineFormat format;
@@ -176,7 +176,7 @@ TEST(decode, console_times_have_the_zone_that_they_name) {
   const auto time = [](std::string_view zone) {
     Record record;
     const std::string line = "2026-11-23 12:46:59.982 " + std::string(zone) + " [1] LOG:  it is so";
-    EXPECT_TRUE(decode_line(LineFormat::kPostgresql, line, {kOrigin.read, 60}, record)) << line;
+    EXPECT_TRUE(decode_line(LineFormat::kPostgresql, line, {kOrigin.read, {.minutes_east = 60}}, record)) << line;
     return format_time(record.time()).substr(11, 12);
   };
   EXPECT_EQ(time("UTC"), "12:46:59.982");

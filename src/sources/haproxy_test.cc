@@ -13,7 +13,7 @@
 namespace portbook {
 namespace {
 
-constexpr LineOrigin kOrigin{1'795'437'130'000'000'000, 0};
+constexpr LineOrigin kOrigin{1'795'437'130'000'000'000, {}};
 
 // What HAProxy 2.6.12 of Debian 12 sent to its log socket, a server that is there and one that refuses, over IPv4 and IPv6.
 std::vector<std::string> captured() {
@@ -94,7 +94,7 @@ TEST(haproxy, httplog_gives_a_record_and_not_what_was_asked_for) {
 
 TEST(haproxy, the_zone_shifts_dates_and_not_epochs) {
   Record record;
-  const LineOrigin east{kOrigin.read, 60};
+  const LineOrigin east{kOrigin.read, {.minutes_east = 60}};
   ASSERT_TRUE(decode_haproxy("10.0.1.2:33313 [06/Feb/2009:12:12:51.443] f b/s 0/0/7 2 -- 0/0/0/0/0 0/0", east, record));
   EXPECT_EQ(format_time(record.time()), "2009-02-06T11:12:51.450000000Z");
   ASSERT_TRUE(decode_haproxy("portbook/1 1795437118.735 0 10.0.0.1:1 10.0.0.2:2 -:- -:- f b s -- 0 0", east, record));

@@ -5,12 +5,13 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "sources/zone.h"
 
 namespace portbook {
 
 struct LineOrigin {
   TimeNs read = 0;  // when it was read: the moment of a line that names none, and where a year is missing it is taken from here
-  int32_t zone_minutes = 0;  // east of UTC, for times that name no zone
+  Zone zone;        // of times that name none
 };
 
 // A part of a line, walked over front to back. All views are into the line.

@@ -5,7 +5,7 @@
 namespace portbook {
 namespace {
 
-constexpr LineOrigin kOrigin{1'795'437'130'000'000'000, 0};  // 2026-11-23T12:32:10Z
+constexpr LineOrigin kOrigin{1'795'437'130'000'000'000, {}};  // 2026-11-23T12:32:10Z
 
 TEST(syslog_header, the_forms_of_files_and_sockets) {
   for (const std::string_view line :

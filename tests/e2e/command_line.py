@@ -233,13 +233,14 @@ def lists_from_files(desk):
 def imports(folder):
     data, log = folder / "imported", folder / "haproxy.log"
     log.write_text("Nov 23 12:31:46 lb-1 haproxy[31630]: 203.0.113.5:34866 [23/Nov/2025:12:31:46.704] front back/s1 1/0/12 40 -- 1/1/0/0/0 0/0\nnot a line of haproxy\n")
-    run = lambda *args: subprocess.run([harness.PORTBOOK, "import", str(log), "--data", str(data), *args], capture_output=True, text=True, timeout=20 * harness.PATIENCE)
+    run = lambda *args: subprocess.run([harness.PORTBOOK, "import", str(log), "--data", str(data), *args], capture_output=True, text=True, timeout=20 * harness.PATIENCE,
+                                       env={**os.environ, "TZ": "CET-1CEST,M3.5.0/2,M10.5.0/3"})
     for args, words in [(["--zone", "+01:00"], "--zone is for --format"), (["--format", "json", "--zone", "+01:00"], "--zone is for --format"),
-                        (["--format", "haproxi"], "there are json, haproxy"), (["--format", "haproxy", "--zone", "CET"], "is no offset from UTC")]:
+                        (["--format", "haproxi"], "there are json, haproxy"), (["--format", "haproxy", "--zone", "Mars/Olympus"], "is no offset such as +01:00")]:
         done = run(*args)
         expect(done.returncode == 2 and words in done.stderr and not data.exists(), f"import {' '.join(args)}: {words}", done.returncode, done.stderr)
-    done = run("--format", "haproxy", "--zone", "+01:00", "--host", "lb-1")
-    expect(done.returncode == 0 and "1 of 2 lines were not understood" in done.stderr, "import --format haproxy --zone", done.returncode, done.stderr)
+    done = run("--format", "haproxy", "--zone", "local", "--host", "lb-1")
+    expect(done.returncode == 0 and "1 of 2 lines were not understood" in done.stderr, "import --format haproxy --zone local", done.returncode, done.stderr)
     with served(data, folder) as port:
         found = [row["record"] for row in harness.rows(subprocess.run([harness.PORTBOOK, "search", "kind:proxy records:all", "--json", "--data", str(data)],
                                                                        capture_output=True, text=True, timeout=20 * harness.PATIENCE).stdout)]

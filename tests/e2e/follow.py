@@ -16,8 +16,9 @@ from harness import wait_for
 class Writer:
     """A program that writes a log, and what rotates it. A line is a PgBouncer's login with a number of its own."""
 
-    def __init__(self, path):
+    def __init__(self, path, zone="UTC"):
         self.path = path
+        self.zone = zone
         self.written = []
         self.rotations = 0
         self.add()
@@ -26,7 +27,7 @@ class Writer:
         with open(self.path, "a") as log:
             for _ in range(lines):
                 number = len(self.written)
-                text = (f"2026-11-23 12:{number // 60 % 60:02}:{number % 60:02}.000 UTC [77] LOG C-0x{number + 4096:x}: "
+                text = (f"2026-11-23 12:{number // 60 % 60:02}:{number % 60:02}.000 {self.zone} [77] LOG C-0x{number + 4096:x}: "
                         f"app/user{number}@10.8.1.4:{20000 + number} login attempt: db=app user=user{number} tls=no")
                 log.write(text + "\n")
                 self.written.append(text)
@@ -138,15 +139,16 @@ def follows_found_and_named_logs(folder):
 
 def follow_is_a_command_of_its_own(folder):
     data = folder / "other"
-    writer = Writer(folder / "alone.log")
+    writer = Writer(folder / "alone.log", "CET")  # an abbreviation says nothing: the machine's zone does
     with harness.Book(data) as _:
         command = [harness.PORTBOOK, "follow", str(writer.path), "--format", "pgbouncer", "--data", str(data)]
         for _ in range(2):
-            process = subprocess.Popen(command)
+            process = subprocess.Popen(command, env={**os.environ, "TZ": "CET-1CEST,M3.5.0/2,M10.5.0/3"})
             writer.add(5)
             check_all(data, "/log/alone.log", writer)
             process.terminate()
             assert process.wait(30) == 0
+        assert followed(data, "/log/alone.log")[0]["time"].startswith("2026-11-23T11:00:00"), "the zone of the process is not that of the log"
         for words, said in ((["--format", "nothing"], "there is no \"nothing\""), ([], "whose log"), (["--format", "sshd", "--zone", "x"], "--zone")):
             done = harness.run("follow", writer.path, *words, data=data, check=False)
             assert done.returncode == 2 and said in done.stderr, done
