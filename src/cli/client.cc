@@ -67,6 +67,14 @@ Error error_of(int status, std::string_view body) {
   return out;
 }
 
+}  // namespace
+
+Error book_error(std::string_view line) {
+  return error_of(200, line);
+}
+
+namespace {
+
 std::string target_of(std::string_view path, const Client::Params& params) {
   std::string target(path);
   char sign = '?';
@@ -241,6 +249,19 @@ Result<Client> Client::over_url(std::string_view url, const RemoteAccess& access
 
 Result<std::string> Client::get(std::string_view path, const Params& params) {
   return send("GET", path, params);
+}
+
+Result<std::string> Client::get(std::string_view path, const Params& params, size_t bytes_max,
+                                const std::function<void(size_t bytes)>& progress) {
+  std::string body;
+  const auto status = place_->ask(http::verb::get, target_of(path, params), [&](std::string_view piece) {
+    body += piece;
+    progress(body.size());
+    return body.size() <= bytes_max;
+  });
+  if (!status) return std::unexpected(status.error());
+  if (body.size() > bytes_max) return fail(ErrorCode::kLimit, fmt::format("the answer is longer than {} bytes", bytes_max));
+  return body;
 }
 
 Result<std::string> Client::send(std::string_view method, std::string_view path, const Params& params) {

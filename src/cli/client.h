@@ -35,6 +35,9 @@ class Client {
   // The whole body. Errors: what the book answered, as an error of ours; kUnavailable (nothing answers there); kDenied; kIo when
   // the connection broke.
   Result<std::string> get(std::string_view path, const Params& params = {});
+  // The same, held against a limit; progress() gets the bytes so far as they come. Errors: also kLimit.
+  Result<std::string> get(std::string_view path, const Params& params, size_t bytes_max,
+                          const std::function<void(size_t bytes)>& progress);
   // The same with another method: "POST", "DELETE".
   Result<std::string> send(std::string_view method, std::string_view path, const Params& params = {});
   // Calls line() for each line of the body, without its newline, until it returns false. Errors as above.
@@ -45,5 +48,8 @@ class Client {
   explicit Client(std::unique_ptr<Place> place);
   std::unique_ptr<Place> place_;
 };
+
+// The error that a book says as the last line of a stream, {"error":{…}}.
+Error book_error(std::string_view line);
 
 }  // namespace portbook

@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/evidence.h"
 #include "cli/output.h"
+#include "query/evidence.h"
 
 namespace portbook {
 
@@ -46,6 +47,11 @@ void add_export(CLI::App& program, Run& run) {
   command->add_option("--peer", evidence.peer, "the other end")->needs(file);
   command->add_option("--host", evidence.host, "only owners on that host")->needs(file);
   command->add_option("--window", evidence.window, "widen the moment on both sides")->needs(file);
+  command
+      ->add_option("--limit,-n", evidence.limit,
+                   fmt::format("rows of a search at most, from 1 to {} (default: {})", kEvidenceRowsMax, kEvidenceRowsUsual))
+      ->check(CLI::Range(uint64_t{1}, kEvidenceRowsMax))
+      ->needs(file);
   add_place_options(*command, evidence.place);
   command->footer(
       "Examples:\n"

@@ -9,7 +9,9 @@
 
 #include "base/hash.h"
 #include "merkle/proof_file.h"
+#include "query/json_writer.h"
 #include "record/cbor.h"
+#include "record/version.h"
 
 namespace portbook {
 
@@ -143,6 +145,7 @@ Status check_record(uint64_t index, const Evidence::Proven& proven, const Verifi
   const auto checkpoint = verify_proof_file(*proof, proven.bytes, verifier);
   if (!checkpoint) return fail(ErrorCode::kCorrupt, fmt::format("record {} is not proven: {}", index, checkpoint.error().message));
   check.size_max = std::max(check.size_max, checkpoint->head.size);
+  check.checkpoints.insert(proof->checkpoint);
   return {};
 }
 
@@ -151,11 +154,15 @@ std::string text_at(element answer, std::string_view pointer) {
   return answer.at_pointer(pointer).get(text) == simdjson::SUCCESS ? std::string(text) : std::string();
 }
 
-// A one-line answer's sentence and completeness; of lines of JSON, the last one's.
-void read_words(std::string_view answer, EvidenceCheck& check) {
+simdjson::padded_string last_line(std::string_view answer) {
   while (answer.ends_with('\n')) answer.remove_suffix(1);
   const size_t line = answer.rfind('\n');
-  const simdjson::padded_string padded(line == std::string_view::npos ? answer : answer.substr(line + 1));
+  return simdjson::padded_string(line == std::string_view::npos ? answer : answer.substr(line + 1));
+}
+
+// A one-line answer's sentence and completeness; of lines of JSON, the last one's.
+void read_words(std::string_view answer, EvidenceCheck& check) {
+  const simdjson::padded_string padded = last_line(answer);
   simdjson::dom::parser parser;
   element parsed;
   if (parser.parse(padded).get(parsed) != simdjson::SUCCESS) return;
@@ -181,17 +188,71 @@ Result<std::vector<uint64_t>> records_named_in(std::string_view answer) {
   return std::vector<uint64_t>(found.begin(), found.end());
 }
 
-std::string write_evidence(const Evidence& evidence) {
+Result<std::vector<uint64_t>> records_to_prove(std::string_view answer) {
+  auto named = records_named_in(answer);
+  if (!named) return named;
+  if (named->empty()) {
+    return fail(ErrorCode::kNotFound,
+                "the answer rests on no record, so there is nothing to prove: nothing matches, or no source of this book had that "
+                "address then");
+  }
+  if (named->size() > kEvidenceRecordsMax) {
+    return fail(ErrorCode::kLimit, fmt::format("the answer names {} records, more than {}; a narrower question names fewer",
+                                               named->size(), kEvidenceRecordsMax));
+  }
+  return named;
+}
+
+std::string evidence_cut(std::string_view answer) {
+  const simdjson::padded_string padded = last_line(answer);
+  simdjson::dom::parser parser;
+  element parsed;
+  uint64_t rows = 0;
+  if (parser.parse(padded).get(parsed) != simdjson::SUCCESS || text_at(parsed, "/end/cursor").empty() ||
+      parsed.at_pointer("/end/rows").get(rows) != simdjson::SUCCESS)
+    return {};
+  return fmt::format("The answer ends after {} rows: older rows that match, if there are any, are not in this file.", rows);
+}
+
+std::string evidence_asked(std::string_view command, const std::vector<std::pair<std::string, std::string>>& params, TimeNs asked) {
+  std::string out;
+  Json json(out);
+  json.open('{');
+  json.text("command", command);
+  for (const auto& [name, value] : params) {
+    if (!value.empty()) json.text(name, value);
+  }
+  json.text("asked", format_time(asked));
+  json.text("version", kVersion);
+  json.close('}');
+  return out;
+}
+
+std::string evidence_head(const Evidence& evidence) {
   std::string out(kFirstLine);
   append_section("asked", evidence.asked, out);
   append_section("answer", evidence.answer, out);
   append_section("vkey", evidence.vkey, out);
-  for (const auto& [index, proven] : evidence.records) {
-    append_section(fmt::format("record {}", index), hex(proven.bytes), out);
-    append_section(fmt::format("proof {}", index), proven.proof, out);
-  }
+  return out;
+}
+
+std::string evidence_section(uint64_t index, const Evidence::Proven& proven) {
+  std::string out;
+  append_section(fmt::format("record {}", index), hex(proven.bytes), out);
+  append_section(fmt::format("proof {}", index), proven.proof, out);
+  return out;
+}
+
+std::string evidence_end(const Evidence& evidence) {
+  std::string out;
   append_section("report", evidence_report(evidence), out);
   return out + fmt::format("end {}\n", 4 + 2 * evidence.records.size());
+}
+
+std::string write_evidence(const Evidence& evidence) {
+  std::string out = evidence_head(evidence);
+  for (const auto& [index, proven] : evidence.records) out += evidence_section(index, proven);
+  return out + evidence_end(evidence);
 }
 
 Result<EvidenceCheck> check_evidence(std::string_view file, const std::string& vkey) {
@@ -231,6 +292,7 @@ Result<EvidenceCheck> check_evidence(std::string_view file, const std::string& v
   }
   if (report != evidence_report(*evidence)) return wrong(sections->back(), "it does not say what the rest of the file says");
   read_words(evidence->answer, check);
+  check.cut = evidence_cut(evidence->answer);
   check.report = report;
   return check;
 }

@@ -14,8 +14,6 @@ namespace {
 
 using simdjson::dom::element;
 
-constexpr size_t kRowsMax = 1000;
-
 std::string text_of(element object, std::string_view name) {
   element value;
   if (!object.is_object() || object.at_key(name).get(value) != simdjson::SUCCESS || value.is_null()) return {};
@@ -86,7 +84,8 @@ void append_path(element answer, HtmlPage& page) {
   each(answer, "bounds", [&](element bound) { page.warning(bound.get_c_str().value()); });
 }
 
-void append_answer(std::string_view answer, HtmlPage& page) {
+void append_answer(const std::string_view whole, HtmlPage& page) {
+  std::string_view answer = whole;
   std::vector<std::vector<std::string>> rows;
   while (!answer.empty()) {
     const std::string_view line = answer.substr(0, answer.find('\n'));
@@ -97,15 +96,15 @@ void append_answer(std::string_view answer, HtmlPage& page) {
     if (line.empty() || parser.parse(padded).get(parsed) != simdjson::SUCCESS) continue;
     element row;
     if (parsed.is_object() && parsed.at_key("row").get(row) == simdjson::SUCCESS) {
-      if (rows.size() < kRowsMax)
-        rows.push_back({"#" + text_of(row, "id"), text_of(row, "start"), text_of(row, "state"), text_of(row, "internal"),
-                        text_of(row, "external")});
+      rows.push_back({"#" + text_of(row, "id"), text_of(row, "start"), text_of(row, "state"), text_of(row, "internal"),
+                      text_of(row, "external")});
       continue;
     }
     element end;
     if (parsed.is_object() && parsed.at_key("end").get(end) == simdjson::SUCCESS) {
       page.heading("Rows");
       page.table({"record", "began", "state", "internal", "external"}, rows);
+      if (const std::string cut = evidence_cut(whole); !cut.empty()) page.warning(cut);
       append_completeness(end, page);
       continue;
     }

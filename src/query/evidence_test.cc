@@ -136,6 +136,25 @@ TEST_F(EvidenceFile, AnotherKeyIsFoundByTheKeyThatWasKept) {
   EXPECT_NE(why(write_evidence(forged), evidence_.vkey).find("another key"), std::string::npos);
 }
 
+TEST_F(EvidenceFile, IsTheSumOfItsParts) {
+  std::string file = evidence_head(evidence_);
+  for (auto& [index, proven] : evidence_.records) file += evidence_section(index, proven);
+  const std::string whole = write_evidence(evidence_);
+  for (auto& [index, proven] : evidence_.records) proven.proof.clear();  // as its last part may be made
+  EXPECT_EQ(file + evidence_end(evidence_), whole);
+}
+
+TEST_F(EvidenceFile, AnAnswerThatWasCutSaysSo) {
+  evidence_.answer = "{\"row\":{\"id\":0,\"records\":[0,1]}}\n{\"end\":{\"rows\":1,\"cursor\":\"12:9\"}}\n";
+  const auto check = check_evidence(write_evidence(evidence_), evidence_.vkey);
+  ASSERT_TRUE(check.has_value()) << check.error().message;
+  EXPECT_EQ(check->cut, "The answer ends after 1 rows: older rows that match, if there are any, are not in this file.");
+  EXPECT_NE(check->report.find(check->cut), std::string::npos);
+  EXPECT_EQ(check->checkpoints.size(), 1u);
+  evidence_.answer = "{\"row\":{\"id\":0,\"records\":[0,1]}}\n{\"end\":{\"rows\":1,\"cursor\":null}}\n";
+  EXPECT_EQ(check_evidence(write_evidence(evidence_), evidence_.vkey)->cut, "");
+}
+
 TEST_F(EvidenceFile, OtherFilesAreNamedAsSuch) {
   EXPECT_EQ(why("hello"), "this is neither a book’s folder nor an evidence file");
   EXPECT_EQ(why("portbook-evidence 2\n"), "the first line names a format that this portbook does not know");
@@ -160,6 +179,14 @@ TEST(EvidenceExample, IsTheOneInTheDocument) {
   std::ifstream document(PORTBOOK_SOURCE_DIR "/docs/formats/evidence.md");
   const std::string text(std::istreambuf_iterator<char>(document), {});
   EXPECT_NE(text.find("```\n" + shown + "```\n"), std::string::npos) << shown;
+}
+
+TEST(EvidenceRecords, AreNeitherNoneNorTooMany) {
+  EXPECT_EQ(records_to_prove(R"({"records":[]})").error().code, ErrorCode::kNotFound);
+  std::string numbers = "0";
+  for (size_t i = 1; i < kEvidenceRecordsMax; ++i) numbers += fmt::format(",{}", i);
+  EXPECT_EQ(records_to_prove(fmt::format(R"({{"records":[{}]}})", numbers))->size(), kEvidenceRecordsMax);
+  EXPECT_EQ(records_to_prove(fmt::format(R"({{"records":[{},99999]}})", numbers)).error().code, ErrorCode::kLimit);
 }
 
 TEST(EvidenceRecords, AreThoseThatTheAnswerNames) {

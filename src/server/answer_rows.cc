@@ -152,12 +152,12 @@ class TailStream final : public BodyStream {
 
 }  // namespace
 
-HttpResponse answer_search(ApiContext& api, const HttpRequest& request, std::string_view) {
+HttpResponse search_response(ApiContext& api, const HttpRequest& request, std::string_view read_as, uint64_t limit_usual) {
   const std::string_view text = request.param("q").value_or("");
   const TimeNs now = api.clock.now();
   auto filter = parse_filter(text, now);
   if (!filter) return filter_error_response(filter.error());
-  const auto limit = number_param(request, "limit", kSearchLimitUsual, 1, kSearchLimitMax);
+  const auto limit = number_param(request, "limit", limit_usual, 1, kSearchLimitMax);
   if (!limit) return error_response(limit.error());
   std::optional<Cursor> cursor;
   if (const auto given = request.param("cursor")) {
@@ -169,11 +169,15 @@ HttpResponse answer_search(ApiContext& api, const HttpRequest& request, std::str
   if (auto status = api.coverage.refresh(view); !status) return error_response(status.error());
   if (cursor && cursor->size > view.size())
     return error_response({ErrorCode::kBadInput, "the cursor is of a book with more records than this one"});
-  api.reading_log.note(request.caller, "search", text);
+  api.reading_log.note(request.caller, read_as, text);
   HttpResponse response;
   response.content_type = "application/x-ndjson; charset=utf-8";
   response.stream = std::make_unique<SearchStream>(api, view, now, std::move(*filter), cursor, *limit);
   return response;
+}
+
+HttpResponse answer_search(ApiContext& api, const HttpRequest& request, std::string_view) {
+  return search_response(api, request, "search", kSearchLimitUsual);
 }
 
 HttpResponse answer_tail(ApiContext& api, const HttpRequest& request, std::string_view) {

@@ -38,7 +38,7 @@ uint64_t microseconds_since(SteadyTime began) {
 
 }  // namespace
 
-HttpResponse answer_who(ApiContext& api, const HttpRequest& request, std::string_view) {
+HttpResponse who_response(ApiContext& api, const HttpRequest& request, std::string_view read_as) {
   const auto began = std::chrono::steady_clock::now();
   const auto question = read_who_question(parts_of(request), request.received);
   if (!question) return error_response(question.error());
@@ -46,11 +46,11 @@ HttpResponse answer_who(ApiContext& api, const HttpRequest& request, std::string
   const auto answer = who(api.book.view(), api.coverage, *question, now);
   if (!answer) return error_response(answer.error());
   if (shall_settle(answer->completeness, request, now)) return ask_again();
-  api.reading_log.note(request.caller, "who", question->text);
+  api.reading_log.note(request.caller, read_as, question->text);
   return json_response(to_json(*answer, microseconds_since(began)) + "\n");
 }
 
-HttpResponse answer_trace(ApiContext& api, const HttpRequest& request, std::string_view) {
+HttpResponse trace_response(ApiContext& api, const HttpRequest& request, std::string_view read_as) {
   const auto began = std::chrono::steady_clock::now();
   const auto question = read_trace_question(parts_of(request), request.received);
   if (!question) return error_response(question.error());
@@ -58,8 +58,16 @@ HttpResponse answer_trace(ApiContext& api, const HttpRequest& request, std::stri
   const auto answer = trace(api.book.view(), api.coverage, *question, now);
   if (!answer) return error_response(answer.error());
   if (question->who && shall_settle(answer->completeness, request, now)) return ask_again();
-  api.reading_log.note(request.caller, "trace", question->text);
+  api.reading_log.note(request.caller, read_as, question->text);
   return json_response(to_json(*answer, microseconds_since(began)) + "\n");
+}
+
+HttpResponse answer_who(ApiContext& api, const HttpRequest& request, std::string_view) {
+  return who_response(api, request, "who");
+}
+
+HttpResponse answer_trace(ApiContext& api, const HttpRequest& request, std::string_view) {
+  return trace_response(api, request, "trace");
 }
 
 }  // namespace portbook

@@ -17,6 +17,8 @@ constexpr auto kNoParams = std::array<std::string_view, 0>{};
 constexpr auto kSearchParams = std::to_array<std::string_view>({"q", "limit", "cursor"});
 constexpr auto kTailParams = std::to_array<std::string_view>({"q", "from"});
 constexpr auto kWhoParams = std::to_array<std::string_view>({"q", "endpoint", "at", "peer", "host", "window", "settle"});
+constexpr auto kEvidenceParams =
+    std::to_array<std::string_view>({"of", "q", "endpoint", "at", "peer", "host", "window", "settle", "limit"});
 constexpr auto kConsistencyParams = std::to_array<std::string_view>({"from", "to"});
 constexpr auto kValuesParams = std::to_array<std::string_view>({"field", "prefix", "q", "limit"});
 constexpr auto kHistogramParams = std::to_array<std::string_view>({"q", "from", "to", "buckets"});
@@ -29,6 +31,7 @@ constexpr auto kRoutes = std::to_array<Route>({
     {"/api/v1/tail", kTailParams, answer_tail},
     {"/api/v1/who", kWhoParams, answer_who},
     {"/api/v1/trace", kWhoParams, answer_trace},
+    {"/api/v1/evidence", kEvidenceParams, answer_evidence},
     {"/api/v1/records/{id}/proof", kNoParams, answer_proof},
     {"/api/v1/records/{id}", kNoParams, answer_record},
     {"/api/v1/checkpoint", kNoParams, answer_checkpoint},

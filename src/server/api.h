@@ -1,6 +1,7 @@
 // The HTTP API: routes, their parameters, their answers. docs/api/openapi.yaml describes it; a test holds the two together.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -56,7 +57,8 @@ struct ApiContext {
   ApiOptions options;
   Coverage coverage;
   ReadingLog reading_log;
-  RequestTimes times;  // by place in api_routes()
+  RequestTimes times;                          // by place in api_routes()
+  std::atomic<size_t> evidence_under_way = 0;  // files that are being made
 
   // Records a second over the last seconds; each call is a sample.
   double records_per_second();
@@ -106,11 +108,18 @@ Status only_known_params(const HttpRequest& request, std::string_view route, std
 // A parameter as a number within bounds; `absent` when it is not given. Errors: kBadInput, naming it.
 Result<uint64_t> number_param(const HttpRequest& request, std::string_view name, uint64_t absent, uint64_t low, uint64_t high);
 
+// The answers that evidence is made of. `read_as` is what the reading is recorded as.
+HttpResponse who_response(ApiContext& api, const HttpRequest& request, std::string_view read_as);
+HttpResponse trace_response(ApiContext& api, const HttpRequest& request, std::string_view read_as);
+// Streams; `limit_usual` rows at most unless the request names another number.
+HttpResponse search_response(ApiContext& api, const HttpRequest& request, std::string_view read_as, uint64_t limit_usual);
+
 // The routes, by subject.
 HttpResponse answer_search(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_tail(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_who(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_trace(ApiContext& api, const HttpRequest& request, std::string_view part);
+HttpResponse answer_evidence(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_map(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_coverage(ApiContext& api, const HttpRequest& request, std::string_view part);
 HttpResponse answer_record(ApiContext& api, const HttpRequest& request, std::string_view part);

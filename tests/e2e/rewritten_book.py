@@ -83,7 +83,7 @@ class TwoFaced(http.server.BaseHTTPRequestHandler):
     """Shows itself as the honest book, and answers and proves from the forged one."""
 
     def do_GET(self):
-        forged = self.path.startswith(("/api/v1/who", "/api/v1/records"))
+        forged = self.path.startswith(("/api/v1/who", "/api/v1/evidence", "/api/v1/records"))
         port = self.server.forged if forged else self.server.honest
         try:
             with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}{self.path}"), timeout=30) as answer:
