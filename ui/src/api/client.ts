@@ -1,6 +1,7 @@
 // Asking the book. Every failure is an ApiError that says what and, for filters, where.
 import { address } from "./address";
 import { session } from "../state/session.svelte";
+import { kEvidenceBytesMax } from "../proof/evidence_file";
 import { takeEarly } from "./early";
 import { eventParser, lineCutter, type ServerEvent } from "./lines";
 import type { CoverageReport, Facets, FieldDoc, FieldValues, Histogram, RecordPage, Row, SearchEnd, ServiceMap, Source, Status, TraceAnswer, WhoAnswer } from "./types";
@@ -101,6 +102,27 @@ export async function tail(
     if (signal.aborted) throw error;
     throw new ApiError(0, "broken", "The stream broke.");
   });
+}
+
+// The evidence file of an answer. Throws ApiError, also for what the book could not finish and says in the file's last line.
+export async function evidence(query: Record<string, string>): Promise<Uint8Array> {
+  const response = await ask(address("/evidence", query));
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  await pump(response, (piece) => {
+    if (piece === null) return;
+    pieces.push(piece);
+    bytes += piece.length;
+    if (bytes > kEvidenceBytesMax) throw new ApiError(413, "limit", "The evidence is longer than a file may be.");
+  }).catch((error: unknown) => {
+    if (error instanceof ApiError) throw error;
+    throw new ApiError(0, "cut_short", "The book stopped in the middle of its answer.");
+  });
+  const file = new Uint8Array(await new Blob(pieces as BlobPart[]).arrayBuffer());
+  const last = file.subarray(file.lastIndexOf(10, file.length - 2) + 1);
+  if (last[0] !== 0x7b) return file; // {
+  const { error } = JSON.parse(new TextDecoder().decode(last)) as { error: { code: string; message: string } };
+  throw new ApiError(500, error.code, error.message);
 }
 
 export const status = (signal?: AbortSignal) => json<Status>(address("/status"), signal);

@@ -42,9 +42,9 @@ export function installCopy(toggleTerm: (term: string) => void): void {
   );
 }
 
-export function saveFile(name: string, text: string, type = "application/json"): void {
+export function saveFile(name: string, content: string | Uint8Array, type = "application/json"): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.href = URL.createObjectURL(new Blob([content as BlobPart], { type }));
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

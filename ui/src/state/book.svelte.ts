@@ -7,9 +7,10 @@ import {
   checkpointOf, connectCheckpoint, type Continuity, extendCheckpoint, keep, keptEvidence, noteAccepted, recall, remember, type Remembered,
   rememberedOf,
 } from "../proof/memory";
-import { equal, toBase64 } from "../proof/bytes";
+import { equal, FormatError, toBase64 } from "../proof/bytes";
+import { checkProofs, readEvidence } from "../proof/evidence_file";
 import { type Checkpoint, parseVkey, type VerifierKey } from "../proof/note";
-import { type Verdict, verifyRecord } from "../proof/verify";
+import { checkNote, type Verdict, verifyRecord } from "../proof/verify";
 
 const kPollMs = 3000;
 const kFollowMs = 1000; // at most one consistency proof in that time
@@ -189,6 +190,26 @@ class Book {
     const link = await this.connect(verdict.checkpoint, verdict.note, key);
     if (verdict.state === "checked" && link !== "rewritten") this.proven.add(id);
     return { page, verdict, link };
+  }
+
+  // Checks an evidence file before it is saved: its form, every proof, and every checkpoint against the remembered book. Throws
+  // FormatError with what does not hold, which raises the alarm too.
+  async checkEvidence(bytes: Uint8Array): Promise<{ records: number; rowsCut: number | null }> {
+    if (this.status === null) this.take(await fetchStatus());
+    const key = await this.verifierKey();
+    try {
+      const file = await readEvidence(bytes);
+      if (!key || file.vkey !== this.status!.vkey) throw new FormatError("its key is not the remembered one");
+      const checkpoints = await checkProofs(file, (note) => checkNote(note, key));
+      for (const [note, checkpoint] of checkpoints) {
+        if ((await this.connect(checkpoint, note, key)) === "rewritten") throw new FormatError("its checkpoint is not of the book that was seen before");
+      }
+      return { records: file.records.length, rowsCut: file.rowsCut };
+    } catch (error) {
+      if (error instanceof FormatError && this.alarm === null)
+        this.raise({ kind: "proof", title: "An evidence file is wrong", text: `It was not saved: ${error.message}. Keep this page; run portbook verify.` });
+      throw error;
+    }
   }
 
   private async connect(checkpoint: Checkpoint, note: string, key: VerifierKey): Promise<Link> {

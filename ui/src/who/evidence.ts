@@ -1,5 +1,5 @@
-// The answer with everything that is needed to check it without this book: the question, the answer as it came, every record with
-// its bytes and proof, the key and what this browser found.
+// The records that an answer of Who rests on, each fetched and checked as the answer is shown. The file of them is the book's
+// (parts/save_evidence.svelte).
 import type { WhoAnswer } from "../api/types";
 import { book, type Proven } from "../state/book.svelte";
 
@@ -12,7 +12,7 @@ export interface EvidenceState {
   records: Proven[];
 }
 
-export const kEvidenceMax = 200; // records of one answer that are fetched and checked
+const kEvidenceMax = 200; // records of one answer that are fetched and checked as it is shown; the file has them all
 
 export function recordsOf(answer: WhoAnswer): number[] {
   const ids = new Set<number>();
@@ -22,14 +22,14 @@ export function recordsOf(answer: WhoAnswer): number[] {
   }
   for (const gap of answer.completeness.missing ?? []) if (gap.record !== null) ids.add(gap.record);
   for (const source of answer.completeness.sources ?? []) ids.add(source.record);
-  return [...ids].sort((a, b) => a - b).slice(0, kEvidenceMax);
+  return [...ids].sort((a, b) => a - b);
 }
 
 // Fetches and checks each record, four at a time; `report` is called as they come.
 export async function gather(ids: number[], signal: AbortSignal, report: (state: EvidenceState) => void): Promise<void> {
   const state: EvidenceState = { total: ids.length, checked: 0, wrong: 0, failed: 0, done: ids.length === 0, records: [] };
   report({ ...state });
-  const rest = [...ids];
+  const rest = ids.slice(0, kEvidenceMax);
   const worker = async () => {
     for (let id = rest.shift(); id !== undefined && !signal.aborted; id = rest.shift()) {
       try {
@@ -47,20 +47,4 @@ export async function gather(ids: number[], signal: AbortSignal, report: (state:
   };
   await Promise.all([worker(), worker(), worker(), worker()]);
   if (!signal.aborted) report({ ...state, done: true });
-}
-
-export function evidenceFile(answer: WhoAnswer, state: EvidenceState): string {
-  const records = [...state.records].sort((a, b) => a.page.id - b.page.id);
-  return JSON.stringify(
-    {
-      format: "portbook-evidence-1",
-      exported: new Date().toISOString(),
-      book: { origin: book.status?.origin, vkey: book.status?.vkey, version: book.status?.version },
-      answer,
-      records: records.map(({ page }) => ({ id: page.id, record: page.record, bytes: page.bytes, leaf: page.leaf, proof: page.proof })),
-      checked_in_browser: { checked: state.checked, of: state.total, wrong: state.wrong, not_fetched: state.failed, remembered: book.before },
-    },
-    null,
-    2,
-  );
 }

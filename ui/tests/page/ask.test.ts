@@ -1,5 +1,4 @@
 // Who, the filter, facets, the keyboard, the address, and the phone.
-import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Book, connect, type Connection, launch, open, rowOf, Target } from "./harness";
@@ -44,11 +43,6 @@ test("a log line pasted anywhere is answered by Who: process, chain, completenes
   expect(await page.locator(".chain .cls.proven").count()).toBeGreaterThan(0);
   expect(await page.locator(".cand .verdict", { hasText: "matches" }).count()).toBeGreaterThan(0);
   await page.getByText(/(\d+) of \1 proofs check out/).waitFor();
-  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Export evidence" }).click()]);
-  const evidence = JSON.parse(readFileSync((await download.path())!, "utf8"));
-  expect(evidence.answer.question.endpoint).toBe(`127.0.0.1:${held.port}`);
-  expect(evidence.records.length).toBeGreaterThan(0);
-  expect(evidence.records.every((record: { proof: { checkpoint: string } }) => record.proof.checkpoint.includes(evidence.book.origin))).toBe(true);
   expect(problems).toEqual([]);
   await context.close();
 });
