@@ -154,12 +154,7 @@ void WhoSearch::settle_interval(const Record& main, const std::vector<Indexed>& 
   } else if (candidate.end) {
     candidate.state = fmt::format("closed {} {}", when, format_time(*candidate.end));
   } else if (const auto gap = coverage_.break_after(candidate.host, last_seen, now_)) {
-    candidate.state = "end unknown";
-    candidate.reason = gap->to ? fmt::format("no end is recorded, but one may be lost in the gap between {} and {}",
-                                             format_time(gap->from), format_time(*gap->to))
-                               : fmt::format("capture has not gone on since {}", format_time(gap->from));
-    // A gap within a run ends nothing: what lived on through it is not written again before capture begins anew.
-    end = coverage_.next_run_after(candidate.host, last_seen).value_or(UINT64_MAX);
+    end = unknown_end(last_seen, *gap, candidate);
   } else {
     candidate.state = "open now";
   }
@@ -170,6 +165,16 @@ void WhoSearch::settle_interval(const Record& main, const std::vector<Indexed>& 
   if (!candidate.start && candidate.position == Candidate::Position::kAfter) {
     candidate.reason = fmt::format("it was there when capture began at {}; how long before is not known", format_time(first_seen));
   }
+}
+
+// Until when it may have been there of which no end is recorded, and which was told of last before the gap.
+TimeNs WhoSearch::unknown_end(TimeNs last_seen, const Gap& gap, Candidate& candidate) const {
+  candidate.state = "end unknown";
+  candidate.reason = gap.to ? fmt::format("no end is recorded, but one may be lost in the gap between {} and {}",
+                                          format_time(gap.from), format_time(*gap.to))
+                            : fmt::format("capture has not gone on since {}", format_time(gap.from));
+  // A gap within a run ends nothing: what lived on through it is not written again before capture begins anew.
+  return coverage_.next_run_after(candidate.host, last_seen).value_or(UINT64_MAX);
 }
 
 // When the candidate had the asked endpoint, where that is one that a lease gave it: another may have it before and after.

@@ -51,19 +51,24 @@ void WhoSearch::add_listener(const Endpoint& endpoint, const Indexed& listen) {
   candidate.start = record.uint_or(Field::kStart, record.time());
   if (record.has(Field::kClockError)) candidate.clock_error_ns = record.uint(Field::kClockError);
   candidate.records.push_back(listen.index);
+  TimeNs last_seen = record.time();
   if (record.has(Field::kConn)) {
     for (const Indexed& one : joins_.records_of(record.id128(Field::kConn))) {
       // A listener's end is a second `listen` record, which has both of its times.
       if (one.record.kind() != Kind::kListen) continue;
       candidate.start = std::min(*candidate.start, one.record.uint_or(Field::kStart, one.record.time()));
+      last_seen = std::max(last_seen, one.record.time());
       if (!one.record.has(Field::kEnd)) continue;
       candidate.end = one.record.uint(Field::kEnd);
       if (one.index != listen.index) candidate.records.push_back(one.index);
     }
   }
   candidate.state = candidate.end ? fmt::format("closed at {}", format_time(*candidate.end)) : "open now";
-  if (!candidate.end && coverage_.break_after(candidate.host, record.time(), now_)) candidate.state = "end unknown";
-  place(candidate, *candidate.start, candidate.end.value_or(UINT64_MAX));
+  TimeNs end = candidate.end.value_or(UINT64_MAX);
+  if (!candidate.end) {
+    if (const auto gap = coverage_.break_after(candidate.host, last_seen, now_)) end = unknown_end(last_seen, *gap, candidate);
+  }
+  place(candidate, *candidate.start, end);
   set_process(record, listen.index, candidate);
   candidate.hops.push_back({Hop::Class::kProven, Hop::Kind::kEndpoint, to_text(endpoint), "listening endpoint", "", {}});
   add_owner_hops(candidate, listen.index);

@@ -98,6 +98,7 @@ class WhoSearch {
   bool make_room(const Id128& conn, const std::optional<Lease>& lease);
   void add_socket(const Id128& conn, const std::optional<Lease>& lease);
   void read_ends(const Record& main, const std::optional<Lease>& lease, Candidate& candidate);
+  TimeNs unknown_end(TimeNs last_seen, const Gap& gap, Candidate& candidate) const;
   void settle_interval(const Record& main, const std::vector<Indexed>& records, Candidate& candidate);
   struct Held {
     TimeNs from = 0;
