@@ -6,6 +6,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 
 #include "cli/command.h"
@@ -35,6 +37,18 @@ constexpr milliseconds kRestartMax{10'000};
 constexpr std::chrono::seconds kGoodRun{30};            // after it, a death is a new one
 constexpr std::chrono::seconds kAgentStopPatience{12};  // capture's five seconds, the sender's three, and some
 constexpr std::chrono::seconds kBookStopPatience{30};
+
+// The program that runs, by its path while that leads to it: a process is named after the last part of what it was started by.
+std::string own_program() {
+  constexpr const char* kSelf = "/proc/self/exe";
+  struct stat running{};
+  struct stat there{};
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::read_symlink(kSelf, error);
+  const bool same = !error && stat(kSelf, &running) == 0 && stat(path.c_str(), &there) == 0 && running.st_dev == there.st_dev &&
+                    running.st_ino == there.st_ino;
+  return same ? path.string() : kSelf;
+}
 
 // One child and its fate.
 class Charge {
@@ -104,7 +118,7 @@ class Charge {
     std::vector<char*> pointers;
     for (std::string& arg : args) pointers.push_back(arg.data());
     pointers.push_back(nullptr);
-    execv("/proc/self/exe", pointers.data());
+    execv(own_program().c_str(), pointers.data());
     tell("portbook: cannot start the {}: {}\n", child_.name, std::strerror(errno));
     _exit(1);
   }
