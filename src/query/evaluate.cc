@@ -324,14 +324,7 @@ std::optional<Lease> Evaluator::lease_of_row(uint32_t row) {
   }
   Record record;
   columns.read(row, kLeaseKeyFields, record);
-  const auto tuple = tuple_of(record);
-  if (!tuple) return std::nullopt;
-  const RowInterval interval = row_interval(record);
-  auto leases = joins_.leases(*tuple, record.text_or(Field::kHost, ""), interval.start.value_or(record.time()),
-                              interval.end.value_or(UINT64_MAX / 2));
-  std::erase_if(leases, [](const Lease& lease) { return !lease.external && !lease.server; });
-  if (leases.empty()) return std::nullopt;
-  return std::move(leases.front());
+  return joins_.translation_of(record);
 }
 
 bool Evaluator::field_matches(const Test& test, uint32_t row) {

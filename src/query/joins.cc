@@ -1,6 +1,7 @@
 #include "query/joins.h"
 
 #include <algorithm>
+#include <array>
 #include <ranges>
 #include <utility>
 
@@ -55,6 +56,30 @@ void merge_lease_record(const Record& record, Lease& lease) {
   }
   if (record.has(Field::kNetns)) lease.netns = record.uint(Field::kNetns);
   if (record.has(Field::kHost)) lease.host = record.text(Field::kHost);
+}
+
+Result<bool> block_has_leases(const BlockRef& ref) {
+  constexpr FieldSet kWanted = fields_of(std::array{Field::kKind, Field::kVantage});
+  if (ref.block->sealed_rows() == ref.rows) {
+    const auto narrow = ref.block->narrow(kWanted);
+    if (!narrow) return std::unexpected(narrow.error());
+    // `existing` may be a lease's: then the rows are looked at.
+    const auto speaks_of_leases = [](uint64_t kind) {
+      return kind == static_cast<uint64_t>(Kind::kNatOpen) || kind == static_cast<uint64_t>(Kind::kNatClose) ||
+             kind == static_cast<uint64_t>(Kind::kExisting);
+    };
+    if (*narrow && (*narrow)->column(Field::kKind).has_ids() &&
+        std::ranges::none_of((*narrow)->column(Field::kKind).values, speaks_of_leases))
+      return false;
+  }
+  const auto columns = ref.block->columns(kWanted);
+  if (!columns) return std::unexpected(columns.error());
+  Record record;
+  for (uint32_t row = 0; row < ref.rows; ++row) {
+    (*columns)->read(row, kWanted, record);
+    if (is_lease(record)) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -206,7 +231,20 @@ const std::vector<Indexed>& Joins::records_of(const Id128& conn) {
   return found;
 }
 
+// Reads two columns of every block, so only where many look-ups found nothing: most hosts translate no address.
+bool Joins::may_have_leases() {
+  if (any_leases_) return *any_leases_;
+  if (lease_misses_ < singly_max()) return true;
+  any_leases_ = std::ranges::any_of(view_.blocks(), [&](const BlockRef& ref) {
+    const auto has = block_has_leases(ref);
+    if (!has) note(std::unexpected(has.error()));
+    return !has || *has;
+  });
+  return *any_leases_;
+}
+
 std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, std::string_view host, TimeNs from, TimeNs to) {
+  if (!may_have_leases()) return {};
   std::vector<Id128> conns;
   std::vector<Indexed> loose;
   note(view_.for_each_with(endpoint_key(tuple.src),
@@ -222,6 +260,7 @@ std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, std::string_view 
                            {.from = from - std::min(from, kLeaseSlackMaxNs),
                             .to = to > UINT64_MAX - kLeaseSlackMaxNs ? UINT64_MAX : to + kLeaseSlackMaxNs,
                             .marks = kMarkLease}));
+  if (conns.empty() && loose.empty()) ++lease_misses_;
   std::vector<Lease> found;
   const auto keep = [&](std::optional<Lease> lease) {
     if (lease && overlaps(*lease, from, to)) found.push_back(std::move(*lease));
@@ -238,6 +277,17 @@ std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, std::string_view 
   std::erase_if(found, [&](const Lease& one) { return one.host != host && has_address(tuple.src.ip, one.host, from, to); });
   std::ranges::sort(found, {}, [&](const Lease& one) { return std::pair(one.host != host, one.seen); });
   return found;
+}
+
+std::optional<Lease> Joins::translation_of(const Record& main) {
+  const auto tuple = tuple_of(main);
+  if (!tuple || tuple->src.port == 0) return std::nullopt;
+  const RowInterval interval = row_interval(main);
+  auto leases = this->leases(*tuple, main.text_or(Field::kHost, ""), interval.start.value_or(main.time()),
+                             interval.end.value_or(UINT64_MAX / 2));
+  std::erase_if(leases, [](const Lease& lease) { return !lease.external && !lease.server; });
+  if (leases.empty()) return std::nullopt;
+  return std::move(leases.front());
 }
 
 std::vector<Lease> Joins::leases_without_id(const Endpoint& endpoint, TimeNs from) {

@@ -3,7 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <unordered_map>
+#include <utility>
 
+#include "base/bytes.h"
+#include "query/evaluate.h"
 #include "query/html.h"
 #include "query/json_writer.h"
 #include "query/moment.h"
@@ -13,74 +18,152 @@ namespace portbook {
 
 namespace {
 
+// Each different service once, by a number.
+class Services {
+ public:
+  uint32_t id(Service::Kind kind, std::string_view name, std::string_view host) {
+    const auto name_bytes = static_cast<uint32_t>(name.size());
+    key_.assign(1, static_cast<char>(kind));
+    key_.append(reinterpret_cast<const char*>(&name_bytes), sizeof(name_bytes));
+    key_.append(name).append(host);
+    const auto [place, is_new] = ids_.try_emplace(key_, static_cast<uint32_t>(all_.size()));
+    if (is_new) all_.push_back({kind, std::string(name), std::string(host)});
+    return place->second;
+  }
+  uint32_t id(const Ip& ip) { return id(Service::Kind::kAddress, to_text(ip), ""); }
+  [[nodiscard]] const Service& of(uint32_t id) const { return all_[id]; }
+
+ private:
+  std::string key_;
+  std::unordered_map<std::string, uint32_t> ids_;
+  std::vector<Service> all_;
+};
+
 // One connection as the map needs it: its ends on the wire, who is at the local one.
 struct Seen {
-  Service local;
+  uint32_t local = 0;  // service
+  uint32_t host = 0;   // of it; the same number for the same host
   bool inbound = false;
+  RowState state = RowState::kOpen;
+  uint64_t proto = 0;
   Endpoint src;  // on the wire: after translation, where it is known
   Endpoint dst;
   Endpoint asked;  // destination as the client asked for it
-  uint64_t proto = 0;
   TimeNs start = 0;
-  RowState state = RowState::kOpen;
   uint64_t bytes_sent = 0;  // by the local end
   uint64_t bytes_received = 0;
 };
 
-Service local_service(const Record& record) {
-  const std::string host(record.text_or(Field::kHost, ""));
-  if (record.has(Field::kContainerName)) return {Service::Kind::kContainer, std::string(record.text(Field::kContainerName)), host};
-  if (record.has(Field::kContainer))
-    return {Service::Kind::kContainer, std::string(record.text(Field::kContainer).substr(0, 12)), host};
-  if (record.has(Field::kExe)) {
-    const std::string_view exe = record.text(Field::kExe);
-    return {Service::Kind::kProgram, std::string(exe.substr(exe.rfind('/') + 1)), host};
+// What is read of a connection's record, and of the record of who accepted it.
+constexpr FieldSet seen_fields() {
+  FieldSet fields = fields_of(kRowFields);
+  fields.add(fields_of(kProcessKeyFields));
+  fields.add(fields_of(std::array{Field::kProto, Field::kSrcIp, Field::kSrcPort, Field::kDstIp, Field::kDstPort, Field::kSrcNatIp,
+                                  Field::kSrcNatPort, Field::kDstNatIp, Field::kDstNatPort, Field::kNat, Field::kHost, Field::kExe,
+                                  Field::kContainer, Field::kContainerName, Field::kBytesOut, Field::kBytesIn}));
+  return fields;
+}
+constexpr FieldSet kSeenFields = seen_fields();
+
+// Reads connections off the rows of a search, and who was at their local ends.
+class SeenReader {
+ public:
+  explicit SeenReader(Joins& joins) : joins_(joins) {}
+
+  // Nothing of a record without both ends.
+  std::optional<Seen> read(uint64_t index, const Record& main) {
+    auto tuple = tuple_of(main);
+    if (!tuple) return std::nullopt;
+    const RowInterval interval = row_interval(main);
+    const std::string_view host = main.text_or(Field::kHost, "");
+    Seen seen;
+    seen.local = local_service(index, main, host);
+    seen.host = services.id(Service::Kind::kAddress, "", host);
+    seen.inbound = main.uint_or(Field::kDirection, 0) == static_cast<uint64_t>(Direction::kIn);
+    seen.state = row_state(main.kind());
+    seen.proto = tuple->proto;
+    seen.asked = tuple->dst;
+    seen.start = interval.start.value_or(main.time());
+    seen.bytes_sent = main.uint_or(Field::kBytesOut, 0);
+    seen.bytes_received = main.uint_or(Field::kBytesIn, 0);
+    auto external = main.endpoint(Field::kSrcNatIp, Field::kSrcNatPort);
+    auto server = main.endpoint(Field::kDstNatIp, Field::kDstNatPort);
+    if (!external && !server) {
+      if (const auto lease = joins_.translation_of(main)) {
+        external = lease->external;
+        server = lease->server;
+      }
+    }
+    seen.src = external.value_or(tuple->src);
+    seen.dst = server.value_or(tuple->dst);
+    return seen;
   }
-  return {Service::Kind::kProgram, "an unknown process", host};
-}
 
-Service address_service(const Ip& ip) {
-  return {Service::Kind::kAddress, to_text(ip), ""};
-}
+  Services services;
 
-std::optional<Seen> seen_of(const Row& row) {
-  const auto tuple = tuple_of(row.record);
-  if (!tuple) return std::nullopt;
-  Seen seen;
-  seen.local = local_service(row.record);
-  seen.inbound = row.record.uint_or(Field::kDirection, 0) == static_cast<uint64_t>(Direction::kIn);
-  seen.src = row.external.value_or(tuple->src);
-  seen.asked = tuple->dst;
-  seen.dst = row.record.endpoint(Field::kDstNatIp, Field::kDstNatPort).value_or(tuple->dst);
-  seen.proto = tuple->proto;
-  seen.start = row.start.value_or(row.record.time());
-  seen.state = row.state;
-  seen.bytes_sent = row.record.uint_or(Field::kBytesOut, 0);
-  seen.bytes_received = row.record.uint_or(Field::kBytesIn, 0);
-  return seen;
-}
+ private:
+  uint32_t local_service(uint64_t index, const Record& main, std::string_view host) {
+    const Indexed* const acceptor = acceptor_of(joins_, main);
+    const Record& owner = acceptor != nullptr && acceptor->record.has(Field::kPid) ? acceptor->record : main;
+    if (const auto name = container_name(index, main, owner); !name.empty())
+      return services.id(Service::Kind::kContainer, name, host);
+    if (owner.has(Field::kContainer))
+      return services.id(Service::Kind::kContainer, owner.text(Field::kContainer).substr(0, 12), host);
+    if (!owner.has(Field::kExe)) return services.id(Service::Kind::kProgram, "an unknown process", host);
+    const std::string_view exe = owner.text(Field::kExe);
+    return services.id(Service::Kind::kProgram, exe.substr(exe.rfind('/') + 1), host);
+  }
+  // Its process is asked only where there is a container: most connections have none, and short-lived processes are many.
+  std::string_view container_name(uint64_t index, const Record& main, const Record& owner) {
+    if (main.has(Field::kContainerName)) return main.text(Field::kContainerName);
+    if (!owner.has(Field::kContainer) || !owner.has(Field::kPid) || !owner.has(Field::kProcessStart)) return {};
+    const Indexed* const process = joins_.process({owner.uint(Field::kPid), owner.uint(Field::kProcessStart)}, index);
+    return process == nullptr ? std::string_view() : process->record.text_or(Field::kContainerName, "");
+  }
 
-using Wire = std::tuple<uint64_t, Endpoint, Endpoint>;
+  Joins& joins_;
+};
+
+// Where a connection is on the wire.
+struct Wire {
+  Endpoint src;
+  Endpoint dst;
+  uint64_t proto = 0;
+  bool operator==(const Wire&) const = default;
+};
+struct WireHash {
+  size_t operator()(const Wire& wire) const {
+    constexpr uint64_t kMix = 0x9e3779b97f4a7c15U;
+    uint64_t hash = wire.proto;
+    for (const Endpoint& end : {wire.src, wire.dst}) {
+      hash = (hash ^ load_little<uint64_t>(end.ip.bytes.data())) * kMix;
+      hash = (hash ^ load_little<uint64_t>(end.ip.bytes.data() + 8) ^ (uint64_t{end.port} << 48)) * kMix;
+    }
+    return hash ^ (hash >> 32);
+  }
+};
 Wire wire_of(const Seen& seen) {
-  return {seen.proto, seen.src, seen.dst};
+  return {seen.src, seen.dst, seen.proto};
 }
 
 // The inbound records by their tuple on the wire; each is taken once, by the client's record of the same connection. Hosts may have
 // the same private addresses, and all have 127.0.0.1: the client's own host comes first, then what began nearest.
 class Acceptors {
  public:
-  explicit Acceptors(const std::vector<Seen>& all) : taken_(all.size()) {
-    for (size_t i = 0; i < all.size(); ++i) {
-      if (all[i].inbound) by_wire_[wire_of(all[i])].push_back(i);
+  explicit Acceptors(const std::vector<Seen>& all) : next_(all.size(), kNone), taken_(all.size()) {
+    for (size_t i = all.size(); i-- > 0;) {
+      if (!all[i].inbound) continue;
+      const auto [first, is_new] = first_.try_emplace(wire_of(all[i]), static_cast<uint32_t>(i));
+      if (!is_new) next_[i] = std::exchange(first->second, static_cast<uint32_t>(i));
     }
   }
   std::optional<size_t> take(const Seen& client, const std::vector<Seen>& all) {
-    const auto found = by_wire_.find(wire_of(client));
-    if (found == by_wire_.end()) return std::nullopt;
+    const auto found = first_.find(wire_of(client));
+    if (found == first_.end()) return std::nullopt;
     std::optional<size_t> best;
     std::pair<bool, uint64_t> best_rank;
-    for (const size_t i : found->second) {
-      const bool elsewhere = all[i].local.host != client.local.host;
+    for (uint32_t i = found->second; i != kNone; i = next_[i]) {
+      const bool elsewhere = all[i].host != client.host;
       const uint64_t apart = all[i].start > client.start ? all[i].start - client.start : client.start - all[i].start;
       if (taken_[i] || apart > kHandshakeNs || (elsewhere && client.dst.ip.is_loopback())) continue;
       const std::pair rank(elsewhere, apart);
@@ -94,21 +177,37 @@ class Acceptors {
   [[nodiscard]] bool taken(size_t i) const { return taken_[i]; }
 
  private:
-  std::map<Wire, std::vector<size_t>> by_wire_;
+  static constexpr uint32_t kNone = UINT32_MAX;
+  static_assert(kMapRowsMax < kNone);
+  std::unordered_map<Wire, uint32_t, WireHash> first_;
+  std::vector<uint32_t> next_;  // of the same tuple
   std::vector<bool> taken_;
 };
 
-void count(const Seen& seen, Service from, Service to, const Endpoint& server,
-           std::map<std::tuple<Service, Service, std::string>, ServiceLink>& links, ServiceMap& map) {
-  const std::string port = fmt::format("{}/{}", server.port, enum_name(Field::kProto, seen.proto));
-  const auto key = std::tuple(from, to, port);
+struct LinkKey {
+  uint32_t from = 0;  // services
+  uint32_t to = 0;
+  uint16_t port = 0;
+  uint64_t proto = 0;
+  bool operator==(const LinkKey&) const = default;
+};
+struct LinkKeyHash {
+  size_t operator()(const LinkKey& key) const {
+    const uint64_t hash = ((uint64_t{key.from} << 32) | key.to) * 0x9e3779b97f4a7c15U;
+    return (hash ^ (hash >> 29) ^ ((uint64_t{key.port} << 8) | key.proto)) * 0x9e3779b97f4a7c15U >> 16;
+  }
+};
+using Links = std::unordered_map<LinkKey, ServiceLink, LinkKeyHash>;
+
+void count(const Seen& seen, const LinkKey& key, Links& links, ServiceMap& map) {
   auto place = links.find(key);
   if (place == links.end()) {
     if (links.size() >= kMapLinksMax) {
       map.cut = true;
       return;
     }
-    place = links.emplace(key, ServiceLink{std::move(from), std::move(to), port, 0, 0, 0, 0, 0, seen.start, seen.start}).first;
+    place = links.emplace(key, ServiceLink{}).first;
+    place->second.first = place->second.last = seen.start;
   }
   ServiceLink& link = place->second;
   ++map.connections;
@@ -140,31 +239,44 @@ std::string to_text(const Service& service) {
 }
 
 Result<ServiceMap> service_map(const View& view, Filter filter, std::chrono::milliseconds time_max) {
+  constexpr auto kSlice = std::chrono::milliseconds(20);
   ServiceMap map;
   std::vector<Seen> all;
   Search search(view, std::move(filter), std::nullopt);
+  search.want(kSeenFields);
+  SeenReader reader(search.joins());
   const auto stop_at = std::chrono::steady_clock::now() + time_max;
-  while (all.size() < kMapRowsMax) {
-    const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(stop_at - std::chrono::steady_clock::now());
-    if (left.count() <= 0) break;
-    const auto done = search.step(kMapRowsMax - all.size(), left, [&](const Row& row) {
-      if (auto seen = seen_of(row)) all.push_back(std::move(*seen));
+  if (Status prepared = search.prepare(stop_at - time_max / 2); !prepared) return std::unexpected(prepared.error());
+  Record record;
+  while (all.size() < kMapRowsMax && !search.done() && std::chrono::steady_clock::now() < stop_at) {
+    const auto done = search.scan(kSlice, [&](const Columns& columns, uint64_t first, std::span<const uint32_t> rows) {
+      for (size_t k = rows.size(); k-- > 0 && all.size() < kMapRowsMax;) {
+        columns.read(rows[k], kSeenFields, record);
+        if (auto seen = reader.read(first + rows[k], record)) all.push_back(*seen);
+      }
     });
     if (!done) return std::unexpected(done.error());
-    if (*done) break;
   }
-  map.cut = !search.done();
+  if (!search.joins().status()) return std::unexpected(search.joins().status().error());
+  map.cut = !search.done() || all.size() >= kMapRowsMax;
   Acceptors acceptors(all);
-  std::map<std::tuple<Service, Service, std::string>, ServiceLink> links;
+  Services& services = reader.services;
+  Links links;
   for (const Seen& seen : all) {
     if (seen.inbound) continue;
     const auto server = acceptors.take(seen, all);
-    count(seen, seen.local, server ? all[*server].local : address_service(seen.dst.ip), seen.asked, links, map);
+    count(seen, {seen.local, server ? all[*server].local : services.id(seen.dst.ip), seen.asked.port, seen.proto}, links, map);
   }
   for (size_t i = 0; i < all.size(); ++i) {
-    if (all[i].inbound && !acceptors.taken(i)) count(all[i], address_service(all[i].src.ip), all[i].local, all[i].dst, links, map);
+    if (!all[i].inbound || acceptors.taken(i)) continue;
+    count(all[i], {services.id(all[i].src.ip), all[i].local, all[i].dst.port, all[i].proto}, links, map);
   }
-  for (auto& [key, link] : links) map.links.push_back(std::move(link));
+  for (auto& [key, link] : links) {
+    link.from = services.of(key.from);
+    link.to = services.of(key.to);
+    link.port = fmt::format("{}/{}", key.port, enum_name(Field::kProto, key.proto));
+    map.links.push_back(std::move(link));
+  }
   std::ranges::sort(map.links, {}, [](const ServiceLink& link) { return std::tuple(~link.count, link.from, link.to, link.port); });
   return map;
 }

@@ -226,8 +226,7 @@ bool NarrowFilter::keep_process_values(const Test& test, const NarrowColumns& co
 ProcessAnswer NarrowFilter::answer_of(const Test& test, const ProcessId& process, KnownProcesses& known) {
   if (known.all) return known.all->answer(process);
   if (const auto found = known.singly.find(process); found != known.singly.end()) return found->second;
-  const size_t singly_max = std::max(kAskedSinglyMin, joins_->view().size() / kRowsPerAskedSingly);
-  if (known.singly.size() >= singly_max && !known.too_many) {
+  if (known.singly.size() >= joins_->singly_max() && !known.too_many) {
     auto all = ProcessAnswers::of(joins_->view(), test);
     if (!all) {
       status_ = std::unexpected(all.error());

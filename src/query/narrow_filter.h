@@ -23,10 +23,6 @@ void keep_answered(RowMask& mask, const NarrowColumn& column, std::span<const ui
 // One thread. The filter and the joins must outlive it.
 class NarrowFilter {
  public:
-  // A test looks up so many processes one by one, or one more for so many rows; for others of them all process records are read.
-  static constexpr size_t kAskedSinglyMin = 16;
-  static constexpr size_t kRowsPerAskedSingly = 32'768;
-
   // Nothing if the filter needs the whole rows, or other records than those of processes.
   static std::optional<NarrowFilter> of(const Filter& filter, Reading reading, Joins& joins);
 

@@ -98,6 +98,10 @@ std::string_view to_text(RowState state) {
   return "record";
 }
 
+RowState row_state(Kind main) {
+  return main == Kind::kClose ? RowState::kClosed : main == Kind::kFailed ? RowState::kFailed : RowState::kOpen;
+}
+
 bool is_joined_field(Field field) {
   return std::ranges::find(kJoinedFields, field) != kJoinedFields.end();
 }
@@ -119,7 +123,7 @@ Row connection_row(Joins& joins, uint64_t index, const Record& main) {
   Row row;
   row.id = index;
   row.record = main;
-  row.state = main.kind() == Kind::kClose ? RowState::kClosed : main.kind() == Kind::kFailed ? RowState::kFailed : RowState::kOpen;
+  row.state = row_state(main.kind());
   row.records.push_back(index);
   set_interval(row);
   if (main.has(Field::kConn)) {

@@ -28,6 +28,7 @@ struct Row {
 //   the translation, from its NAT leases, where the record names none,
 //   user, login, cmdline, comm, cwd and container.name, from the process record.
 Row connection_row(Joins& joins, uint64_t index, const Record& main);
+RowState row_state(Kind main);
 // The same fields without the list of records, and with a translation from NAT leases only if asked: for counting.
 Record merged_record(Joins& joins, uint64_t index, const Record& main, bool with_leases);
 // True iff merged_record() takes that field from the process record where the record itself lacks it.
