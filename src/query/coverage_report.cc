@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
+#include <optional>
 
 #include "query/asked_hosts.h"
+#include "query/each_record.h"
 #include "query/html.h"
 #include "query/json_writer.h"
 #include "query/moment.h"
@@ -21,43 +24,78 @@ std::string end_text(const Record& record, Field ip, Field port) {
   return endpoint && endpoint->port != 0 ? to_text(*endpoint) : to_text(record.ip(ip));
 }
 
-bool has_ports(const Row& row, CoverageReport& report, std::map<std::string, uint64_t>& reasons) {
-  const Record& record = row.record;
-  if (!record.has(Field::kSrcPort) || !record.has(Field::kDstPort)) return false;
-  if (record.uint_or(Field::kDirection, 0) != static_cast<uint64_t>(Direction::kOut)) return true;
-  const auto nat = static_cast<Nat>(record.uint_or(Field::kNat, static_cast<uint64_t>(Nat::kUnknown)));
-  if (nat == Nat::kTranslated) {
-    ++report.external_known;
-    return true;
-  }
-  if (nat == Nat::kNone) {
-    ++report.external_same;
-    return true;
-  }
-  if (!record.has(Field::kNatReason)) return false;
-  ++reasons[std::string(enum_name(Field::kNatReason, record.uint(Field::kNatReason)))];
-  return true;
+constexpr FieldSet report_fields() {
+  FieldSet fields = fields_of(kRowFields);
+  fields.add(fields_of(kProcessKeyFields));
+  fields.add(fields_of(std::array{Field::kProto, Field::kSrcIp, Field::kSrcPort, Field::kDstIp, Field::kDstPort, Field::kSrcNatIp,
+                                  Field::kSrcNatPort, Field::kDstNatIp, Field::kDstNatPort, Field::kNat, Field::kNatReason,
+                                  Field::kHost, Field::kExe, Field::kClockError}));
+  return fields;
 }
+constexpr FieldSet kReportFields = report_fields();
 
-void look_at(const Row& row, CoverageReport& report, std::map<std::string, uint64_t>& reasons) {
-  const Record& record = row.record;
-  const std::array<bool, kQualities.size()> has = {record.has(Field::kSrcIp) && record.has(Field::kDstIp),
-                                                   has_ports(row, report, reasons), record.has(Field::kClockError),
-                                                   record.has(Field::kPid) && record.has(Field::kExe)};
-  ++report.connections;
-  std::vector<Quality> lacks;
-  for (const Quality quality : kQualities) {
-    const auto at = static_cast<size_t>(quality);
-    has[at] ? static_cast<void>(++report.with[at]) : lacks.push_back(quality);
+// Looks at one connection after the other.
+class Examiner {
+ public:
+  // Both must outlive it.
+  Examiner(Search& search, CoverageReport& report) : joins_(search.joins()), reading_(search.reading()), report_(report) {}
+
+  void look_at(uint64_t index, const Record& main) {
+    const bool joined = reading_ == Reading::kConnections;
+    const Record& owner = joined ? owner_record(joins_, main) : main;
+    const std::array<bool, kQualities.size()> has = {main.has(Field::kSrcIp) && main.has(Field::kDstIp), has_ports(main),
+                                                     main.has(Field::kClockError),
+                                                     owner.has(Field::kPid) && owner.has(Field::kExe)};
+    ++report_.connections;
+    std::vector<Quality> lacks;
+    for (const Quality quality : kQualities) {
+      const auto at = static_cast<size_t>(quality);
+      has[at] ? static_cast<void>(++report_.with[at]) : lacks.push_back(quality);
+    }
+    if (lacks.empty()) return;
+    ++report_.exceptions_total;
+    if (report_.exceptions.size() < kExceptionsListedMax) list(index, main, std::move(lacks));
   }
-  if (lacks.empty()) return;
-  ++report.exceptions_total;
-  if (report.exceptions.size() >= kExceptionsListedMax) return;
-  report.exceptions.push_back(
-      {row.id, row.start, std::string(record.text_or(Field::kHost, "")),
-       fmt::format("{} → {}", end_text(record, Field::kSrcIp, Field::kSrcPort), end_text(record, Field::kDstIp, Field::kDstPort)),
-       std::move(lacks)});
-}
+  void finish() {
+    for (const auto& [reason, count] : reasons_) report_.external_unknown.emplace_back(enum_name(Field::kNatReason, reason), count);
+    std::ranges::sort(report_.external_unknown);
+  }
+
+ private:
+  bool has_ports(const Record& main) {
+    if (!main.has(Field::kSrcPort) || !main.has(Field::kDstPort)) return false;
+    if (main.uint_or(Field::kDirection, 0) != static_cast<uint64_t>(Direction::kOut)) return true;
+    const auto nat = static_cast<Nat>(main.uint_or(Field::kNat, static_cast<uint64_t>(Nat::kUnknown)));
+    if (nat == Nat::kTranslated || has_lease(main)) {
+      ++report_.external_known;
+      return true;
+    }
+    if (nat == Nat::kNone) {
+      ++report_.external_same;
+      return true;
+    }
+    if (!main.has(Field::kNatReason)) return false;
+    ++reasons_[main.uint(Field::kNatReason)];
+    return true;
+  }
+  bool has_lease(const Record& main) {
+    return reading_ == Reading::kConnections && !main.has(Field::kSrcNatIp) && !main.has(Field::kDstNatIp) &&
+           joins_.translation_of(main).has_value();
+  }
+  void list(uint64_t index, const Record& main, std::vector<Quality> lacks) {
+    std::optional<TimeNs> start = row_interval(main).start;
+    if (!start && main.has(Field::kConn)) start = connection_row(joins_, index, main).start;
+    report_.exceptions.push_back(
+        {index, start, std::string(main.text_or(Field::kHost, "")),
+         fmt::format("{} → {}", end_text(main, Field::kSrcIp, Field::kSrcPort), end_text(main, Field::kDstIp, Field::kDstPort)),
+         std::move(lacks)});
+  }
+
+  Joins& joins_;
+  const Reading reading_;
+  CoverageReport& report_;
+  std::map<uint64_t, uint64_t> reasons_;
+};
 
 // Never rounded up to a whole: 99.9996 % is not 100 %.
 std::string share_text(uint64_t part, uint64_t whole) {
@@ -103,19 +141,13 @@ Result<CoverageReport> coverage_report(const View& view, Coverage& coverage, Fil
   report.from = asked.low;
   report.to = std::min(asked.high, now);
   const auto hosts = asked_hosts(filter, coverage.hosts());
-  std::map<std::string, uint64_t> reasons;
   Search search(view, std::move(filter), std::nullopt);
-  const auto stop_at = std::chrono::steady_clock::now() + time_max;
-  while (true) {
-    const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(stop_at - std::chrono::steady_clock::now());
-    if (left.count() <= 0 || report.connections >= kReportRowsMax) break;
-    const auto done =
-        search.step(kReportRowsMax - report.connections, left, [&](const Row& row) { look_at(row, report, reasons); });
-    if (!done) return std::unexpected(done.error());
-    if (*done) break;
-  }
-  report.cut = !search.done();
-  report.external_unknown.assign(reasons.begin(), reasons.end());
+  Examiner examiner(search, report);
+  const auto whole = each_record(search, kReportFields, kReportRowsMax, std::chrono::steady_clock::now() + time_max,
+                                 [&](uint64_t index, const Record& main) { examiner.look_at(index, main); });
+  if (!whole) return std::unexpected(whole.error());
+  report.cut = !*whole;
+  examiner.finish();
   report.sources = coverage.sources();
   report.completeness = coverage.over(report.from, std::max(report.from, report.to), hosts);
   report.gaps = report.completeness.missing;

@@ -58,28 +58,33 @@ void merge_lease_record(const Record& record, Lease& lease) {
   if (record.has(Field::kHost)) lease.host = record.text(Field::kHost);
 }
 
-Result<bool> block_has_leases(const BlockRef& ref) {
-  constexpr FieldSet kWanted = fields_of(std::array{Field::kKind, Field::kVantage});
+constexpr FieldSet kLeaseKeyFields = fields_of(std::array{Field::kKind, Field::kVantage, Field::kSrcIp, Field::kSrcPort});
+
+// `existing` may be a lease's: then the rows are looked at.
+bool may_be_lease(uint64_t kind) {
+  return kind == static_cast<uint64_t>(Kind::kNatOpen) || kind == static_cast<uint64_t>(Kind::kNatClose) ||
+         kind == static_cast<uint64_t>(Kind::kExisting);
+}
+
+// Adds the source endpoints of the block's lease records.
+Status add_lease_keys(const BlockRef& ref, std::vector<RowKey>& keys) {
   if (ref.block->sealed_rows() == ref.rows) {
-    const auto narrow = ref.block->narrow(kWanted);
+    const auto narrow = ref.block->narrow(fields_of(std::array{Field::kKind}));
     if (!narrow) return std::unexpected(narrow.error());
-    // `existing` may be a lease's: then the rows are looked at.
-    const auto speaks_of_leases = [](uint64_t kind) {
-      return kind == static_cast<uint64_t>(Kind::kNatOpen) || kind == static_cast<uint64_t>(Kind::kNatClose) ||
-             kind == static_cast<uint64_t>(Kind::kExisting);
-    };
     if (*narrow && (*narrow)->column(Field::kKind).has_ids() &&
-        std::ranges::none_of((*narrow)->column(Field::kKind).values, speaks_of_leases))
-      return false;
+        std::ranges::none_of((*narrow)->column(Field::kKind).values, may_be_lease))
+      return {};
   }
-  const auto columns = ref.block->columns(kWanted);
+  const auto columns = ref.block->columns(kLeaseKeyFields);
   if (!columns) return std::unexpected(columns.error());
   Record record;
   for (uint32_t row = 0; row < ref.rows; ++row) {
-    (*columns)->read(row, kWanted, record);
-    if (is_lease(record)) return true;
+    if (!may_be_lease((*columns)->uint(row, Field::kKind))) continue;
+    (*columns)->read(row, kLeaseKeyFields, record);
+    if (const auto src = record.endpoint(Field::kSrcIp, Field::kSrcPort); src && is_lease(record))
+      keys.push_back(endpoint_key(*src));
   }
-  return false;
+  return {};
 }
 
 }  // namespace
@@ -231,20 +236,24 @@ const std::vector<Indexed>& Joins::records_of(const Id128& conn) {
   return found;
 }
 
-// Reads two columns of every block, so only where many look-ups found nothing: most hosts translate no address.
-bool Joins::may_have_leases() {
-  if (any_leases_) return *any_leases_;
-  if (lease_misses_ < singly_max()) return true;
-  any_leases_ = std::ranges::any_of(view_.blocks(), [&](const BlockRef& ref) {
-    const auto has = block_has_leases(ref);
-    if (!has) note(std::unexpected(has.error()));
-    return !has || *has;
-  });
-  return *any_leases_;
+// Reads a few columns of every block, so only where many look-ups found nothing: most connections are not translated.
+bool Joins::may_have_leases(const Endpoint& src) {
+  if (!lease_keys_) {
+    if (too_many_leases_ || lease_misses_ < singly_max()) return true;
+    std::vector<RowKey> keys;
+    for (const BlockRef& ref : view_.blocks()) {
+      if (Status added = add_lease_keys(ref, keys); !added) note(added);
+      too_many_leases_ = !status_ || keys.size() > kLeaseKeysMax;
+      if (too_many_leases_) return true;
+    }
+    std::ranges::sort(keys);
+    lease_keys_ = std::move(keys);
+  }
+  return std::ranges::binary_search(*lease_keys_, endpoint_key(src));
 }
 
 std::vector<Lease> Joins::leases(const ConnectionTuple& tuple, std::string_view host, TimeNs from, TimeNs to) {
-  if (!may_have_leases()) return {};
+  if (!may_have_leases(tuple.src)) return {};
   std::vector<Id128> conns;
   std::vector<Indexed> loose;
   note(view_.for_each_with(endpoint_key(tuple.src),

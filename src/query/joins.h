@@ -53,7 +53,8 @@ class Joins {
   // So many look-ups of one kind are done singly, or one more for so many rows; then something is read of all blocks instead.
   static constexpr size_t kSinglyMin = 16;
   static constexpr size_t kRowsPerSingly = 32'768;
-  static constexpr size_t kVersionsKept = 16;  // of a process, one for each exec; older ones are looked up each time
+  static constexpr size_t kLeaseKeysMax = 2'000'000;  // remembered at once
+  static constexpr size_t kVersionsKept = 16;         // of a process, one for each exec; older ones are looked up each time
 
   explicit Joins(View view) : view_(std::move(view)) {}
 
@@ -74,8 +75,8 @@ class Joins {
   // Leases of that tuple which overlap [from, to], oldest first; those of `host`, where the tuple's source is, before all others.
   // Not those of other hosts that had that address themselves: many have the same private ones.
   std::vector<Lease> leases(const ConnectionTuple& tuple, std::string_view host, TimeNs from, TimeNs to);
-  // False only if the view has no lease record at all.
-  bool may_have_leases();
+  // False only if the view has no lease of a connection from there.
+  bool may_have_leases(const Endpoint& src);
   // The first of them that changed an end of the connection whose main record is `main`.
   std::optional<Lease> translation_of(const Record& main);
   // Leases without conn that name the endpoint and have a record that tells of `from` or later: those of the newest
@@ -107,8 +108,9 @@ class Joins {
   std::map<Id128, std::vector<Indexed>> connections_;
   std::map<Id128, std::vector<Indexed>> older_connections_;
   std::map<Ip, std::vector<Claim>> claims_;
-  size_t lease_misses_ = 0;         // look-ups without a lease
-  std::optional<bool> any_leases_;  // in the view; known after many of those
+  size_t lease_misses_ = 0;                        // look-ups without a lease
+  std::optional<std::vector<RowKey>> lease_keys_;  // sorted; of all source endpoints of leases, once there were many of those
+  bool too_many_leases_ = false;                   // for lease_keys_
 };
 
 // Builds a lease from the records of one lease's conn; nothing when they name no internal endpoint.

@@ -36,7 +36,8 @@ TEST(Joins, FindALeaseAfterManyConnectionsWithout) {
     records.push_back(lease);
     Joins joins(view_of(records));
     for (size_t i = records.size() - 1; i-- > 1;) EXPECT_FALSE(joins.translation_of(records[i]).has_value());
-    EXPECT_TRUE(joins.may_have_leases());
+    EXPECT_TRUE(joins.may_have_leases({Ip::v4(0x0a000001), kFirstPort}));
+    EXPECT_FALSE(joins.may_have_leases({Ip::v4(0x0a000001), kFirstPort + 1}));
     const auto found = joins.translation_of(records[0]);
     ASSERT_TRUE(found.has_value());
     EXPECT_EQ(found->external->port, 4001);
@@ -48,9 +49,9 @@ TEST(Joins, KnowInTheEndThatABookHasNoLeases) {
   records.front().set(Field::kKind, Kind::kExisting);  // of a socket
   records.front().set(Field::kVantage, Vantage::kSocket);
   Joins joins(view_of(records));
-  EXPECT_TRUE(joins.may_have_leases());
+  EXPECT_TRUE(joins.may_have_leases({Ip::v4(0x0a000001), kFirstPort}));  // not known yet
   for (const Record& one : records) EXPECT_FALSE(joins.translation_of(one).has_value());
-  EXPECT_FALSE(joins.may_have_leases());
+  EXPECT_FALSE(joins.may_have_leases({Ip::v4(0x0a000001), kFirstPort}));
   EXPECT_TRUE(joins.status().has_value());
 }
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/bytes.h"
-#include "query/evaluate.h"
+#include "query/each_record.h"
 #include "query/html.h"
 #include "query/json_writer.h"
 #include "query/moment.h"
@@ -103,8 +103,7 @@ class SeenReader {
 
  private:
   uint32_t local_service(uint64_t index, const Record& main, std::string_view host) {
-    const Indexed* const acceptor = acceptor_of(joins_, main);
-    const Record& owner = acceptor != nullptr && acceptor->record.has(Field::kPid) ? acceptor->record : main;
+    const Record& owner = owner_record(joins_, main);
     if (const auto name = container_name(index, main, owner); !name.empty())
       return services.id(Service::Kind::kContainer, name, host);
     if (owner.has(Field::kContainer))
@@ -239,26 +238,16 @@ std::string to_text(const Service& service) {
 }
 
 Result<ServiceMap> service_map(const View& view, Filter filter, std::chrono::milliseconds time_max) {
-  constexpr auto kSlice = std::chrono::milliseconds(20);
   ServiceMap map;
   std::vector<Seen> all;
   Search search(view, std::move(filter), std::nullopt);
-  search.want(kSeenFields);
   SeenReader reader(search.joins());
   const auto stop_at = std::chrono::steady_clock::now() + time_max;
-  if (Status prepared = search.prepare(stop_at - time_max / 2); !prepared) return std::unexpected(prepared.error());
-  Record record;
-  while (all.size() < kMapRowsMax && !search.done() && std::chrono::steady_clock::now() < stop_at) {
-    const auto done = search.scan(kSlice, [&](const Columns& columns, uint64_t first, std::span<const uint32_t> rows) {
-      for (size_t k = rows.size(); k-- > 0 && all.size() < kMapRowsMax;) {
-        columns.read(rows[k], kSeenFields, record);
-        if (auto seen = reader.read(first + rows[k], record)) all.push_back(*seen);
-      }
-    });
-    if (!done) return std::unexpected(done.error());
-  }
-  if (!search.joins().status()) return std::unexpected(search.joins().status().error());
-  map.cut = !search.done() || all.size() >= kMapRowsMax;
+  const auto whole = each_record(search, kSeenFields, kMapRowsMax, stop_at, [&](uint64_t index, const Record& record) {
+    if (auto seen = reader.read(index, record)) all.push_back(*seen);
+  });
+  if (!whole) return std::unexpected(whole.error());
+  map.cut = !*whole;
   Acceptors acceptors(all);
   Services& services = reader.services;
   Links links;

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "query/count.h"
+#include "query/map.h"
 #include "store/seal.h"
 #include "store/sealed_block.h"
 
@@ -276,6 +277,31 @@ void all_facets(benchmark::State& state) {
   report(state, rows);
 }
 BENCHMARK(all_facets)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// Who talks to whom, over all connections up to the map's limit.
+void whole_map(benchmark::State& state) {
+  uint64_t rows = 0;
+  estate();
+  for (auto _ : state) {
+    const auto map = service_map(estate().view, filter_of(""), std::chrono::minutes(5));
+    PB_CHECK(map.has_value());
+    rows = map->connections;
+  }
+  report(state, rows);
+}
+BENCHMARK(whole_map)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// A port that nobody has, on whichever side: also what leases say of each connection is asked.
+void any_port(benchmark::State& state) {
+  estate();
+  for (auto _ : state) {
+    Search search(estate().view, filter_of("port:1"), std::nullopt);
+    const auto done = search.step(100, std::chrono::minutes(5), [](const Row&) {});
+    PB_CHECK(done.has_value() && *done);
+  }
+  report(state, estate().view.size());
+}
+BENCHMARK(any_port)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 // Four blocks read from their files, and decoded as far as counting by program needs.
 void decode_columns_of_four_blocks(benchmark::State& state) {

@@ -69,6 +69,7 @@ class Search {
   [[nodiscard]] uint64_t scanned() const { return scanned_; }
   [[nodiscard]] const View& view() const { return view_; }
   [[nodiscard]] Joins& joins() { return joins_; }
+  [[nodiscard]] Reading reading() const { return reading_; }
 
  private:
   // Puts the rows of the next slice that match and are main records into pending_, and moves below_ to the slice's first row.
