@@ -24,6 +24,11 @@ test("bands say how each service takes part", () => {
   expect(nodes.find((node) => node.name === "python3")!.count).toBe(15);
 });
 
+test("a loopback address is never outside", () => {
+  const { nodes } = modelOf([link(program("python3", "web-7"), address("127.0.0.1"), 3), link(program("python3", "web-7"), address("203.0.113.9"), 1)]);
+  expect(Object.fromEntries(nodes.map((node) => [node.name, node.place]))).toEqual({ python3: "web-7", "127.0.0.1": "own host", "203.0.113.9": "outside" });
+});
+
 test("the order of the answer changes nothing", () => {
   expect(modelOf([...estate].reverse()).nodes.map((node) => node.key)).toEqual(modelOf(estate).nodes.map((node) => node.key));
 });

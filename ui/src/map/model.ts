@@ -19,7 +19,7 @@ const kHostsMin = 6; // hosts that become one box
 export interface MapNode {
   key: string;
   name: string;
-  place: string; // host, "41 hosts", "outside"
+  place: string; // host, "41 hosts", "outside"; of a loopback address, which is never that, "own host"
   band: Band;
   outside: boolean;
   rest: number; // services beyond the limit that this box stands for; 0 for a plain one
@@ -47,6 +47,7 @@ export interface MapModel {
 
 export const serviceKey = (service: Service): string => `${service.kind} ${service.name} ${service.host ?? ""}`;
 export const serviceText = (service: Service): string => (service.host === null ? service.name : `${service.name} on ${service.host}`);
+const isLoopback = (address: string): boolean => address.startsWith("127.") || address === "::1";
 export const nodeText = (node: MapNode): string => (node.outside || node.rest > 0 ? node.name : `${node.name} on ${node.place}`);
 const networkOf = (name: string) => (/^\d+\.\d+\.\d+\.\d+$/.test(name) ? `${name.slice(0, name.lastIndexOf("."))}.0/24` : null);
 
@@ -93,7 +94,7 @@ function boxesFor(links: ServiceLink[]) {
     if (kind === "address") {
       const network = networkOf(name);
       if (network !== null && networks.get(network)! >= kNetworkMin) return { key: `network ${network}`, name: network, place: "", outside: true };
-      return { key: serviceKey(service), name, place: "outside", outside: true };
+      return { key: serviceKey(service), name, place: isLoopback(name) ? "own host" : "outside", outside: true };
     }
     if (kind === "program" && hosts.get(name)! >= kHostsMin) return { key: `program ${name} on many`, name, place: "", outside: false };
     return { key: serviceKey(service), name, place: host ?? "", outside: false };
