@@ -81,7 +81,8 @@ int export_evidence(const EvidenceOptions& options) {
   if (const auto written = write_file(options.file + ".html", check->report); !written) return report(written.error());
   tell("{} records with their proofs are in {}, the report in {}.html. Whoever checks it needs the key: {}\n", check->records,
        options.file, options.file, check->vkey);
-  if (!check->cut.empty()) tell("{} --limit takes more, up to {}.\n", check->cut, kEvidenceRowsMax);
+  if (!check->cut.empty())
+    tell("{} --limit takes more, as far as they name at most {} records.\n", check->cut, kEvidenceRecordsMax);
   return 0;
 }
 

@@ -197,8 +197,9 @@ Result<std::vector<uint64_t>> records_to_prove(std::string_view answer) {
                 "address then");
   }
   if (named->size() > kEvidenceRecordsMax) {
-    return fail(ErrorCode::kLimit, fmt::format("the answer names {} records, more than {}; a narrower question names fewer",
-                                               named->size(), kEvidenceRecordsMax));
+    return fail(ErrorCode::kLimit,
+                fmt::format("the answer names {} records, more than {}; a narrower question, or a lower limit of rows, names fewer",
+                            named->size(), kEvidenceRecordsMax));
   }
   return named;
 }
