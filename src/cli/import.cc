@@ -234,7 +234,7 @@ void add_import(CLI::App& program, Run& run) {
                       "Also take records of these vantages, socket or nat: you vouch that a kernel saw what they say");
   command->add_option(
       "--format", options->format,
-      "What the lines are: json, or a program whose log it is: haproxy, postgresql, pgbouncer, sshd (default: json)");
+      "What the lines are: json, or a program whose log it is: haproxy, postgresql, pgbouncer, sshd, nginx (default: json)");
   command->add_option("--zone", options->zone, "Zone of times that name none: +01:00, Europe/Berlin, local, or UTC (default)");
   command->add_option(
       "--bad-lines", options->bad_lines,

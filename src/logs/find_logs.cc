@@ -8,6 +8,7 @@
 #include <set>
 #include <system_error>
 
+#include "base/check.h"
 #include "logs/rotated_files.h"
 
 namespace portbook {
@@ -124,9 +125,10 @@ std::string_view advice_for(LineFormat format) {
       return "Its lines do not name the client's port; with log_connections = on and the log_line_prefix of docs/sources.md they "
              "do.";
     case LineFormat::kPgbouncer: return "Its lines name no ports; with log_connections = 1 they do.";
+    case LineFormat::kNginx: return "Its lines do not name the client's port; with the log_format of docs/sources.md they do.";
     case LineFormat::kSshd: return "Its lines name no ports; with LogLevel INFO or VERBOSE they do.";
-    default: return "Its lines do not name the client's port; docs/sources.md has the setting.";
   }
+  PB_CHECK(false);
 }
 
 }  // namespace portbook

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "sources/haproxy.h"
+#include "sources/nginx.h"
 #include "sources/pgbouncer.h"
 #include "sources/postgresql.h"
 #include "sources/sshd.h"
@@ -16,7 +17,8 @@ namespace {
 constexpr auto kFormats = std::to_array<LineFormatName>({{LineFormat::kHaproxy, "haproxy"},
                                                          {LineFormat::kPostgresql, "postgresql"},
                                                          {LineFormat::kPgbouncer, "pgbouncer"},
-                                                         {LineFormat::kSshd, "sshd"}});
+                                                         {LineFormat::kSshd, "sshd"},
+                                                         {LineFormat::kNginx, "nginx"}});
 
 bool decode_message(LineFormat format, const SyslogHeader& line, const LineOrigin& origin, Record& record) {
   switch (format) {
@@ -24,6 +26,7 @@ bool decode_message(LineFormat format, const SyslogHeader& line, const LineOrigi
     case LineFormat::kPostgresql: return decode_postgresql(line.message, origin, record);
     case LineFormat::kPgbouncer: return decode_pgbouncer(line.message, origin, record);
     case LineFormat::kSshd: return decode_sshd(line, record);
+    case LineFormat::kNginx: return decode_nginx(line.message, origin, record);
   }
   PB_CHECK(false);
 }

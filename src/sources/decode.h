@@ -10,7 +10,7 @@
 
 namespace portbook {
 
-enum class LineFormat : uint8_t { kHaproxy, kPostgresql, kPgbouncer, kSshd };
+enum class LineFormat : uint8_t { kHaproxy, kPostgresql, kPgbouncer, kSshd, kNginx };
 
 struct LineFormatName {
   LineFormat format;

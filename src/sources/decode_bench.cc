@@ -39,6 +39,12 @@ BENCHMARK_CAPTURE(decode_one, postgresql_debian, LineFormat::kPostgresql,
 BENCHMARK_CAPTURE(decode_one, pgbouncer, LineFormat::kPgbouncer,
                   "2026-11-23 12:47:01.220 UTC [11205] LOG S-0x55ac5a7220d0: shop/alice@10.0.0.9:5432 new connection to server "
                   "(from 10.0.0.8:55200)");
+BENCHMARK_CAPTURE(decode_one, nginx_recommended, LineFormat::kNginx,
+                  "portbook/1 http 1795478859.217 0.001 203.0.113.5 46582 198.51.100.9 443 200 91 124 9 10.8.3.17:18083, "
+                  "10.8.3.18:18082");
+BENCHMARK_CAPTURE(
+    decode_one, nginx_combined, LineFormat::kNginx,
+    "203.0.113.5 - - [24/Nov/2026:00:07:39 +0000] \"GET /up HTTP/1.1\" 200 3 \"-\" \"Mozilla/5.0 (X11; Linux x86_64)\"");
 BENCHMARK_CAPTURE(decode_one, sshd, LineFormat::kSshd,
                   "Nov 23 12:50:03 bastion sshd[14842]: Accepted publickey for alice from 203.0.113.5 port 33980 ssh2: ED25519 "
                   "SHA256:mtzcbDYVJfK/BKwjcmTapVzI/z+n+9c4uIsXUEr4VzM");
