@@ -51,9 +51,10 @@ std::string TreeSizes::text() const {
   std::string text;
   for (const auto& [first, group] : groups_) {
     int bits = 0;
-    for (const uint64_t word : group) bits += std::popcount(word);
+    for (const uint64_t some : group) bits += std::popcount(some);
+    const auto word = std::ranges::find_if(group, [](uint64_t some) { return some != 0; });
     if (bits == 1)
-      text += fmt::format("{}\n", between(first, first + kGroupLeaves).front());
+      text += fmt::format("{}\n", first + 64 * (word - group.begin()) + std::countr_zero(*word));
     else
       text += fmt::format("{}:{:016x}{:016x}{:016x}{:016x}\n", first, group[3], group[2], group[1], group[0]);
   }

@@ -1,5 +1,6 @@
 #include "book/handed_out.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <random>
@@ -50,6 +51,15 @@ TEST_F(HandedOutTest, LinesThatAreNoneArePassedOver) {
   HandedOut handed_out(*disk_);
   ASSERT_TRUE(handed_out.open().has_value());
   EXPECT_EQ(handed_out.between(0, kAll), (std::vector<uint64_t>{5, 600}));
+}
+
+TEST_F(HandedOutTest, TheGreatestSizesThereAreAreLinesLikeOthers) {
+  const std::string greatest = fmt::format("{}\n", UINT64_MAX);
+  TreeSizes sizes;
+  sizes.take(greatest);
+  EXPECT_EQ(sizes.text(), greatest);
+  sizes.add(UINT64_MAX - 1);
+  EXPECT_EQ(sizes.text(), fmt::format("{}:c{:063x}\n", UINT64_MAX - 255, 0));
 }
 
 TEST_F(HandedOutTest, ATornLineDoesNotTearTheNext) {
