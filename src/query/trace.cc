@@ -108,7 +108,7 @@ class Walk {
       // Unique both ways: nothing else fits from there back to here either.
       const auto back = way == Way::kBack ? ends_that_accepted(joins_, end.connection, ends_bounded_)
                                           : ends_that_opened(joins_, end.connection, ends_bounded_);
-      const bool unique = ends.size() == 1 && back.size() <= 1;
+      const bool unique = ends.size() == 1 && back.size() <= 1 && (back.empty() || back.front().connection.conn == here.conn);
       TraceEdge edge;
       edge.kind = TraceEdge::Kind::kConnection;
       edge.certainty = unique ? Hop::Class::kProven : Hop::Class::kPossible;

@@ -9,6 +9,7 @@ namespace portbook {
 namespace {
 
 constexpr uint64_t kUnstatedErrorNs = kNsPerSecond;
+constexpr uint64_t kDeliveryNs = 20 * kNsPerMs;  // how long after an end closed the other may first hear of the connection
 
 // The tuple as it stands on some stretch of the way, and the leases that led there.
 struct Stretch {
@@ -102,20 +103,21 @@ std::vector<Stretch> stretches_of(Joins& joins, const ConnectionFact& of, bool f
   return stretches;
 }
 
-// A tuple that is used again has ended before: what lacks its end ended when the next one of its host and namespace began.
-void end_at_successor(std::vector<OtherEnd>& ends) {
-  for (OtherEnd& one : ends) {
-    for (const OtherEnd& next : ends) {
-      const bool successor = next.connection.host == one.connection.host && next.connection.netns == one.connection.netns &&
-                             next.connection.tuple.src == one.connection.tuple.src &&
-                             next.connection.tuple.dst == one.connection.tuple.dst && next.connection.seen > one.connection.seen;
-      if (!one.connection.end && successor) one.connection.end = next.connection.seen;
-    }
-  }
+// Whether `next` used the tuple of `one` again, at the same end: a tuple is of one connection at a time.
+bool succeeds(const ConnectionFact& next, const ConnectionFact& one) {
+  return next.conn != one.conn && next.inbound == one.inbound && next.host == one.host && next.netns == one.netns &&
+         next.tuple.src == one.tuple.src && next.tuple.dst == one.tuple.dst && same_proto(next.tuple.proto, one.tuple.proto) &&
+         next.seen > one.seen;
+}
+
+// Whatever is said of its end, it ended before its successor began; nothing of it is delivered after that.
+void end_at_successor(ConnectionFact& one, const ConnectionFact& next) {
+  if (succeeds(next, one) && one.last() > next.seen) one.end = std::max(one.seen, next.seen - kDeliveryNs - 1);
 }
 
 std::vector<OtherEnd> other_ends(Joins& joins, const ConnectionFact& of, bool forward, bool& bounded) {
   if (of.failed) return {};
+  ConnectionFact here = of;
   std::vector<OtherEnd> found;
   // The longest way first: a lease says more than the socket's own record.
   for (const Stretch& stretch : stretches_of(joins, of, forward, bounded) | std::views::reverse) {
@@ -123,6 +125,7 @@ std::vector<OtherEnd> other_ends(Joins& joins, const ConnectionFact& of, bool fo
     for (const Id128& conn : conns_at(joins, stretch.src, bounded, socket)) {
       if (conn == of.conn) continue;
       auto fact = connection_fact(joins, conn);
+      if (fact) end_at_successor(here, *fact);
       if (!fact || fact->inbound != forward || fact->failed || !same_proto(fact->tuple.proto, of.tuple.proto)) continue;
       const bool by_tuple = fact->tuple.src == stretch.src && fact->tuple.dst == stretch.dst;
       const bool by_record = !forward && fact->external.value_or(fact->tuple.src) == stretch.src &&
@@ -132,21 +135,28 @@ std::vector<OtherEnd> other_ends(Joins& joins, const ConnectionFact& of, bool fo
       found.push_back({std::move(*fact), stretch.leases, stretch.by_record || !by_tuple});
     }
   }
-  end_at_successor(found);
-  std::erase_if(found, [&](const OtherEnd& one) { return !may_coincide(of, one.connection); });
-  return found;
+  std::vector<OtherEnd> fitting;
+  for (OtherEnd& one : found) {
+    const std::optional<TimeNs> told = one.connection.end;
+    for (const OtherEnd& next : found) end_at_successor(one.connection, next.connection);
+    if (!may_coincide(here, one.connection)) continue;
+    if (told) one.connection.end = told;
+    fitting.push_back(one);
+  }
+  return fitting;
 }
 
 }  // namespace
 
 bool may_coincide(const ConnectionFact& one, const ConnectionFact& other) {
-  const uint64_t slack = error_of(one, other) + kHandshakeNs;
-  if (one.start && other.start) {
-    const uint64_t apart = *one.start > *other.start ? *one.start - *other.start : *other.start - *one.start;
-    return apart <= slack;
-  }
-  const auto widened = [&](TimeNs end) { return end > UINT64_MAX - slack ? UINT64_MAX : end + slack; };
-  return one.seen <= widened(other.last()) && other.seen <= widened(one.last());
+  const uint64_t error = error_of(one, other);
+  const auto overlap = [&](uint64_t slack) {
+    const auto widened = [&](TimeNs end) { return end > UINT64_MAX - slack ? UINT64_MAX : end + slack; };
+    return one.seen <= widened(other.last()) && other.seen <= widened(one.last());
+  };
+  if (!one.start || !other.start) return overlap(error + kHandshakeNs);
+  const uint64_t apart = *one.start > *other.start ? *one.start - *other.start : *other.start - *one.start;
+  return apart <= error + kHandshakeNs && overlap(error + kDeliveryNs);
 }
 
 std::vector<OtherEnd> ends_that_accepted(Joins& joins, const ConnectionFact& of, bool& bounded) {

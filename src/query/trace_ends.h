@@ -18,9 +18,9 @@ struct OtherEnd {
   bool translated_by_record = false;  // the socket's own record names a translation for which no lease is recorded
 };
 
-// Whether both may be one connection in time: they began within the handshake of each other, widened by both clock errors; where
-// one was there when capture began, their intervals meet. Without a stated error another host's clock is taken to be a second off
-// at most.
+// Whether both may be one connection in time: they began within the handshake of each other, and neither was over before the other
+// began, both widened by both clock errors; where one was there when capture began, their intervals meet. Without a stated error
+// another host's clock is taken to be a second off at most.
 bool may_coincide(const ConnectionFact& one, const ConnectionFact& other);
 
 // Every record of the far end that fits on tuple and time. `of` is outbound for ends_that_accepted, inbound for ends_that_opened;

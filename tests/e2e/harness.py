@@ -32,6 +32,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def listens(port):
+    """Whether somebody accepts on that loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def wait_for(condition, what, seconds=20.0):
     """Returns the first true value of condition(); fails with `what` after the time."""
     seconds *= PATIENCE
