@@ -16,6 +16,7 @@ struct Options {
   std::vector<std::string> files;
   std::string format;
   std::string zone = "local";
+  std::string clock_error;
   std::string book;
   std::string data;
   std::string positions;
@@ -32,10 +33,13 @@ int follow(const Options& options) {
   if (role.host.empty()) role.host = host_name();
   const auto zone = choose_zone(options.zone);
   if (!zone) return report(zone.error());
+  const auto clock_error = choose_clock_error(options.clock_error);
+  if (!clock_error) return report(clock_error.error());
   for (const std::string& file : options.files) {
     auto log = parse_followed_log(file, options.format, role.logs);
     if (!log) return report(log.error());
     log->zone = *zone;
+    log->clock_error_ns = *clock_error;
     role.logs.push_back(std::move(*log));
   }
   if (!options.token_file.empty()) {
@@ -55,6 +59,7 @@ void add_follow(CLI::App& program, Run& run) {
   command->add_option("--format", options->format, "Whose logs they are: haproxy, postgresql, pgbouncer, sshd, nginx");
   command->add_option("--zone", options->zone,
                       "Zone of times that name none: +01:00, Europe/Berlin, UTC, or local, this machine's (default)");
+  command->add_option("--clock-error", options->clock_error, std::string(kClockErrorHelp));
   command->add_option("--book", options->book, "The book's ingest socket (default: that of --data)");
   command->add_option("--data", options->data, fmt::format("Folder of the book (default {})", default_folder().string()));
   command->add_option("--positions", options->positions,

@@ -43,6 +43,7 @@ struct Options {
   std::string host;
   std::string format = std::string(kJson);
   std::string zone;
+  std::string clock_error;
   std::string bad_lines = std::string(kStop);
 };
 
@@ -145,8 +146,10 @@ struct Understood {
 // Makes `importing` read lines of another program's log. `counts` outlives the import.
 Status read_as(const Options& options, ImportOptions& importing, Understood& counts) {
   if (options.format == kJson) {
-    if (options.zone.empty()) return {};
-    return fail(ErrorCode::kBadInput, "--zone is for --format: times in JSON say their zone themselves");
+    if (!options.zone.empty()) return fail(ErrorCode::kBadInput, "--zone is for --format: times in JSON say their zone themselves");
+    if (!options.clock_error.empty())
+      return fail(ErrorCode::kBadInput, "--clock-error is for --format: records in JSON have clock_error themselves");
+    return {};
   }
   const auto format = line_format_named(options.format);
   if (!format) {
@@ -156,7 +159,9 @@ Status read_as(const Options& options, ImportOptions& importing, Understood& cou
   }
   const auto zone = choose_zone(options.zone.empty() ? "UTC" : options.zone);
   if (!zone) return std::unexpected(zone.error());
-  const LineOrigin origin{system_clock().now(), *zone};
+  const auto clock_error = choose_clock_error(options.clock_error);
+  if (!clock_error) return std::unexpected(clock_error.error());
+  const LineOrigin origin{system_clock().now(), *zone, *clock_error};
   importing.reader = [format = *format, origin, &counts] {
     return [format, origin, &counts](std::string_view line, Record& record) -> Status {
       if (!decode_line(format, line, origin, record)) ++counts.not_understood;
@@ -236,6 +241,7 @@ void add_import(CLI::App& program, Run& run) {
       "--format", options->format,
       "What the lines are: json, or a program whose log it is: haproxy, postgresql, pgbouncer, sshd, nginx (default: json)");
   command->add_option("--zone", options->zone, "Zone of times that name none: +01:00, Europe/Berlin, local, or UTC (default)");
+  command->add_option("--clock-error", options->clock_error, std::string(kClockErrorHelp));
   command->add_option(
       "--bad-lines", options->bad_lines,
       "A wrong line: stop at it, or go on with a note in the book that has the line and what is wrong (default: stop)");

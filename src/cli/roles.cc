@@ -133,6 +133,14 @@ Result<Zone> choose_zone(const std::string& text) {
           text));
 }
 
+Result<std::optional<uint64_t>> choose_clock_error(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  const auto error = parse_duration(text);
+  if (!error) return std::unexpected(error.error().in("--clock-error"));
+  if (*error > kClockErrorMaxNs) return fail(ErrorCode::kBadInput, "--clock-error: at most 1d");
+  return *error;
+}
+
 Result<uint64_t> parse_bytes(const std::string& text) {
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);

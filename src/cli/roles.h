@@ -81,6 +81,12 @@ Result<std::string> read_token_file(const std::string& path);
 // "+01:00", "-0330", "UTC", "local" (the machine's), or a name of the machine's table of zones such as Europe/Berlin, which becomes
 // that of the process: before any thread is made. Errors: kBadInput.
 Result<Zone> choose_zone(const std::string& text);
+
+inline constexpr std::string_view kClockErrorHelp =
+    "How wrong the clock of whoever wrote it may be, such as 5ms where it is this machine's (default: not said, taken as 1s)";
+inline constexpr uint64_t kClockErrorMaxNs = 24 * 3600 * kNsPerSecond;
+// "5ms" in nanoseconds; nothing of an empty text. Errors: kBadInput.
+Result<std::optional<uint64_t>> choose_clock_error(const std::string& text);
 // "64MiB", "1GiB", "500000". Errors: kBadInput.
 Result<uint64_t> parse_bytes(const std::string& text);
 // The same of bytes a second; "off" is 0.

@@ -55,6 +55,10 @@ int trace(const Options& options) {
     say("{}\n", inked(complete ? Ink::kGood : Ink::kWarn, member(completeness, "sentence")));
   }
   write_out(trace_tree(nodes, edges));
+  simdjson::dom::array contradictions;
+  if (parsed["contradictions"].get(contradictions) == simdjson::SUCCESS) {
+    for (const element one : contradictions) say("{}\n", inked(Ink::kBad, fmt::format("Contradiction: {}", member(one, "text"))));
+  }
   simdjson::dom::array bounds;
   if (parsed["bounds"].get(bounds) == simdjson::SUCCESS) {
     for (const element bound : bounds) say("{}\n", inked(Ink::kWarn, bound.get_c_str().value()));

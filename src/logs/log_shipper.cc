@@ -174,7 +174,7 @@ class LogShipper::Session {
                    gap.gap == LogGap::kRefused ? std::string_view(log.refusal) : std::string_view(), record_);
       return;
     }
-    const LineOrigin origin{shipper_.clock_.now(), log.options.zone};
+    const LineOrigin origin{shipper_.clock_.now(), log.options.zone, log.options.clock_error_ns};
     ++log.lines;
     if (!read_log_line(log.options.format, line, origin, options.host, record_)) {
       ++log.not_understood;

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -24,7 +25,8 @@ struct FollowedLog {
   std::filesystem::path path;
   std::string name;  // in the source's name, HOST/log/NAME; unique
   LineFormat format = LineFormat::kHaproxy;
-  Zone zone;  // of times that name none
+  Zone zone;                                    // of times that name none
+  std::optional<uint64_t> clock_error_ns = {};  // as LineOrigin
 };
 
 struct LogShipperOptions {

@@ -90,8 +90,8 @@ std::string who_text(const View& view, const std::string& text) {
 }
 
 // "sentence | proven connection 6>8 7,9 | …": the edges by their connections' main records, and the records that they rest on.
-std::string trace_text(const View& view, const std::string& text) {
-  const auto question = read_trace_question({text, "", "", "", "", ""}, kNow);
+std::string trace_text(const View& view, const std::string& asked) {
+  const auto question = read_trace_question({asked, "", "", "", "", ""}, kNow);
   if (!question) return question.error().message;
   Coverage coverage;
   const auto answer = trace(view, coverage, *question, kNow);
@@ -107,7 +107,14 @@ std::string trace_text(const View& view, const std::string& text) {
                                 fmt::join(edge.records, ",")));
   }
   std::ranges::sort(edges);
-  return answer->sentence + fmt::format("{}", fmt::join(edges, ""));
+  std::string text = answer->sentence + fmt::format("{}", fmt::join(edges, ""));
+  for (const Contradiction& one : answer->contradictions)
+    text += fmt::format(" | contradiction {} {}", fmt::join(one.records, ","), one.text);
+  for (const std::string& bound : answer->bounds) text += fmt::format(" | bound {}", bound);
+  for (const Missing& one : answer->completeness.missing) {
+    if (one.gap.cause.starts_with("no line of")) text += fmt::format(" | missing {} {}", one.source, one.gap.cause);
+  }
+  return text;
 }
 
 // "nginx on web-7 > 198.51.100.9 443/tcp 3 1 failed 0 open 10 out 20 in | …"

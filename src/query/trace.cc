@@ -17,8 +17,9 @@ namespace {
 
 class Walk {
  public:
-  Walk(const View& view, const Coverage& coverage, TimeNs now, TraceAnswer& answer)
-      : joins_(view), relays_(joins_), coverage_(coverage), now_(now), answer_(answer) {}
+  // With a moment, what a pool's connection was used for is asked of that moment alone.
+  Walk(const View& view, const Coverage& coverage, std::optional<Span> moment, TimeNs now, TraceAnswer& answer)
+      : joins_(view), relays_(joins_, moment), coverage_(coverage), now_(now), answer_(answer) {}
 
   Joins& joins() { return joins_; }
 
@@ -146,6 +147,7 @@ class Walk {
       note(fmt::format("{} connections may be the {} of #{}; the {} nearest in time are followed.", found.found,
                        way == Way::kBack ? "cause" : "effect", here.main, found.relays.size()));
     }
+    doubt(here, found);
     std::vector<size_t> next;
     for (Relay& relay : found.relays) {
       if (!room_for(relay.connection.conn)) break;
@@ -164,6 +166,35 @@ class Walk {
       next.push_back(there);
     }
     return next;
+  }
+
+  // What logs say against each other or against the kernel's records, and where they are silent.
+  void doubt(const ConnectionFact& here, RelayAnswer& found) {
+    for (Contradiction& one : found.contradictions) contradict(std::move(one));
+    for (const LegLine& line : found.unseen) {
+      const Endpoint& own_end = here.inbound ? here.tuple.dst : here.tuple.src;
+      const TimeNs to = std::min({line.time.to, here.last(), now_});
+      const bool covered =
+          coverage_.at(own_end.ip, std::max(line.time.from, here.seen), to, now_, 0, here.host).state == Completeness::kComplete;
+      const std::string said = fmt::format(
+          "#{} ({}’s log) says that {} came through to {}, but the kernel’s records of {} have no such {} then", line.record,
+          line.app, to_text(line.client), to_text(line.own), here.host, here.inbound ? "connection onwards" : "client");
+      if (covered) {
+        contradict({fmt::format("{}.", said), {here.main, line.record}});
+      } else {
+        note(fmt::format("{}; they may lack it.", said));
+      }
+    }
+    if (found.line_of_others) silent_.push_back({here, std::move(*found.line_of_others)});
+  }
+
+  void contradict(Contradiction one) {
+    std::ranges::sort(one.records);
+    const auto doubled = std::ranges::unique(one.records);
+    one.records.erase(doubled.begin(), doubled.end());
+    const bool known =
+        std::ranges::any_of(answer_.contradictions, [&](const Contradiction& other) { return other.text == one.text; });
+    if (!known) answer_.contradictions.push_back(std::move(one));
   }
 
   // Two moments of one host are on one clock; over hosts both errors stand between them.
@@ -198,7 +229,16 @@ class Walk {
       from = std::min(from, node.connection.seen);
       to = std::max(to, std::min(node.connection.last(), now_));
     }
-    answer_.completeness = coverage_.over(from, std::max(from, to));
+    CompletenessAnswer& whole = answer_.completeness;
+    whole = coverage_.over(from, std::max(from, to));
+    for (const auto& [here, line] : silent_) {
+      const std::string cause =
+          fmt::format("no line of #{}, though lines of others to {} at that time", here.main, to_text(here.tuple.dst));
+      whole.missing.push_back({line.source, {here.seen, here.end, std::nullopt, cause, line.record}});
+      if (whole.state != Completeness::kComplete && whole.state != Completeness::kClockNotSynchronised) continue;
+      whole.state = Completeness::kIncomplete;
+      whole.sentence = fmt::format("Incomplete. {} has {}.", line.source, cause);
+    }
   }
 
   void describe() {
@@ -229,6 +269,7 @@ class Walk {
   TraceAnswer& answer_;
   bool ends_bounded_ = false;
   std::map<Id128, size_t> known_;
+  std::vector<std::pair<ConnectionFact, LegLine>> silent_;  // of which a log has no line, and one that it has of others
 };
 
 // The connections that a record speaks of: its own, or those of both ends of its lease.
@@ -294,22 +335,24 @@ Result<TraceAnswer> trace(const View& view, Coverage& coverage, const TraceQuest
   TraceAnswer answer;
   answer.question = question;
   answer.size = view.size();
-  Walk walk(view, coverage, now, answer);
   if (question.record) {
+    Walk walk(view, coverage, std::nullopt, now, answer);
     if (auto begun = begin_at_record(view, *question.record, walk); !begun) return std::unexpected(begun.error());
-  } else {
-    const auto owners = who(view, coverage, *question.who, now);
-    if (!owners) return std::unexpected(owners.error());
-    answer.sentence = owners->sentence;
-    for (const Candidate& candidate : owners->candidates) {
-      if (candidate.verdict != Candidate::Verdict::kMatches || candidate.relation == Candidate::Relation::kListener) continue;
-      if (candidate.conn) walk.begin_at(*candidate.conn);
-    }
-    if (answer.starts.empty()) {
-      answer.completeness = owners->completeness;
-      return answer;
-    }
+    if (auto walked = walk.run(); !walked) return std::unexpected(walked.error());
+    return answer;
   }
+  const auto owners = who(view, coverage, *question.who, now);
+  if (!owners) return std::unexpected(owners.error());
+  answer.sentence = owners->sentence;
+  answer.completeness = owners->completeness;
+  const TimeNs at = question.who->at;
+  const uint64_t window = owners->window_ns;
+  Walk walk(view, coverage, Span{at - std::min(at, window), at + question.who->precision_ns - 1 + window}, now, answer);
+  for (const Candidate& candidate : owners->candidates) {
+    if (candidate.verdict != Candidate::Verdict::kMatches || candidate.relation == Candidate::Relation::kListener) continue;
+    if (candidate.conn) walk.begin_at(*candidate.conn);
+  }
+  if (answer.starts.empty()) return answer;
   if (auto walked = walk.run(); !walked) return std::unexpected(walked.error());
   return answer;
 }

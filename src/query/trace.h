@@ -1,7 +1,7 @@
 // Trace: the path of a connection over hosts, translations and proxies, both ways from one place, with the evidence of every step.
 #pragma once
 
-#include "query/connection_fact.h"
+#include "query/trace_logs.h"
 #include "query/who.h"
 
 namespace portbook {
@@ -46,6 +46,7 @@ struct TraceAnswer {
   std::vector<TraceNode> nodes;
   std::vector<TraceEdge> edges;
   std::vector<std::string> bounds;  // what was not followed, and why
+  std::vector<Contradiction> contradictions;
   CompletenessAnswer completeness;  // from the first to the last moment of the path
   uint64_t size = 0;
 };

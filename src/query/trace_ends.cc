@@ -24,9 +24,12 @@ uint64_t error_of(const ConnectionFact& one, const ConnectionFact& other) {
   return one.clock_error_ns.value_or(kUnstatedErrorNs) + other.clock_error_ns.value_or(kUnstatedErrorNs);
 }
 
+// Whether something of the connection may have been translated by the lease: they were there together.
 bool meets(const Lease& lease, const ConnectionFact& connection) {
-  const uint64_t slack =
-      kHandshakeNs + lease.clock_error_ns.value_or(kUnstatedErrorNs) + connection.clock_error_ns.value_or(kUnstatedErrorNs);
+  const uint64_t errors = lease.host == connection.host ? 0
+                                                        : lease.clock_error_ns.value_or(kUnstatedErrorNs) +
+                                                              connection.clock_error_ns.value_or(kUnstatedErrorNs);
+  const uint64_t slack = errors + kDeliveryNs;
   const TimeNs from = connection.seen - std::min(connection.seen, slack);
   const TimeNs to = connection.last() > UINT64_MAX - slack ? UINT64_MAX : connection.last() + slack;
   return lease.start.value_or(lease.seen) <= to && lease.end.value_or(UINT64_MAX) >= from;
@@ -60,12 +63,31 @@ bool is_nat(const Record& record) {
   return record.has(Field::kVantage) && record.uint(Field::kVantage) == static_cast<uint64_t>(Vantage::kNat);
 }
 
-std::vector<Lease> leases_at(Joins& joins, const Endpoint& endpoint, const ConnectionFact& of, bool& bounded) {
+// Where a lease leads to from `src` to `dst`, on the way that `forward` says; nothing when it translates another pair.
+std::optional<std::pair<Endpoint, Endpoint>> led_by(const Lease& lease, const Endpoint& src, const Endpoint& dst, bool forward) {
+  const std::pair before{lease.internal, lease.asked_for};
+  const std::pair after{lease.external.value_or(lease.internal), lease.server.value_or(lease.asked_for)};
+  if ((forward ? before : after) != std::pair{src, dst}) return std::nullopt;
+  return forward ? after : before;
+}
+
+// Leases that translate the pair on that way and meet the connection. Using a pair again ends its old lease: one that ended when
+// the connection began is left out where a later one is there.
+std::vector<Lease> leases_at(Joins& joins, const Stretch& here, bool forward, const ConnectionFact& of, bool& bounded) {
   std::vector<Lease> found;
-  for (const Id128& conn : conns_at(joins, endpoint, bounded, is_nat)) {
+  for (const Id128& conn : conns_at(joins, here.src, bounded, is_nat)) {
     auto lease = lease_of(joins.records_of(conn));
-    if (lease && (lease->external || lease->server) && meets(*lease, of)) found.push_back(std::move(*lease));
+    const bool translates = lease && (lease->external || lease->server) && led_by(*lease, here.src, here.dst, forward);
+    if (translates && meets(*lease, of)) found.push_back(std::move(*lease));
   }
+  const auto follows = [](const Lease& next, const Lease& one) {
+    return next.host == one.host && next.netns == one.netns && next.start && *next.start + kDeliveryNs >= *one.end;
+  };
+  const std::vector<Lease> all = found;
+  std::erase_if(found, [&](const Lease& one) {
+    return one.end && *one.end <= of.seen + kDeliveryNs && one.host == of.host &&
+           std::ranges::any_of(all, [&](const Lease& next) { return next.conn != one.conn && follows(next, one); });
+  });
   return found;
 }
 
@@ -84,13 +106,9 @@ std::vector<Stretch> stretches_of(Joins& joins, const ConnectionFact& of, bool f
       bounded = true;
       continue;
     }
-    for (Lease& lease : leases_at(joins, here.src, of, bounded)) {
-      const Endpoint after_src = lease.external.value_or(lease.internal);
-      const Endpoint after_dst = lease.server.value_or(lease.asked_for);
-      Stretch next{forward ? after_src : lease.internal, forward ? after_dst : lease.asked_for, here.leases, false};
-      const bool fits =
-          forward ? lease.internal == here.src && lease.asked_for == here.dst : after_src == here.src && after_dst == here.dst;
-      if (!fits) continue;
+    for (Lease& lease : leases_at(joins, here, forward, of, bounded)) {
+      const auto [src, dst] = *led_by(lease, here.src, here.dst, forward);
+      Stretch next{src, dst, here.leases, false};
       next.leases.insert(forward ? next.leases.end() : next.leases.begin(), std::move(lease));
       add_stretch(std::move(next), stretches);
     }
@@ -115,17 +133,26 @@ void end_at_successor(ConnectionFact& one, const ConnectionFact& next) {
   if (succeeds(next, one) && one.last() > next.seen) one.end = std::max(one.seen, next.seen - kDeliveryNs - 1);
 }
 
+// As it is, but ended before its successor began.
+ConnectionFact ended_at_successor(Joins& joins, const ConnectionFact& of, bool& bounded) {
+  ConnectionFact here = of;
+  for (const Id128& conn : conns_at(joins, of.tuple.src, bounded, [](const Record& record) { return !is_nat(record); })) {
+    if (conn == of.conn) continue;
+    if (const auto next = connection_fact(joins, conn)) end_at_successor(here, *next);
+  }
+  return here;
+}
+
 std::vector<OtherEnd> other_ends(Joins& joins, const ConnectionFact& of, bool forward, bool& bounded) {
   if (of.failed) return {};
-  ConnectionFact here = of;
+  const ConnectionFact here = ended_at_successor(joins, of, bounded);
   std::vector<OtherEnd> found;
   // The longest way first: a lease says more than the socket's own record.
-  for (const Stretch& stretch : stretches_of(joins, of, forward, bounded) | std::views::reverse) {
+  for (const Stretch& stretch : stretches_of(joins, here, forward, bounded) | std::views::reverse) {
     const auto socket = [](const Record& record) { return !is_nat(record); };
     for (const Id128& conn : conns_at(joins, stretch.src, bounded, socket)) {
       if (conn == of.conn) continue;
       auto fact = connection_fact(joins, conn);
-      if (fact) end_at_successor(here, *fact);
       if (!fact || fact->inbound != forward || fact->failed || !same_proto(fact->tuple.proto, of.tuple.proto)) continue;
       const bool by_tuple = fact->tuple.src == stretch.src && fact->tuple.dst == stretch.dst;
       const bool by_record = !forward && fact->external.value_or(fact->tuple.src) == stretch.src &&

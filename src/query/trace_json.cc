@@ -93,6 +93,14 @@ std::string to_json(const TraceAnswer& answer, uint64_t took_us) {
   json.open("bounds", '[');
   for (const std::string& bound : answer.bounds) json.element(bound);
   json.close(']');
+  json.open("contradictions", '[');
+  for (const Contradiction& one : answer.contradictions) {
+    json.open('{');
+    json.text("text", one.text);
+    json.numbers("records", one.records);
+    json.close('}');
+  }
+  json.close(']');
   json.raw("completeness", to_json(answer.completeness));
   json.number("size", answer.size);
   json.number("took_us", took_us);

@@ -65,6 +65,23 @@ Relay possible(ConnectionFact connection, const ConnectionFact& of, std::string 
   return relay;
 }
 
+Relay by_log(Leg leg, const ConnectionFact& of, Hop::Class certainty) {
+  Relay relay = possible(std::move(leg.connection), of, std::move(leg.method));
+  relay.certainty = certainty;
+  relay.apart_ns = leg.apart_ns;
+  relay.records.insert(relay.records.end(), leg.records.begin(), leg.records.end());
+  std::ranges::sort(relay.records);
+  return relay;
+}
+
+// Adds relays to what logs said, nearest first.
+RelayAnswer nearest_first(std::vector<Relay> relays, RelayAnswer answer) {
+  RelayAnswer sorted = nearest_first(std::move(relays));
+  answer.relays = std::move(sorted.relays);
+  answer.found = sorted.found;
+  return answer;
+}
+
 }  // namespace
 
 void Relays::scan(TimeNs from, TimeNs to, const VisitRow& visit) {
@@ -150,70 +167,34 @@ std::vector<ConnectionFact> Relays::inbound_held_by(const std::vector<Holder>& h
   return found;
 }
 
-// A proxy's own record names both legs; it counts where the kernel's records have both.
-RelayAnswer Relays::stated(const ConnectionFact& of, bool forward) {
-  struct Legs {
-    Endpoint other_src;
-    std::optional<Endpoint> other_dst;
-    TimeNs from;
-    TimeNs to;
-    uint64_t slack;
-    uint64_t record;
-    std::string app;
-  };
-  std::vector<Legs> legs;
-  bounded_ = bounded_ || !joins_.view().for_each_with(endpoint_key(of.tuple.src), [&](uint64_t index, const Record& record) {
-    if (record.kind() != Kind::kProxy) return true;
-    const auto client = record.endpoint(Field::kSrcIp, Field::kSrcPort);
-    const auto entry = record.endpoint(Field::kDstIp, Field::kDstPort);
-    const auto own = record.endpoint(Field::kUpSrcIp, Field::kUpSrcPort);
-    const auto server = record.endpoint(Field::kUpDstIp, Field::kUpDstPort);
-    const auto& here_src = forward ? client : own;
-    const auto& here_dst = forward ? entry : server;
-    const auto& there_src = forward ? own : client;
-    if (here_src != of.tuple.src || (here_dst && *here_dst != of.tuple.dst) || !there_src) return true;
-    const TimeNs from = record.uint_or(Field::kStart, record.time());
-    const TimeNs to = record.uint_or(Field::kEnd, record.time());
-    const uint64_t slack = record.has(Field::kClockError) ? record.uint(Field::kClockError) : kNsPerSecond;
-    const bool in_time = from <= (of.last() > UINT64_MAX - slack ? UINT64_MAX : of.last() + slack) && to + slack >= of.seen;
-    if (in_time)
-      legs.push_back(
-          {*there_src, forward ? server : entry, from, to, slack, index, std::string(record.text_or(Field::kApp, "the proxy"))});
-    return legs.size() < kRelayShownMax;
-  });
+RelayAnswer Relays::stated(const ConnectionFact& of) {
+  LegAnswer said = logs_.stated(of);
   std::vector<Relay> relays;
-  for (const Legs& leg : legs) {
-    std::set<Id128> conns;
-    bounded_ = bounded_ || !joins_.view().for_each_with(endpoint_key(leg.other_src), [&](uint64_t, const Record& record) {
-      if (is_socket_kind(record.kind()) && record.has(Field::kConn)) conns.insert(record.id128(Field::kConn));
-      return conns.size() < kRelayConnectionsMax;
-    });
-    // Ports come again: of the connections that had this endpoint, the one of the record's own time.
-    std::optional<ConnectionFact> nearest;
-    uint64_t nearest_ns = leg.slack;
-    for (const Id128& conn : conns) {
-      auto fact = connection_fact(joins_, conn);
-      const bool fits = fact && fact->inbound != forward && fact->tuple.src == leg.other_src &&
-                        (!leg.other_dst || fact->tuple.dst == *leg.other_dst) && fact->host == of.host && fact->seen <= of.last() &&
-                        of.seen <= fact->last();
-      if (!fits) continue;
-      const uint64_t apart_ns = fact->seen > leg.to ? fact->seen - leg.to : leg.from > fact->last() ? leg.from - fact->last() : 0;
-      if (apart_ns > nearest_ns) continue;
-      nearest_ns = apart_ns;
-      nearest = std::move(fact);
-    }
-    if (!nearest) continue;
-    Relay relay =
-        possible(std::move(*nearest), of, fmt::format("{} logged both legs, and the kernel’s records have both", leg.app));
-    relay.certainty = Hop::Class::kStated;
-    relay.records.push_back(leg.record);
-    relays.push_back(std::move(relay));
+  for (Leg& leg : said.legs) {
+    const bool certain = leg.certain;
+    relays.push_back(by_log(std::move(leg), of, certain ? Hop::Class::kStated : Hop::Class::kPossible));
   }
-  return nearest_first(std::move(relays));
+  RelayAnswer answer = nearest_first(std::move(relays));
+  answer.contradictions = std::move(said.contradictions);
+  answer.unseen = std::move(said.unseen);
+  if (said.silent) answer.line_of_others = logs_.line_beside(of);
+  return answer;
+}
+
+bool Relays::held_in_moment(const ConnectionFact& one, const ConnectionFact& other) const {
+  return !moment_ ||
+         (one.seen <= moment_->to && one.last() >= moment_->from && other.seen <= moment_->to && other.last() >= moment_->from);
 }
 
 RelayAnswer Relays::led_to(const ConnectionFact& inbound) {
-  if (RelayAnswer known = stated(inbound, true); known.found > 0) return known;
+  RelayAnswer said = stated(inbound);
+  if (said.found > 0) return said;
+  std::vector<Relay> relays = opened_for(inbound);
+  if (relays.empty()) relays = pooled_for(inbound);
+  return nearest_first(std::move(relays), std::move(said));
+}
+
+std::vector<Relay> Relays::opened_for(const ConnectionFact& inbound) {
   std::vector<Relay> relays;
   for (ConnectionFact& one : outbound_of(inbound.holders, inbound.seen, inbound.last(), true)) {
     if (one.conn == inbound.conn || one.host != inbound.host || !one.start || !held_at(inbound, *one.start)) continue;
@@ -221,24 +202,36 @@ RelayAnswer Relays::led_to(const ConnectionFact& inbound) {
     if (!one.holders.empty()) how = kinship(one.holders.front().process, one.main, inbound.holders).value_or(how);
     relays.push_back(possible(std::move(one), inbound, fmt::format("{}: opened while the inbound one was held", how)));
   }
-  return relays.empty() ? pooled_for(inbound) : nearest_first(std::move(relays));
+  return relays;
 }
 
-RelayAnswer Relays::pooled_for(const ConnectionFact& inbound) {
+std::vector<Relay> Relays::pooled_for(const ConnectionFact& inbound) {
   TimeNs born = inbound.seen;
   for (const Holder& holder : inbound.holders) born = std::min(born, holder.process.start);
   std::vector<Relay> relays;
   for (ConnectionFact& one : outbound_of(inbound.holders, born, inbound.seen, false)) {
-    if (one.conn == inbound.conn || one.host != inbound.host || one.failed || !held_at(one, inbound.seen)) continue;
+    if (one.conn == inbound.conn || one.host != inbound.host || one.failed || !held_at(one, inbound.seen) ||
+        !held_in_moment(one, inbound))
+      continue;
     relays.push_back(
         possible(std::move(one), inbound, "the same process held both: the outbound one had been opened before, as a pool does"));
   }
-  return nearest_first(std::move(relays));
+  return relays;
 }
 
 RelayAnswer Relays::caused(const ConnectionFact& outbound) {
-  if (RelayAnswer known = stated(outbound, false); known.found > 0) return known;
-  if (!outbound.start) return {};
+  RelayAnswer said = stated(outbound);
+  if (said.found > 0) return said;
+  std::vector<Relay> relays;
+  for (Leg& leg : logs_.named(outbound).legs) relays.push_back(by_log(std::move(leg), outbound, Hop::Class::kPossible));
+  if (!relays.empty()) return nearest_first(std::move(relays), std::move(said));
+  if (!outbound.start) return said;
+  relays = opened_by(outbound);
+  if (relays.empty()) relays = pooled_by(outbound);
+  return nearest_first(std::move(relays), std::move(said));
+}
+
+std::vector<Relay> Relays::opened_by(const ConnectionFact& outbound) {
   const std::vector<Holder> holders = with_ancestors(outbound);
   TimeNs born = outbound.seen;
   for (const Holder& holder : holders) born = std::min(born, holder.process.start);
@@ -250,17 +243,18 @@ RelayAnswer Relays::caused(const ConnectionFact& outbound) {
     relays.push_back(
         possible(std::move(one), outbound, fmt::format("{}: the inbound one was held when the other was opened", how)));
   }
-  return relays.empty() ? pooled_by(outbound) : nearest_first(std::move(relays));
+  return relays;
 }
 
-RelayAnswer Relays::pooled_by(const ConnectionFact& outbound) {
+std::vector<Relay> Relays::pooled_by(const ConnectionFact& outbound) {
   if (outbound.failed) return {};
   std::vector<Relay> relays;
   for (ConnectionFact& one : inbound_held_by(outbound.holders, outbound.seen, outbound.last())) {
-    if (one.conn == outbound.conn || one.host != outbound.host || !held_at(outbound, one.seen)) continue;
+    if (one.conn == outbound.conn || one.host != outbound.host || !held_at(outbound, one.seen) || !held_in_moment(one, outbound))
+      continue;
     relays.push_back(possible(std::move(one), outbound, "the same process held both: the inbound one came later, as to a pool"));
   }
-  return nearest_first(std::move(relays));
+  return relays;
 }
 
 }  // namespace portbook

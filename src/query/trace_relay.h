@@ -6,7 +6,7 @@
 #include <map>
 #include <vector>
 
-#include "query/connection_fact.h"
+#include "query/trace_logs.h"
 #include "query/who.h"
 
 namespace portbook {
@@ -26,20 +26,24 @@ struct Relay {
 struct RelayAnswer {
   std::vector<Relay> relays;  // nearest first, at most kRelayShownMax
   size_t found = 0;           // before that limit
+  std::vector<Contradiction> contradictions;
+  std::vector<LegLine> unseen;            // as in LegAnswer
+  std::optional<LegLine> line_of_others;  // as LogLegs::line_beside()
 };
 
-// One trace's look-ups inside processes. One thread; `joins` must outlive it. Look-ups that fail: see Joins::status().
+// One trace's look-ups inside processes. One thread; `joins` must outlive it. Look-ups that fail: see Joins::status(). With a
+// moment, of what a pool's connection was used for only that counts which was there then.
 class Relays {
  public:
-  explicit Relays(Joins& joins) : joins_(joins) {}
+  Relays(Joins& joins, std::optional<Span> moment) : joins_(joins), moment_(moment), logs_(joins, moment) {}
 
   // Outbound connections that `inbound` may have led to; inbound ones that may have led to `outbound`.
-  // First what a proxy's own record states; else what was opened while the other was held; else, for a pool, what was held at the
-  // same time though it had been opened before.
+  // First what a proxy's own record states, or names as possible; else, of a pool, the clients that the server's log names; else
+  // what was opened while the other was held; else, for a pool, what was held at the same time though it had been opened before.
   RelayAnswer led_to(const ConnectionFact& inbound);
   RelayAnswer caused(const ConnectionFact& outbound);
   // Whether kRelayRowsMax or kRelayConnectionsMax cut a look-up.
-  [[nodiscard]] bool bounded() const { return bounded_; }
+  [[nodiscard]] bool bounded() const { return bounded_ || logs_.bounded(); }
 
  private:
   // Calls visit for the rows whose time is in [from, to], newest block first.
@@ -49,11 +53,16 @@ class Relays {
   std::optional<std::string> kinship(const ProcessId& process, uint64_t index, const std::vector<Holder>& holders);
   std::vector<ConnectionFact> outbound_of(const std::vector<Holder>& holders, TimeNs from, TimeNs to, bool descendants);
   std::vector<ConnectionFact> inbound_held_by(const std::vector<Holder>& holders, TimeNs from, TimeNs to);
-  RelayAnswer stated(const ConnectionFact& of, bool forward);
-  RelayAnswer pooled_for(const ConnectionFact& inbound);
-  RelayAnswer pooled_by(const ConnectionFact& outbound);
+  RelayAnswer stated(const ConnectionFact& of);
+  std::vector<Relay> opened_for(const ConnectionFact& inbound);
+  std::vector<Relay> opened_by(const ConnectionFact& outbound);
+  std::vector<Relay> pooled_for(const ConnectionFact& inbound);
+  std::vector<Relay> pooled_by(const ConnectionFact& outbound);
+  [[nodiscard]] bool held_in_moment(const ConnectionFact& one, const ConnectionFact& other) const;
 
   Joins& joins_;
+  std::optional<Span> moment_;
+  LogLegs logs_;
   uint64_t rows_ = 0;
   bool bounded_ = false;
 };

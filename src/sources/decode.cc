@@ -58,6 +58,7 @@ bool decode_line(LineFormat format, std::string_view line, const LineOrigin& ori
     if (!header.app.empty()) record.set(Field::kApp, header.app);
   }
   if (!header.host.empty()) record.set(Field::kHost, header.host);
+  if (origin.clock_error_ns) record.set(Field::kClockError, *origin.clock_error_ns);
   return understood;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "base/clock.h"
@@ -12,6 +13,7 @@ namespace portbook {
 struct LineOrigin {
   TimeNs read = 0;  // when it was read: the moment of a line that names none, and where a year is missing it is taken from here
   Zone zone;        // of times that name none
+  std::optional<uint64_t> clock_error_ns = {};  // how wrong the clock of whoever wrote it may be, where somebody said so
 };
 
 // A part of a line, walked over front to back. All views are into the line.

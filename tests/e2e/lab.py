@@ -34,6 +34,7 @@ CLIENTS = ("alice", "apps1", "apps2")
 PORT = 5432
 NAT_PORTS = "20000-23999"   # few, so that they come again within minutes
 OWN_PORTS = "30000 32999"
+CLOCK_ERROR_MS = 5  # of the programs' logs against the kernel's records: one machine's clock, written in milliseconds
 POSTGRES = "postgres"  # the user of Debian's package
 
 HAPROXY = """
@@ -271,7 +272,7 @@ class Links:
         return [dict(zip(lines[0], row)) for row in lines[1:]]
 
     def sample(self):
-        """Taken in only where both name each other, and the server was the same before and after."""
+        """Taken in only where both name each other, and the server was the same before and after. Returns the moment between."""
         before = {row["ptr"]: row for row in self.ask("SERVERS")}
         now = time.time_ns()
         clients = self.ask("CLIENTS")
@@ -284,23 +285,23 @@ class Links:
             later = after.get(client["link"], {})
             if all(later.get(key) == server[key] for key in ("local_port", "connect_time")):
                 self.links.setdefault(legs, [now, now])[1] = now
-        return len(self.links)
+        return now
 
     def write(self, path):
         with open(path, "w", encoding="utf-8") as out:
             for (client, server), (first, last) in self.links.items():
                 out.write(json.dumps({
-                    "kind": "proxy", "vantage": "proxy", "time": last, "start": first, "end": last, "app": "PgBouncer SHOW", "proto": "tcp",
+                    "kind": "proxy", "vantage": "proxy", "clock_error": CLOCK_ERROR_MS * 1_000_000, "time": last, "start": first, "end": last, "app": "PgBouncer SHOW", "proto": "tcp",
                     "src.ip": client[0], "src.port": client[1], "dst.ip": client[2], "dst.port": client[3],
                     "up.src.ip": server[2], "up.src.port": server[3], "up.dst.ip": server[0], "up.dst.port": server[1]}) + "\n")
 
 
-def import_written(data):
-    """Takes the logs as they stand in FOLDER into the book, which nothing may have open."""
+def import_written(data, clock_error_ms=CLOCK_ERROR_MS):
+    """Takes the logs as they stand in FOLDER into the book, which nothing may have open; their clock may be so wrong."""
     harness.run("import", FOLDER / "links.ndjson", "--source", "links", data=data)
     for log, form in (("haproxy.log", "haproxy"), ("postgresql.log", "postgresql"), ("pgbouncer.log", "pgbouncer"), ("sshd.log", "sshd")):
         if (FOLDER / log).exists():
-            harness.run("import", FOLDER / log, "--format", form, "--source", form, data=data)
+            harness.run("import", FOLDER / log, "--format", form, "--source", form, "--clock-error", f"{clock_error_ms}ms", data=data)
 
 
 def lock():

@@ -4,7 +4,8 @@
 Processes in two namespaces open sessions side by side through NAT, HAProxy and PgBouncer, hold them, close them, and open the next ones from
 the same few ports. Each says what it knows: its own endpoint, and what PostgreSQL answered (backend, the client's address and port there).
 Then portbook is asked for PostgreSQL's client endpoint in the middle of each session. The same recording is judged again with other logs:
-clocks of the parts wrong, lines missing, a layer missing.
+clocks of the parts wrong, lines missing, a layer missing, lines forged. Then with a pool that gives out its server connections for one
+transaction: which client was it that asked at that moment?
 
     lab_truth.py [--sessions N] [--waves N] [--judged N]
 """
@@ -23,20 +24,25 @@ import harness
 import lab
 
 PROCESSES = 10  # in each of two namespaces
+SKEW_STATED_MS = 250
 # Opens sessions as told, in PostgreSQL's protocol, and says of each: its own endpoint, then what the server says of it.
 DRIVER = r"""
 import json, os, socket, struct, sys, time
 held = []
+def ask(one):
+    sql = b"select pg_backend_pid(), host(inet_client_addr()), inet_client_port()\0"
+    before = time.time_ns()
+    one.sendall(b"Q" + struct.pack("!i", len(sql) + 4) + sql)
+    row = answers(one)
+    return {"pid": os.getpid(), "own": "%s:%d" % one.getsockname(), "backend": int(row[0]), "seen": row[1] + ":" + row[2],
+            "at": (before + time.time_ns()) // 2}
 def session(host, port, label):
     one = socket.create_connection((host, port), timeout=60)
     words = b"user\0driver\0database\0ledger\0application_name\0" + label.encode() + b"\0\0"
     one.sendall(struct.pack("!ii", len(words) + 8, 196608) + words)
     answers(one)
-    sql = b"select pg_backend_pid(), host(inet_client_addr()), inet_client_port()\0"
-    one.sendall(b"Q" + struct.pack("!i", len(sql) + 4) + sql)
-    row = answers(one)
     held.append(one)
-    return {"pid": os.getpid(), "own": "%s:%d" % one.getsockname(), "backend": int(row[0]), "seen": row[1] + ":" + row[2]}
+    return ask(one)
 def answers(one):
     data, row = b"", None
     while True:
@@ -62,13 +68,16 @@ for line in sys.stdin:
             one.close()
         held.clear()
         print("closed", flush=True)
+    elif line.strip() == "ask":
+        print(json.dumps([ask(one) for one in held]), flush=True)
     else:
         print(json.dumps([session(sys.argv[1], int(sys.argv[2]), f"label-{os.getpid()}-{n}") for n in range(int(line))]), flush=True)
 """
 
 
-def drive(sessions, waves):
-    """Runs the sessions; returns the truth of each with a moment at which all of its wave were open, and the links."""
+def drive(sessions, waves, asks=0):
+    """Runs the sessions; returns the truth of each with a moment at which all of its wave were open, and the links. With `asks` that of
+    each later question of each session instead, with its own moment."""
     drivers = [subprocess.Popen(lab.inside(name, sys.executable, "-c", DRIVER, lab.address("haproxy"), lab.PORT), stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, text=True) for name in ("apps1", "apps2") for _ in range(PROCESSES)]
     links, truth = lab.Links(), []
@@ -82,10 +91,13 @@ def drive(sessions, waves):
     try:
         for _ in range(waves):
             said = [json.loads(line or "[]") for line in tell(str(sessions // len(drivers)))]
-            at = time.time_ns()
-            links.sample()
+            at = links.sample()
             wave = [{**one, "at": at} for rows in said for one in rows]
-            assert len(wave) == sessions // len(drivers) * len(drivers), f"only {len(wave)} sessions; the logs are in {lab.FOLDER}"
+            if asks:
+                wave = [one for _ in range(asks) for line in tell("ask") for one in json.loads(line or "[]")]
+                assert len(wave) == asks * (sessions // len(drivers) * len(drivers)), f"only {len(wave)} answers; the logs are in {lab.FOLDER}"
+            else:
+                assert len(wave) == sessions // len(drivers) * len(drivers), f"only {len(wave)} sessions; the logs are in {lab.FOLDER}"
             truth += wave
             assert tell("close") == ["closed\n"] * len(drivers)
     finally:
@@ -130,7 +142,7 @@ def judge(truth, data, classes=("proven", "stated")):
         count = {"right": 0, "wrong": 0, "none": 0, "among": 0, "proven alone": 0}
         for one in truth:
             at = time_text(one["at"])
-            answer = harness.get_json(port, "/api/v1/trace", q=f"{one['seen']}@{at}")
+            answer = harness.get_json(port, "/api/v1/trace", q=f"{one['seen']}@{at}", window="1ms")  # the driver reads the clock that the records have
             answers.append(answer)
             said, true = origins(answer, classes, at), (one["pid"], one["own"])
             count["right"] += said == {true}
@@ -144,8 +156,8 @@ def judge(truth, data, classes=("proven", "stated")):
         serve.wait(20)
 
 
-def variant(name, recorded, links, change):
-    """A copy of the recording with logs that `change`(log's name, its lines) returns."""
+def variant(name, recorded, links, change=lambda _, lines: lines, clock_error_ms=lab.CLOCK_ERROR_MS):
+    """A copy of the recording with logs that `change`(log's name, its lines) returns, of clocks that may be so wrong."""
     data, kept = lab.FOLDER / f"book-{name}", {}
     shutil.copytree(recorded, data, ignore=shutil.ignore_patterns("*.sock"))
     owner = os.stat(recorded)
@@ -156,7 +168,7 @@ def variant(name, recorded, links, change):
         for path in (lab.FOLDER / "haproxy.log", lab.FOLDER / "links.ndjson"):
             kept[path] = path.read_text()
             path.write_text("".join(change(path.name, kept[path].splitlines(keepends=True))))
-        lab.import_written(data)
+        lab.import_written(data, clock_error_ms)
     finally:
         for path, text in kept.items():
             path.write_text(text)
@@ -169,12 +181,12 @@ def report(name, truth, count):
 
 
 def shift_times(log, lines):
-    """HAProxy's clock 200 ms ahead, PgBouncer's 200 ms behind."""
+    """HAProxy's clock 200 ms ahead, PgBouncer's 200 ms behind; both stated as SKEW_STATED_MS."""
     if log == "haproxy.log":
         return [re.sub(r"^(portbook/1 )(\d+)\.(\d{3})", lambda found: found[1] + "%d.%03d" % divmod(int(found[2] + found[3]) + 200, 1000), line)
                 for line in lines]
     rows = [json.loads(line) for line in lines]
-    return [json.dumps({**row, **{key: row[key] - 200_000_000 for key in ("time", "start", "end")}}) + "\n" for row in rows]
+    return [json.dumps({**row, **{key: row[key] - 200_000_000 for key in ("time", "start", "end")}, "clock_error": SKEW_STATED_MS * 1_000_000}) + "\n" for row in rows]
 
 
 def without_some(log, lines):
@@ -182,6 +194,35 @@ def without_some(log, lines):
     of_sessions = [number for number, line in enumerate(lines) if log == "haproxy.log" and line.startswith("portbook/1 ")]
     chosen = set(random.Random(1).sample(of_sessions, max(1, len(of_sessions) // 100))) if of_sessions else set()
     return [line for number, line in enumerate(lines) if number not in chosen]
+
+
+def forge(log, lines):
+    """For each fifth line of HAProxy a second one, by which another client of the same moments had come through to the same server."""
+    own = [line for line in lines if log == "haproxy.log" and line.startswith("portbook/1 ")]
+    forged = []
+    for number in range(0, len(own) - 1, 5):
+        words, others = own[number].split(" "), own[number + 1].split(" ")
+        if abs(float(words[1]) - float(others[1])) < 1:
+            forged.append(" ".join([*words[:3], others[3], *words[4:]]))
+    return lines + forged
+
+
+def says(answers, what):
+    """How many of the answers name a contradiction, or a log that has no line of one of their connections."""
+    if what == "contradiction":
+        return sum(bool(answer["contradictions"]) for answer in answers)
+    return sum(any(one["cause"].startswith("no line of") for one in answer["completeness"]["missing"]) for answer in answers)
+
+
+def in_transactions(sessions):
+    """Each of the sessions asks twice, over a tenth as many connections to PostgreSQL: the client of that moment is among the candidates."""
+    with lab.Lab(pool_mode="transaction", pool_size=max(4, sessions // 10)), harness.Book(lab.FOLDER / "book") as book:
+        truth, links = drive(sessions, 1, asks=2)
+        book.stop()
+        print(f"{sessions} sessions, {len(truth)} questions over {len({one['seen'] for one in truth})} connections to PostgreSQL", flush=True)
+        count, _ = judge(truth, variant("transactions", book.data, links))
+        report("a connection for each transaction", truth, count)
+        assert count["wrong"] == 0 and count["among"] >= 0.99 * len(truth), count
 
 
 def test(sessions, waves, judged):
@@ -200,19 +241,26 @@ def test(sessions, waves, judged):
 
         truth = random.Random(2).sample(truth, min(len(truth), judged))
         some = truth[:max(80, judged // 4)]
-        whole = variant("whole", book.data, links, lambda _, lines: lines)
+        whole = variant("whole", book.data, links)
         count, _ = judge(truth, whole)
         report("all logs", truth, count)
         assert count["wrong"] == 0 and count["right"] >= 0.99 * len(truth), count
 
-        count, _ = judge(some, variant("skewed", book.data, links, shift_times))
+        count, _ = judge(some, variant("skewed", book.data, links, shift_times, SKEW_STATED_MS))
         report("clocks 200 ms ahead and behind", some, count)
         assert count["wrong"] == 0 and count["right"] >= 0.99 * len(some), count
 
-        count, _ = judge(some, variant("thinned", book.data, links, without_some))
+        count, answers = judge(some, variant("thinned", book.data, links, without_some))
         report("1 % of HAProxy's lines missing", some, count)
         assert count["wrong"] == 0 and 0.97 * len(some) - 1 <= count["right"], count
         assert len(some) < sessions * waves or count["right"] < len(some), count
+        assert says(answers, "missing line") >= count["none"], f"only {says(answers, 'missing line')} say that a line is missing"
+
+        count, answers = judge(some, variant("forged", book.data, links, forge))
+        report("forged lines of HAProxy", some, count)
+        contradicted = says(answers, "contradiction")
+        print(f"of these, {contradicted} answers name the contradiction", flush=True)
+        assert count["wrong"] == 0 and count["among"] == len(some) and contradicted >= count["none"] > 0, count
 
         count, _ = judge(some, variant("absent", book.data, links, lambda log, lines: [] if log == "haproxy.log" else lines))
         report("no log of HAProxy", some, count)
@@ -231,6 +279,7 @@ def main():
         print(f"SKIPPED: not installed: {', '.join(lab.missing_programs())}; `./dev lab` installs them")
         return 77
     test(options.sessions, options.waves, options.judged)
+    in_transactions(options.sessions)
     print("ok")
     return 0
 

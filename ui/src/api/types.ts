@@ -261,6 +261,7 @@ export interface TraceAnswer {
   nodes: TraceNode[];
   edges: TraceEdge[];
   bounds: string[]; // what was not followed
+  contradictions: { text: string; records: number[] }[]; // what a log says and other records speak against
   completeness: Completeness;
   size: number;
   took_us: number;

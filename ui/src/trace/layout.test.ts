@@ -8,7 +8,7 @@ function node(id: number, host: string, pid: number, direction: "out" | "in", sr
   return { id, start: id === 0, record: id, conn: String(id), host, netns: null, direction, proto: "tcp", state: "closed", src, dst, external: null, server: null, interval: { start: null, seen: "2026-11-22T12:00:00Z", end: null, clock_error_ns: null }, bytes_out: null, bytes_in: null, process, ancestors: [], beyond, records: [id] };
 }
 const edge = (kind: TraceEdge["kind"], from: number, to: number, certainty: EdgeClass = "proven", leases: TraceEdge["leases"] = []): TraceEdge => ({ class: certainty, kind, from, to, method: "m", order: "o", leases, records: [from, to] });
-const answer = (nodes: TraceNode[], edges: TraceEdge[]): TraceAnswer => ({ question: { text: "", record: 0, endpoint: null, at: null }, sentence: "", nodes, edges, bounds: [], completeness: { state: "complete", sentence: "Complete." }, size: 1, took_us: 1 });
+const answer = (nodes: TraceNode[], edges: TraceEdge[]): TraceAnswer => ({ question: { text: "", record: 0, endpoint: null, at: null }, sentence: "", nodes, edges, bounds: [], contradictions: [], completeness: { state: "complete", sentence: "Complete." }, size: 1, took_us: 1 });
 const lease = { host: "gw", internal: "10.0.0.1:1", asked_for: "192.0.2.1:80", external: "203.0.113.5:9", server: null, start: null, end: null, records: [9] };
 
 function overlaps(boxes: { x: number; y: number; width: number; height: number }[]): number {
