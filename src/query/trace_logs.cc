@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <set>
 
 #include "query/evaluate.h"
@@ -73,30 +74,50 @@ bool of_other_processes(const ConnectionFact& one, const ConnectionFact& other) 
   return program(one).empty() || program(one) != program(other);
 }
 
-// Whether the line's bytes are what the kernel counted at the client's leg, which has ended. Nothing where one of them does not say.
+// Whether the line's bytes are what the kernel counted at the client's leg, which has ended. Nothing where one of them does not
+// say.
 std::optional<bool> same_bytes(const LegLine& line, const ConnectionFact& client) {
   if (!line.bytes_out || !line.bytes_in || !client.end || !client.bytes_in || !client.bytes_out) return std::nullopt;
   return *line.bytes_out == *client.bytes_in && *line.bytes_in == *client.bytes_out;
 }
 
+// The text of that name among the record's other values; empty where there is none. Valid as long as the record.
+std::string_view text_value(const Record& record, std::string_view name) {
+  CborReader reader(as_bytes(record.text_or(Field::kAttrs, "")));
+  CborItem item;
+  CborItem value;
+  if (!reader.next(item) || item.major != CborMajor::kMap) return {};
+  for (uint64_t entries = item.value; entries > 0 && reader.next(item) && reader.next(value); --entries) {
+    if (as_text(item.bytes) == name && value.major == CborMajor::kText) return as_text(value.bytes);
+  }
+  return {};
+}
+
+// Its process's number; 0 where it names none.
+uint64_t pid_value(const Record& record) {
+  const std::string_view digits = text_value(record, "pid");
+  uint64_t pid = 0;
+  const auto [rest, error] = std::from_chars(digits.data(), digits.data() + digits.size(), pid);
+  return error == std::errc{} && rest == digits.data() + digits.size() ? pid : 0;
+}
+
 // "app - 192.0.2.7:41234", as PgBouncer's application_name_add_host has it; the last one counts.
 std::optional<Endpoint> client_of_application(const Record& record) {
-  if (!record.has(Field::kAttrs)) return std::nullopt;
-  CborReader reader(as_bytes(record.text(Field::kAttrs)));
-  CborItem item;
-  if (!reader.next(item) || item.major != CborMajor::kMap) return std::nullopt;
-  for (uint64_t entries = item.value; entries > 0; --entries) {
-    CborItem value;
-    if (!reader.next(item) || !reader.next(value)) return std::nullopt;
-    if (as_text(item.bytes) != "application" || value.major != CborMajor::kText) continue;
-    const std::string_view name = as_text(value.bytes);
-    constexpr std::string_view kBefore = " - ";
-    const size_t at = name.rfind(kBefore);
-    const auto pattern = parse_endpoint_pattern(at == std::string_view::npos ? name : name.substr(at + kBefore.size()));
-    if (!pattern || !pattern->is_address() || !pattern->port) return std::nullopt;
-    return Endpoint{pattern->network.base, *pattern->port};
-  }
-  return std::nullopt;
+  const std::string_view name = text_value(record, "application");
+  constexpr std::string_view kBefore = " - ";
+  const size_t at = name.rfind(kBefore);
+  const auto pattern = parse_endpoint_pattern(at == std::string_view::npos ? name : name.substr(at + kBefore.size()));
+  if (!pattern || !pattern->is_address() || !pattern->port) return std::nullopt;
+  return Endpoint{pattern->network.base, *pattern->port};
+}
+
+// The process of that number among the connection's own and its ancestors, which had begun by `time`.
+bool descends_from(const ConnectionFact& of, uint64_t pid, TimeNs time) {
+  const auto is = [&](const Record& process) {
+    return process.uint_or(Field::kPid, 0) == pid && process.uint_or(Field::kProcessStart, UINT64_MAX) <= time;
+  };
+  return (of.process && is(of.process->record)) ||
+         std::ranges::any_of(of.ancestors, [&](const ProcessFact& parent) { return is(parent.record); });
 }
 
 bool same_netns(const ConnectionFact& one, const ConnectionFact& other) {
@@ -107,6 +128,13 @@ bool same_netns(const ConnectionFact& one, const ConnectionFact& other) {
 bool at_once(const LegLine& one, const LegLine& other) {
   const uint64_t error = one.source == other.source ? kRoundingNs : one.error + other.error;
   return one.time.to > later(other.time.from, error) && other.time.to > later(one.time.from, error);
+}
+
+// Whether the process ran as that user or had logged in as it, as far as its record names either.
+bool may_be(const Record& process, std::string_view user) {
+  const std::string_view now = process.text_or(Field::kUser, "");
+  const std::string_view login = process.text_or(Field::kLoginUser, "");
+  return (now.empty() && login.empty()) || user == now || user == login;
 }
 
 std::string naming(const LegLine& line) {
@@ -172,7 +200,8 @@ LogLegs::Holds LogLegs::judge(const Pair& pair, const std::vector<Pair>& rivals,
   const LegLine& line = pair.line;
   if (of_other_processes(pair.client, pair.up)) {
     answer.contradictions.push_back(
-        {fmt::format("{} came through to {}; the kernel’s records have these two in different programs.", naming(line), to_text(line.own)),
+        {fmt::format("{} came through to {}; the kernel’s records have these two in different programs.", naming(line),
+                     to_text(line.own)),
          {pair.client.main, pair.up.main, line.record}});
     return Holds::kNo;
   }
@@ -206,8 +235,7 @@ LegAnswer LogLegs::stated(const ConnectionFact& of) {
     std::vector<LegLine> not_asked;
     const Holds holds = judge(pair, of.inbound ? pairs_of(pair.up, not_asked) : clients, answer);
     const ConnectionFact& other = of.inbound ? pair.up : pair.client;
-    const auto known =
-        std::ranges::find_if(answer.legs, [&](const Leg& leg) { return leg.connection.conn == other.conn; });
+    const auto known = std::ranges::find_if(answer.legs, [&](const Leg& leg) { return leg.connection.conn == other.conn; });
     if (holds == Holds::kNo) continue;
     if (known != answer.legs.end()) {
       known->records.push_back(pair.line.record);
@@ -215,8 +243,11 @@ LegAnswer LogLegs::stated(const ConnectionFact& of) {
       continue;
     }
     const uint64_t begun = other.seen > of.seen ? other.seen - of.seen : of.seen - other.seen;
-    answer.legs.push_back({other, {pair.line.record}, fmt::format("{} logged both legs, and the kernel’s records have both", pair.line.app),
-                           holds == Holds::kYes, moment_ ? between(pair.line.time, middle(*moment_)) : begun});
+    answer.legs.push_back({other,
+                           {pair.line.record},
+                           fmt::format("{} logged both legs, and the kernel’s records have both", pair.line.app),
+                           holds == Holds::kYes,
+                           moment_ ? between(pair.line.time, middle(*moment_)) : begun});
   }
   // Lines of one moment, give or take their clocks, that follow each other: which one it was they cannot say.
   if (moment_ && !of.inbound && answer.legs.size() > 1) {
@@ -238,7 +269,8 @@ LegAnswer LogLegs::named(const ConnectionFact& outbound) {
   const Status status = joins_.view().for_each_with(endpoint_key(outbound.tuple.src), [&](uint64_t index, const Record& record) {
     const bool note = record.kind() == Kind::kNote && record.endpoint(Field::kSrcIp, Field::kSrcPort) == outbound.tuple.src;
     const uint64_t error = record.uint_or(Field::kClockError, kUnstatedLogErrorNs);
-    const auto client = note && between({record.time(), record.time()}, asked) <= error ? client_of_application(record) : std::nullopt;
+    const auto client =
+        note && between({record.time(), record.time()}, asked) <= error ? client_of_application(record) : std::nullopt;
     if (client) names.push_back({*client, record.time(), index, std::string(record.text_or(Field::kApp, "the server"))});
     return ++rows < kLogRowsMax && names.size() < kLogLinesMax;
   });
@@ -255,13 +287,36 @@ LegAnswer LogLegs::named(const ConnectionFact& outbound) {
     for (ConnectionFact& client : connections_at(name.client, outbound)) {
       const bool then = !moment_ || between(span_of(client), *moment_) == 0;
       if (!then || of_other_processes(client, outbound)) continue;
-      answer.legs.push_back({std::move(client), {name.record},
-                             fmt::format("{}’s log has {} in the application’s name, which a client may choose; the same program held both",
-                                         name.app, to_text(name.client)),
-                             false, apart_ns});
+      answer.legs.push_back(
+          {std::move(client),
+           {name.record},
+           fmt::format("{}’s log has {} in the application’s name, which a client may choose; the same program held both", name.app,
+                       to_text(name.client)),
+           false,
+           apart_ns});
     }
   }
   return answer;
+}
+
+std::optional<LegLogin> LogLegs::login(const ConnectionFact& inbound, const ConnectionFact& outbound) {
+  if (!outbound.process) return std::nullopt;
+  std::optional<LegLogin> found;
+  const Span held = span_of(inbound);
+  size_t rows = 0;
+  const Status status = joins_.view().for_each_with(endpoint_key(inbound.tuple.src), [&](uint64_t index, const Record& record) {
+    const std::string_view user = record.text_or(Field::kPrincipal, "");
+    const uint64_t error = record.uint_or(Field::kClockError, kUnstatedLogErrorNs);
+    const uint64_t pid = pid_value(record);
+    const bool is_login = record.kind() == Kind::kNote && !user.empty() && pid != 0 &&
+                          record.endpoint(Field::kSrcIp, Field::kSrcPort) == inbound.tuple.src &&
+                          between({record.time(), record.time()}, held) <= error;
+    if (is_login && may_be(outbound.process->record, user) && descends_from(outbound, pid, later(record.time(), error)))
+      found = {index, pid, std::string(user), std::string(record.text_or(Field::kApp, "the server"))};
+    return !found && ++rows < kLogRowsMax;
+  });
+  bounded_ = bounded_ || !status || rows >= kLogRowsMax;
+  return found;
 }
 
 std::optional<LegLine> LogLegs::line_beside(const ConnectionFact& of) {

@@ -8,9 +8,9 @@
 
 namespace portbook {
 
-inline constexpr size_t kLogRowsMax = 20'000;                 // rows looked at for one endpoint
-inline constexpr size_t kLogLinesMax = 1000;                  // lines of one endpoint looked at
-inline constexpr size_t kLegConnectionsMax = 1000;            // connections of one endpoint looked at
+inline constexpr size_t kLogRowsMax = 20'000;                  // rows looked at for one endpoint
+inline constexpr size_t kLogLinesMax = 1000;                   // lines of one endpoint looked at
+inline constexpr size_t kLegConnectionsMax = 1000;             // connections of one endpoint looked at
 inline constexpr uint64_t kUnstatedLogErrorNs = kNsPerSecond;  // how wrong a log's clock may be that does not say
 
 // First and last nanosecond.
@@ -28,8 +28,8 @@ struct LegLine {
   std::optional<Endpoint> entry;  // where the client connected to
   Endpoint own;                   // the process's own end towards the server
   std::optional<Endpoint> server;
-  Span time;           // as the line says
-  uint64_t error = 0;  // of its clock, ns
+  Span time;                          // as the line says
+  uint64_t error = 0;                 // of its clock, ns
   std::optional<uint64_t> bytes_out;  // that the client sent
   std::optional<uint64_t> bytes_in;   // that it got
 };
@@ -56,6 +56,14 @@ struct LegAnswer {
   std::vector<LegLine> unseen;  // lines that fit the connection, though the kernel's records have no such other leg
 };
 
+// A login that a log tells of, as what a process did.
+struct LegLogin {
+  uint64_t record = 0;
+  uint64_t pid = 0;
+  std::string user;
+  std::string app;
+};
+
 // One trace's look-ups in logs. One thread; `joins` must outlive it. Look-ups that fail: see Joins::status(). With a moment only
 // what lines say of then counts, give or take their clocks, and connections that were open then.
 class LogLegs {
@@ -68,6 +76,9 @@ class LogLegs {
   // The clients of a pool's connection `outbound`, as the server's log has them in the application's name (PgBouncer's
   // application_name_add_host): never certain, since a client may choose that name.
   LegAnswer named(const ConnectionFact& outbound);
+  // The login over `inbound` that led to `outbound`, as a log such as sshd's has it: by a process from which the one of `outbound`
+  // descends, and of no other user than that one ran as or had logged in as. Nothing where the kernel's records do not agree.
+  std::optional<LegLogin> login(const ConnectionFact& inbound, const ConnectionFact& outbound);
   // A line that tells of another connection to the same service while `of` was open; `of` has ended, and no line names it. Nothing
   // where there is none, or too much to look at.
   std::optional<LegLine> line_beside(const ConnectionFact& of);

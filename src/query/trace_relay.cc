@@ -190,6 +190,7 @@ RelayAnswer Relays::led_to(const ConnectionFact& inbound) {
   RelayAnswer said = stated(inbound);
   if (said.found > 0) return said;
   std::vector<Relay> relays = opened_for(inbound);
+  for (Relay& relay : relays) by_login(inbound, relay.connection, relay);
   if (relays.empty()) relays = pooled_for(inbound);
   return nearest_first(std::move(relays), std::move(said));
 }
@@ -227,6 +228,12 @@ RelayAnswer Relays::caused(const ConnectionFact& outbound) {
   if (!relays.empty()) return nearest_first(std::move(relays), std::move(said));
   if (!outbound.start) return said;
   relays = opened_by(outbound);
+  // Of all who came through one listener, the one whose login a log tells of, where only one fits.
+  std::vector<Relay> logins;
+  for (Relay relay : relays) {
+    if (by_login(relay.connection, outbound, relay)) logins.push_back(std::move(relay));
+  }
+  if (logins.size() == 1) relays = std::move(logins);
   if (relays.empty()) relays = pooled_by(outbound);
   return nearest_first(std::move(relays), std::move(said));
 }
@@ -244,6 +251,17 @@ std::vector<Relay> Relays::opened_by(const ConnectionFact& outbound) {
         possible(std::move(one), outbound, fmt::format("{}: the inbound one was held when the other was opened", how)));
   }
   return relays;
+}
+
+bool Relays::by_login(const ConnectionFact& inbound, const ConnectionFact& outbound, Relay& relay) {
+  const auto login = logs_.login(inbound, outbound);
+  if (!login) return false;
+  relay.certainty = Hop::Class::kStated;
+  relay.method = fmt::format("{} logged that {} came in over it, to pid {}; what opened the other descends from that pid",
+                             login->app, login->user, login->pid);
+  relay.records.push_back(login->record);
+  std::ranges::sort(relay.records);
+  return true;
 }
 
 std::vector<Relay> Relays::pooled_by(const ConnectionFact& outbound) {

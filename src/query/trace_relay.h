@@ -56,6 +56,8 @@ class Relays {
   RelayAnswer stated(const ConnectionFact& of);
   std::vector<Relay> opened_for(const ConnectionFact& inbound);
   std::vector<Relay> opened_by(const ConnectionFact& outbound);
+  // Makes the step stated where a log tells of the login over `inbound` that led to `outbound`; else false.
+  bool by_login(const ConnectionFact& inbound, const ConnectionFact& outbound, Relay& relay);
   std::vector<Relay> pooled_for(const ConnectionFact& inbound);
   std::vector<Relay> pooled_by(const ConnectionFact& outbound);
   [[nodiscard]] bool held_in_moment(const ConnectionFact& one, const ConnectionFact& other) const;

@@ -112,6 +112,7 @@ TEST(decode, sshd_names_who_was_let_in) {
   EXPECT_EQ(record.text(Field::kHost), "bastion");
   EXPECT_EQ(format_time(record.time()), "2026-11-23T12:50:03.000000000Z");
   EXPECT_THAT(to_json(record), testing::HasSubstr("ED25519 SHA256:mtzcbDYVJfK"));
+  EXPECT_THAT(to_json(record), testing::HasSubstr(R"("pid":"14842")"));
   const Record begins = decoded(LineFormat::kSshd,
                                 R"(Nov 23 12:50:03 b sshd[1]: Connection from 10.0.0.7 port 51970 on 10.0.0.1 port 22 rdomain "")");
   EXPECT_EQ(source_of(begins), "10.0.0.7:51970");

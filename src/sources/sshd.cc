@@ -48,18 +48,25 @@ bool set_both_ends(std::string_view text, Record& record) {
   return true;
 }
 
-// "Accepted publickey for alice from A port P ssh2: ED25519 SHA256:…", `end` behind the port.
-void set_login(std::string_view text, size_t end, Record& record) {
-  LineScan scan(text);
+// The process that wrote the line, and of "Accepted publickey for alice from A port P ssh2: ED25519 SHA256:…" the login.
+void set_values(const SyslogHeader& line, Record& record) {
+  uint64_t pid = 0;
+  const std::string_view digits = parse_count(line.pid, pid) ? line.pid : std::string_view();
+  NamedValues values;
+  LineScan scan(line.message);
   std::string_view method;
   std::string_view user;
-  if (!scan.skip("Accepted ") || !scan.take(' ', method) || !scan.skip("for ") || !scan.take(' ', user) || !scan.skip("from "))
+  if (!scan.skip("Accepted ") || !scan.take(' ', method) || !scan.skip("for ") || !scan.take(' ', user) || !scan.skip("from ")) {
+    values.add("pid", digits);
+    values.set_on(record);
     return;
+  }
   record.set(Field::kPrincipal, user);
   record.set(Field::kOutcome, Outcome::kOk);
-  const size_t key = text.find(": ", end);
-  NamedValues values;
-  values.add("key", key == std::string_view::npos ? "" : text.substr(key + 2));
+  const std::string_view behind = scan.rest();
+  const size_t key = behind.find(": ");
+  values.add("key", key == std::string_view::npos ? "" : behind.substr(key + 2));
+  values.add("pid", digits);
   values.add("user", user);
   values.add("method", method);
   values.set_on(record);
@@ -73,7 +80,6 @@ bool set_one_end(std::string_view text, Record& record) {
   const auto client = endpoint_at(text, at);
   if (!client) return false;
   record.set(Field::kSrcIp, Field::kSrcPort, client->endpoint);
-  set_login(text, client->end, record);
   if (text.starts_with("Failed ") || text.starts_with("Invalid user ")) record.set(Field::kOutcome, Outcome::kDenied);
   return true;
 }
@@ -93,6 +99,7 @@ bool decode_sshd(const SyslogHeader& line, Record& record) {
   record.set(Field::kProto, Proto::kTcp);
   record.set(Field::kApp, "sshd");
   record.set(Field::kMessage, line.message);
+  set_values(line, record);
   return true;
 }
 
