@@ -83,7 +83,7 @@ Result<std::string> read_token_file(const std::string& path);
 Result<Zone> choose_zone(const std::string& text);
 
 inline constexpr std::string_view kClockErrorHelp =
-    "How wrong the clock of whoever wrote it may be, such as 5ms where it is this machine's (default: not said, taken as 1s)";
+    "How wrong the clock of whoever wrote it may be, such as 5ms; a time in whole seconds may be 1s more (default: not said)";
 inline constexpr uint64_t kClockErrorMaxNs = 24 * 3600 * kNsPerSecond;
 // "5ms" in nanoseconds; nothing of an empty text. Errors: kBadInput.
 Result<std::optional<uint64_t>> choose_clock_error(const std::string& text);

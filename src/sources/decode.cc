@@ -58,7 +58,10 @@ bool decode_line(LineFormat format, std::string_view line, const LineOrigin& ori
     if (!header.app.empty()) record.set(Field::kApp, header.app);
   }
   if (!header.host.empty()) record.set(Field::kHost, header.host);
-  if (origin.clock_error_ns) record.set(Field::kClockError, *origin.clock_error_ns);
+  if (origin.clock_error_ns) {
+    const uint64_t cut_off = record.time() % kNsPerSecond == 0 ? kNsPerSecond : 0;  // written in whole seconds
+    record.set(Field::kClockError, *origin.clock_error_ns + cut_off);
+  }
   return understood;
 }
 

@@ -120,6 +120,20 @@ TEST(decode, sshd_names_who_was_let_in) {
   EXPECT_FALSE(begins.has(Field::kPrincipal));
 }
 
+TEST(decode, a_clock_may_be_as_wrong_as_it_is_said_and_whole_seconds_are_cut_off) {
+  Record record;
+  const LineOrigin origin{1'795'437'130'000'000'000, {}, 5'000'000};
+  ASSERT_TRUE(decode_line(LineFormat::kSshd,
+                          "Nov 23 12:50:03 b sshd[1]: Connection from 10.0.0.7 port 51970 on 10.0.0.1 port 22 rdomain \"\"", origin,
+                          record));
+  EXPECT_EQ(record.uint(Field::kClockError), 1'005'000'000u);
+  ASSERT_TRUE(decode_line(
+      LineFormat::kHaproxy,
+      "portbook/1 1795485365.426 118 10.91.5.1:22929 10.91.5.2:5432 10.91.5.2:31280 10.91.6.2:5432 sql pool pool1 -- 148 597",
+      origin, record));
+  EXPECT_EQ(record.uint(Field::kClockError), 5'000'000u);
+}
+
 TEST(decode, sshd_believes_no_name_and_no_other_program) {
   for (const std::string_view line :
        {"Nov 23 12:50:05 b sshd[1]: Invalid user x from 6.6.6.6 port 22 from 127.0.0.1 port 34006",
