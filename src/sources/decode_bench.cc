@@ -36,6 +36,12 @@ BENCHMARK_CAPTURE(decode_one, postgresql_recommended, LineFormat::kPostgresql,
 BENCHMARK_CAPTURE(decode_one, postgresql_debian, LineFormat::kPostgresql,
                   "2026-11-23 12:47:00.105 UTC [11156] alice@shop LOG:  disconnection: session time: 0:00:00.008 user=alice "
                   "database=shop host=10.0.0.8 port=55158");
+BENCHMARK_CAPTURE(
+    decode_one, postgresql_json, LineFormat::kPostgresql,
+    R"({"timestamp":"2026-11-24 02:49:23.086 UTC","user":"alice","dbname":"shop","pid":24578,"remote_host":"10.0.0.8","remote_port":41210,"session_id":"6b04fb33.6002","line_num":3,"ps":"idle","session_start":"2026-11-24 02:49:23 UTC","vxid":"3/2","txid":0,"error_severity":"LOG","message":"statement: select 1","application_name":"psql","backend_type":"client backend","query_id":0})");
+BENCHMARK_CAPTURE(
+    decode_one, postgresql_csv, LineFormat::kPostgresql,
+    R"(2026-11-24 02:49:23.086 UTC,"alice","shop",24578,"10.0.0.8:41210",6b04fb33.6002,3,"idle",2026-11-24 02:49:23 UTC,3/2,0,LOG,00000,"statement: select 1",,,,,,,,,"psql","client backend",,0)");
 BENCHMARK_CAPTURE(decode_one, pgbouncer, LineFormat::kPgbouncer,
                   "2026-11-23 12:47:01.220 UTC [11205] LOG S-0x55ac5a7220d0: shop/alice@10.0.0.9:5432 new connection to server "
                   "(from 10.0.0.8:55200)");

@@ -24,6 +24,8 @@ struct Captured {
 constexpr Captured kCaptured[] = {{LineFormat::kHaproxy, "haproxy-2.6.12.log", 12, 12},
                                   {LineFormat::kPostgresql, "postgresql-15-debian.log", 29, 5},
                                   {LineFormat::kPostgresql, "postgresql-15-recommended.log", 38, 21},
+                                  {LineFormat::kPostgresql, "postgresql-15.json", 41, 24},
+                                  {LineFormat::kPostgresql, "postgresql-15.csv", 40, 23},  // but for a message of two lines
                                   {LineFormat::kPgbouncer, "pgbouncer-1.18.log", 6, 6},
                                   {LineFormat::kSshd, "openssh-9.2p1.log", 19, 19},
                                   {LineFormat::kNginx, "nginx-1.22-recommended.log", 20, 20},
@@ -100,6 +102,34 @@ TEST(decode, a_line_that_was_cut_names_nobody_else) {
       }
     }
   }
+}
+
+TEST(decode, postgresql_says_the_same_as_json_and_as_csv) {
+  const Record json = decoded(
+      LineFormat::kPostgresql,
+      R"({"timestamp":"2026-11-24 02:49:23.178 UTC","user":"al\"ice","dbname":"shop","pid":24580,"remote_host":"2001:db8::7","remote_port":41226,"session_id":"6b04fb33.6004","line_num":3,"ps":"idle","session_start":"2026-11-24 02:49:23 UTC","vxid":"3/4","txid":0,"error_severity":"ERROR","state_code":"42703","message":"no column","detail":"none, \"x\"","statement":"select x","application_name":"my app, \"quoted\" - 10.0.0.7:4000","backend_type":"client backend","query_id":0})");
+  const Record csv = decoded(
+      LineFormat::kPostgresql,
+      R"(2026-11-24 02:49:23.178 UTC,"al""ice","shop",24580,"2001:db8::7:41226",6b04fb33.6004,3,"idle",2026-11-24 02:49:23 UTC,3/4,0,ERROR,42703,"no column","none, ""x""",,,,,"select x",8,,"my app, ""quoted"" - 10.0.0.7:4000","client backend",,0)");
+  EXPECT_EQ(source_of(json), "[2001:db8::7]:41226");
+  EXPECT_EQ(json.text(Field::kSession), "6b04fb33.6004");
+  EXPECT_EQ(to_json(json), to_json(csv));
+  EXPECT_THAT(to_json(json), testing::HasSubstr(R"("user":"al\"ice")"));
+  EXPECT_THAT(to_json(json), testing::HasSubstr(R"("statement":"select x")"));
+}
+
+TEST(decode, postgresql_with_log_hostname_names_no_client) {
+  const Record json = decoded(
+      LineFormat::kPostgresql,
+      R"({"timestamp":"2026-11-24 02:49:23.178 UTC","pid":1,"remote_host":"web-7.example","remote_port":41226,"error_severity":"LOG","message":"statement: x"})");
+  EXPECT_FALSE(json.has(Field::kSrcIp) || json.has(Field::kSrcPort));
+  for (const char* line :
+       {R"({"timestamp":"2026-11-24 02:49:23.178 UTC","pid":1,"message":"x"})",
+        R"({"timestamp":"yesterday","pid":1,"error_severity":"LOG"})",
+        R"({"timestamp":"2026-11-24 02:49:23.178 UTC","pid":"1","error_severity":"LOG","message":"x"})",
+        R"(2026-11-24 02:49:23.178 UTC,,,1,,6b.1,1,,2026-11-24 02:49:22 UTC,,0,LOG,00000,"x",,,,,,,,)",
+        R"(2026-11-24 02:49:23.178 UTC,"a"b,,1,,6b.1,1,,2026-11-24 02:49:22 UTC,,0,LOG,00000,"x",,,,,,,,,"","postmaster",,0)"})
+    EXPECT_FALSE(understood(LineFormat::kPostgresql, line)) << line;
 }
 
 TEST(decode, sshd_names_who_was_let_in) {

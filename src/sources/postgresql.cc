@@ -4,14 +4,13 @@
 
 #include "sources/calendar.h"
 #include "sources/console_line.h"
-#include "sources/named_values.h"
+#include "sources/postgresql_message.h"
 
 namespace portbook {
 
 namespace {
 
 constexpr std::string_view kRecommended = "portbook/1 ";
-constexpr std::string_view kAuthorized = "connection authorized: ";
 constexpr auto kSeverities = std::to_array<std::string_view>({"LOG", "ERROR", "FATAL", "STATEMENT", "DETAIL", "WARNING", "HINT",
                                                               "NOTICE", "INFO", "CONTEXT", "PANIC", "QUERY", "LOCATION", "DEBUG"});
 
@@ -42,21 +41,12 @@ std::optional<Message> find_only_message(std::string_view rest) {
   return message;
 }
 
-bool set_client(std::string_view address, std::string_view port_text, Record& record) {
-  const auto ip = parse_ip(address);
-  uint64_t port = 0;
-  if (!ip || !parse_count(port_text, port) || port == 0 || port > 65'535) return false;
-  record.set(Field::kSrcIp, Field::kSrcPort, {*ip, static_cast<uint16_t>(port)});
-  record.set(Field::kProto, Proto::kTcp);
-  return true;
-}
-
 // "127.0.0.1(55180)"; "[local]" names none.
 bool set_remote(std::string_view remote, Record& record) {
   if (remote == "[local]") return true;
   const size_t bracket = remote.find('(');
   if (bracket == std::string_view::npos || !remote.ends_with(')')) return false;
-  return set_client(remote.substr(0, bracket), remote.substr(bracket + 1, remote.size() - bracket - 2), record);
+  return set_postgresql_client(remote.substr(0, bracket), remote.substr(bracket + 1, remote.size() - bracket - 2), record);
 }
 
 // The server writes it last, so what a client's names hold stands before it.
@@ -67,57 +57,33 @@ void set_client_of_message(std::string_view text, Record& record) {
   const size_t host = text.rfind(kHost);
   const size_t port = text.rfind(kPort);
   if (host == std::string_view::npos || port == std::string_view::npos || port < host) return;
-  (void)set_client(text.substr(host + kHost.size(), port - host - kHost.size()), text.substr(port + kPort.size()), record);
-}
-
-struct Session {
-  std::string_view pid;
-  std::string_view user;
-  std::string_view database;
-  std::string_view application;
-};
-
-void set_rest(const Session& session, const Message& message, TimeNs time, Record& record) {
-  const auto known = [](std::string_view name) { return name == "[unknown]" ? std::string_view() : name; };
-  record.set(Field::kKind, Kind::kNote);
-  record.set(Field::kVantage, Vantage::kApp);
-  record.set(Field::kTime, time);
-  record.set(Field::kApp, "postgresql");
-  record.set(Field::kMessage, message.text);
-  if (message.text.starts_with(kAuthorized) && message.severity == "LOG" && !known(session.user).empty())
-    record.set(Field::kPrincipal, known(session.user));
-  NamedValues values;
-  values.add("pid", session.pid);
-  values.add("user", known(session.user));
-  values.add("database", known(session.database));
-  values.add("severity", message.severity);
-  values.add("application", known(session.application));
-  values.set_on(record);
+  (void)set_postgresql_client(text.substr(host + kHost.size(), port - host - kHost.size()), text.substr(port + kPort.size()),
+                              record);
 }
 
 // `1795438020.513 [11188] 6b0435c4.2bb4 127.0.0.1(55180) postgres shop my app LOG:  …`; of the server's own processes nothing
 // stands between the session and the severity.
 bool decode_recommended(LineScan scan, Record& record) {
   std::string_view written;
-  std::string_view id;
-  Session session;
+  PostgresqlMessage said;
   uint64_t pid = 0;
-  if (!scan.take(' ', written) || !scan.skip("[") || !scan.take(']', session.pid) || !parse_count(session.pid, pid) ||
-      !scan.skip(" ") || !scan.take(' ', id))
+  if (!scan.take(' ', written) || !scan.skip("[") || !scan.take(']', said.pid) || !parse_count(said.pid, pid) || !scan.skip(" ") ||
+      !scan.take(' ', said.session))
     return false;
   const auto time = parse_epoch_ms(written);
   const auto message = find_only_message(scan.rest());
   if (!time || !message) return false;
-  record.set(Field::kSession, id);
   if (!message->before.empty()) {
     LineScan names(message->before);
     std::string_view remote;
-    if (!names.take(' ', remote) || !names.take(' ', session.user) || !names.take_word(session.database) ||
-        !set_remote(remote, record))
+    if (!names.take(' ', remote) || !names.take(' ', said.user) || !names.take_word(said.database) || !set_remote(remote, record))
       return false;
-    session.application = names.rest();
+    said.application = names.rest();
   }
-  set_rest(session, *message, *time, record);
+  said.time = *time;
+  said.severity = message->severity;
+  said.text = message->text;
+  set_postgresql_message(said, record);
   return true;
 }
 
@@ -125,16 +91,19 @@ bool decode_recommended(LineScan scan, Record& record) {
 bool decode_debian(const ConsoleLine& line, Record& record) {
   const auto message = find_only_message(line.rest);
   if (!message) return false;
-  Session session;
-  session.pid = line.pid;
+  PostgresqlMessage said;
+  said.pid = line.pid;
   const size_t at = message->before.rfind('@');
   if (!message->before.empty()) {
     if (at == std::string_view::npos) return false;
-    session.user = message->before.substr(0, at);
-    session.database = message->before.substr(at + 1);
+    said.user = message->before.substr(0, at);
+    said.database = message->before.substr(at + 1);
   }
   set_client_of_message(message->text, record);
-  set_rest(session, *message, line.time, record);
+  said.time = line.time;
+  said.severity = message->severity;
+  said.text = message->text;
+  set_postgresql_message(said, record);
   return true;
 }
 
@@ -144,6 +113,8 @@ bool decode_postgresql(std::string_view line, const LineOrigin& origin, Record& 
   record.clear();
   LineScan scan(line);
   if (scan.skip(kRecommended)) return decode_recommended(scan, record);
+  if (is_postgresql_json(line)) return decode_postgresql_json(line, origin, record);
+  if (is_postgresql_csv(line)) return decode_postgresql_csv(line, origin, record);
   const auto console = parse_console_line(line, origin);
   return console && decode_debian(*console, record);
 }

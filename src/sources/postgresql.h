@@ -1,5 +1,5 @@
-// PostgreSQL's server log on stderr: with Debian's prefix, or with the one that docs/sources.md recommends, which names the client
-// in each line.
+// PostgreSQL's server log: jsonlog, csvlog, and on stderr with Debian's prefix or with the one that docs/sources.md recommends,
+// which names the client in each line.
 #pragma once
 
 #include "record/record.h"
@@ -10,7 +10,7 @@ namespace portbook {
 // What `log_line_prefix` has to be, with a blank behind it; docs/sources.md has the same.
 inline constexpr std::string_view kPostgresqlLinePrefix = "portbook/1 %n [%p] %c %q%r %u %d %a";
 
-// Sets the fields of a `note`; false, with anything in `record`, when the line has neither prefix. `src` is the client where the
+// Sets the fields of a `note`; false, with anything in `record`, when the line is none of these. `src` is the client where the
 // line names it: by the prefix, or by "connection received" and "disconnection". `principal` is the database user of a connection
 // that the server authorised; a name that was only asked for stands in `attrs`. A line with two severities is not understood: a
 // client may have put one into its name.
