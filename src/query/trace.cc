@@ -272,6 +272,22 @@ class Walk {
   std::vector<std::pair<ConnectionFact, LegLine>> silent_;  // of which a log has no line, and one that it has of others
 };
 
+// What a line of a log, which is of no connection itself, asks: who had the endpoint that it names, when it says. Nothing of
+// others.
+std::optional<WhoQuestion> question_of_line(const Record& record) {
+  if (record.has(Field::kConn) || (record.kind() != Kind::kNote && record.kind() != Kind::kProxy)) return std::nullopt;
+  const auto own = record.endpoint(Field::kUpSrcIp, Field::kUpSrcPort);
+  const auto client = record.endpoint(Field::kSrcIp, Field::kSrcPort);
+  if (!own && !client) return std::nullopt;
+  WhoQuestion question;
+  question.endpoint = own ? *own : *client;
+  question.at = record.uint_or(Field::kStart, record.time());
+  const TimeNs end = std::max(question.at, record.uint_or(Field::kEnd, record.time()));
+  question.precision_ns = end - question.at + 1;
+  question.window_ns = record.uint_or(Field::kClockError, kUnstatedLogErrorNs);
+  return question;
+}
+
 // The connections that a record speaks of: its own, or those of both ends of its lease.
 Status begin_at_record(const View& view, uint64_t index, Walk& walk) {
   if (index >= view.size())
@@ -335,19 +351,24 @@ Result<TraceAnswer> trace(const View& view, Coverage& coverage, const TraceQuest
   TraceAnswer answer;
   answer.question = question;
   answer.size = view.size();
-  if (question.record) {
+  if (Record line; question.record && *question.record < view.size()) {
+    if (auto read = view.read(*question.record, line); !read) return std::unexpected(read.error());
+    answer.question.who = question_of_line(line);
+  }
+  if (!answer.question.who) {
     Walk walk(view, coverage, std::nullopt, now, answer);
     if (auto begun = begin_at_record(view, *question.record, walk); !begun) return std::unexpected(begun.error());
     if (auto walked = walk.run(); !walked) return std::unexpected(walked.error());
     return answer;
   }
-  const auto owners = who(view, coverage, *question.who, now);
+  const WhoQuestion& asked = *answer.question.who;
+  const auto owners = who(view, coverage, asked, now);
   if (!owners) return std::unexpected(owners.error());
   answer.sentence = owners->sentence;
   answer.completeness = owners->completeness;
-  const TimeNs at = question.who->at;
+  const TimeNs at = asked.at;
   const uint64_t window = owners->window_ns;
-  Walk walk(view, coverage, Span{at - std::min(at, window), at + question.who->precision_ns - 1 + window}, now, answer);
+  Walk walk(view, coverage, Span{at - std::min(at, window), at + asked.precision_ns - 1 + window}, now, answer);
   for (const Candidate& candidate : owners->candidates) {
     if (candidate.verdict != Candidate::Verdict::kMatches || candidate.relation == Candidate::Relation::kListener) continue;
     if (candidate.conn) walk.begin_at(*candidate.conn);

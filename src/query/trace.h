@@ -12,7 +12,7 @@ inline constexpr size_t kTraceDepthMax = 16;  // steps from where it began
 struct TraceQuestion {
   std::string text;                // as it was asked
   std::optional<uint64_t> record;  // a record's number
-  std::optional<WhoQuestion> who;  // else an endpoint at a moment
+  std::optional<WhoQuestion> who;  // an endpoint at a moment: asked for without a number, or named by the record, a line of a log
 };
 // "#412", "412", or what read_who_question() reads. Errors: kBadInput, one sentence.
 Result<TraceQuestion> read_trace_question(const WhoParts& parts, TimeNs now);
