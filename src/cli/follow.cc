@@ -56,7 +56,9 @@ void add_follow(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
   auto* command = program.add_subcommand("follow", "Logs of other programs, while they are written, into a running book");
   command->add_option("files", options->files, "A log, through its rotations; FILE, or FILE:PROGRAM where they differ")->required();
-  command->add_option("--format", options->format, "Whose logs they are: haproxy, postgresql, pgbouncer, sshd, nginx");
+  command->add_option(
+      "--format", options->format,
+      "Whose logs they are: haproxy, postgresql, pgbouncer, sshd, nginx, or syslog, whose lines name their program");
   command->add_option("--zone", options->zone,
                       "Zone of times that name none: +01:00, Europe/Berlin, UTC, or local, this machine's (default)");
   command->add_option("--clock-error", options->clock_error, std::string(kClockErrorHelp));

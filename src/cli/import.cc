@@ -237,9 +237,9 @@ void add_import(CLI::App& program, Run& run) {
   command->add_option("--source", options->source, "Name under which the file is known again (default: its name and a checksum)");
   command->add_option("--vouch", options->vouch,
                       "Also take records of these vantages, socket or nat: you vouch that a kernel saw what they say");
-  command->add_option(
-      "--format", options->format,
-      "What the lines are: json, or a program whose log it is: haproxy, postgresql, pgbouncer, sshd, nginx (default: json)");
+  command->add_option("--format", options->format,
+                      "What the lines are: json, or a program whose log it is: haproxy, postgresql, pgbouncer, sshd, nginx; or "
+                      "syslog (default: json)");
   command->add_option("--zone", options->zone, "Zone of times that name none: +01:00, Europe/Berlin, local, or UTC (default)");
   command->add_option("--clock-error", options->clock_error, std::string(kClockErrorHelp));
   command->add_option(

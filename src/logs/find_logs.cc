@@ -126,6 +126,7 @@ std::string_view advice_for(LineFormat format) {
              "do.";
     case LineFormat::kPgbouncer: return "Its lines name no ports; with log_connections = 1 they do.";
     case LineFormat::kNginx: return "Its lines do not name the client's port; with the log_format of docs/sources.md they do.";
+    case LineFormat::kSyslog: return "";  // names_ports() asks nothing of it
     case LineFormat::kSshd: return "Its lines name no ports; with LogLevel INFO or VERBOSE they do.";
   }
   PB_CHECK(false);

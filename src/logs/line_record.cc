@@ -36,6 +36,7 @@ bool is_line_of(LineFormat format, std::string_view line) {
 }
 
 bool names_ports(LineFormat format, const Record& record) {
+  if (format == LineFormat::kSyslog) return true;  // many programs' lines have none to name
   if (!record.has(Field::kSrcPort)) return false;
   return format != LineFormat::kHaproxy || record.has(Field::kUpSrcPort);
 }

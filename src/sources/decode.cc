@@ -2,8 +2,8 @@
 
 #include <array>
 
-#include "base/check.h"
 #include "sources/haproxy.h"
+#include "sources/named_values.h"
 #include "sources/nginx.h"
 #include "sources/pgbouncer.h"
 #include "sources/postgresql.h"
@@ -18,7 +18,41 @@ constexpr auto kFormats = std::to_array<LineFormatName>({{LineFormat::kHaproxy, 
                                                          {LineFormat::kPostgresql, "postgresql"},
                                                          {LineFormat::kPgbouncer, "pgbouncer"},
                                                          {LineFormat::kSshd, "sshd"},
-                                                         {LineFormat::kNginx, "nginx"}});
+                                                         {LineFormat::kNginx, "nginx"},
+                                                         {LineFormat::kSyslog, "syslog"}});
+
+// RFC 5424, 6.2.1.
+constexpr auto kSeverities =
+    std::to_array<std::string_view>({"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"});
+constexpr auto kFacilities = std::to_array<std::string_view>(
+    {"kern", "user",  "mail",  "daemon", "auth",   "syslog", "lpr",    "news",   "uucp",   "cron",   "authpriv", "ftp",
+     "ntp",  "audit", "alert", "clock",  "local0", "local1", "local2", "local3", "local4", "local5", "local6",   "local7"});
+
+std::optional<LineFormat> format_of_program(std::string_view app) {
+  if (app.starts_with("sshd")) return LineFormat::kSshd;  // and sshd-session, sshd-auth
+  if (app.starts_with("postgres")) return LineFormat::kPostgresql;
+  const auto known = line_format_named(app);
+  return known == LineFormat::kSyslog ? std::nullopt : known;
+}
+
+// What any program says: who said it, and what.
+bool decode_note(const SyslogHeader& line, Record& record) {
+  if (!line.time || line.app.empty()) return false;
+  record.clear();
+  record.set(Field::kKind, Kind::kNote);
+  record.set(Field::kVantage, Vantage::kApp);
+  record.set(Field::kTime, *line.time);
+  record.set(Field::kApp, line.app);
+  record.set(Field::kMessage, line.message);
+  NamedValues values;
+  values.add("pid", line.pid);
+  if (line.priority) {
+    values.add("facility", kFacilities[*line.priority / 8]);
+    values.add("severity", kSeverities[*line.priority % 8]);
+  }
+  values.set_on(record);
+  return true;
+}
 
 bool decode_message(LineFormat format, const SyslogHeader& line, const LineOrigin& origin, Record& record) {
   switch (format) {
@@ -27,8 +61,10 @@ bool decode_message(LineFormat format, const SyslogHeader& line, const LineOrigi
     case LineFormat::kPgbouncer: return decode_pgbouncer(line.message, origin, record);
     case LineFormat::kSshd: return decode_sshd(line, record);
     case LineFormat::kNginx: return decode_nginx(line.message, origin, record);
+    case LineFormat::kSyslog: break;
   }
-  PB_CHECK(false);
+  const auto program = format_of_program(line.app);
+  return program ? decode_message(*program, line, origin, record) : decode_note(line, record);
 }
 
 }  // namespace

@@ -10,7 +10,8 @@
 
 namespace portbook {
 
-enum class LineFormat : uint8_t { kHaproxy, kPostgresql, kPgbouncer, kSshd, kNginx };
+// kSyslog: of any program, which each line's header names.
+enum class LineFormat : uint8_t { kHaproxy, kPostgresql, kPgbouncer, kSshd, kNginx, kSyslog };
 
 struct LineFormatName {
   LineFormat format;

@@ -132,6 +132,28 @@ TEST(decode, postgresql_with_log_hostname_names_no_client) {
     EXPECT_FALSE(understood(LineFormat::kPostgresql, line)) << line;
 }
 
+TEST(decode, a_line_of_syslog_is_of_the_program_that_it_names) {
+  for (const char* header : {"Nov 23 12:50:03 bastion sshd[14842]: ", "<38>1 2026-11-23T12:50:03Z bastion sshd 14842 - - "}) {
+    const std::string line =
+        std::string(header) + "Accepted publickey for alice from 2001:db8::7 port 33980 ssh2: ED25519 SHA256:x";
+    EXPECT_EQ(to_json(decoded(LineFormat::kSyslog, line)), to_json(decoded(LineFormat::kSshd, line)));
+  }
+  const Record proxy = decoded(LineFormat::kSyslog,
+                               "<134>Nov 23 12:31:58 lb-1 haproxy[31630]: portbook/1 1795437118.735 12 203.0.113.5:37488 "
+                               "198.51.100.9:443 10.8.0.1:52750 10.8.3.17:5432 front back s1 -- 28 40");
+  EXPECT_EQ(proxy.kind(), Kind::kProxy);
+  EXPECT_EQ(source_of(proxy), "203.0.113.5:37488");
+  const Record cron = decoded(LineFormat::kSyslog, "<78>1 2026-11-23T12:50:03.25+01:00 web-7 CRON 77 - - (root) CMD (x)");
+  EXPECT_EQ(cron.kind(), Kind::kNote);
+  EXPECT_EQ(cron.text(Field::kApp), "CRON");
+  EXPECT_EQ(cron.text(Field::kHost), "web-7");
+  EXPECT_EQ(cron.text(Field::kMessage), "(root) CMD (x)");
+  EXPECT_EQ(format_time(cron.time()), "2026-11-23T11:50:03.250000000Z");
+  EXPECT_THAT(to_json(cron), testing::HasSubstr(R"({"pid":"77","facility":"cron","severity":"info"})"));
+  EXPECT_FALSE(understood(LineFormat::kSyslog, "no header at all"));
+  EXPECT_FALSE(understood(LineFormat::kSyslog, "<134>Nov 23 12:31:58 lb-1 haproxy[31630]: Proxy front started."));
+}
+
 TEST(decode, sshd_names_who_was_let_in) {
   const Record record =
       decoded(LineFormat::kSshd,

@@ -9,6 +9,7 @@ namespace {
 constexpr size_t kBsdTimeBytes = 15;
 constexpr size_t kIsoTimeBytesMin = 20;
 constexpr size_t kPriorityDigitsMax = 3;
+constexpr uint64_t kPriorityMax = 191;  // facility 23, severity 7
 
 std::optional<TimeNs> take_time(std::string_view& rest, const LineOrigin& origin) {
   if (rest.size() > kBsdTimeBytes && rest[kBsdTimeBytes] == ' ') {
@@ -26,6 +27,54 @@ std::optional<TimeNs> take_time(std::string_view& rest, const LineOrigin& origin
   if (!written) return std::nullopt;
   rest.remove_prefix(end + 1);
   return written->time;
+}
+
+// "-" or `[id name="value" …]…`, in whose values quotes, brackets and backslashes have a backslash before them (RFC 5424, 6.3).
+bool skip_structured_data(std::string_view& rest) {
+  if (rest.starts_with('-')) {
+    rest.remove_prefix(1);
+    return true;
+  }
+  if (!rest.starts_with('[')) return false;
+  while (rest.starts_with('[')) {
+    bool quoted = false;
+    size_t at = 1;
+    for (; at < rest.size() && (quoted || rest[at] != ']'); ++at) {
+      if (quoted && rest[at] == '\\') {
+        ++at;
+      } else if (rest[at] == '"') {
+        quoted = !quoted;
+      }
+    }
+    if (at >= rest.size()) return false;
+    rest.remove_prefix(at + 1);
+  }
+  return true;
+}
+
+// What follows "<134>1 ". False where it is none.
+bool take_rfc5424(std::string_view rest, const LineOrigin& origin, SyslogHeader& header) {
+  constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+  LineScan scan(rest);
+  std::string_view id;
+  if (scan.skip("- ")) {
+    rest = scan.rest();
+  } else {
+    header.time = take_time(rest, origin);
+    if (!header.time) return false;
+  }
+  scan = LineScan(rest);
+  if (!scan.take(' ', header.host) || !scan.take(' ', header.app) || !scan.take(' ', header.pid) || !scan.take(' ', id))
+    return false;
+  for (std::string_view* part : {&header.host, &header.app, &header.pid}) {
+    if (*part == "-") *part = {};
+  }
+  rest = scan.rest();
+  if (!skip_structured_data(rest) || !(rest.empty() || rest.starts_with(' '))) return false;
+  if (!rest.empty()) rest.remove_prefix(1);
+  if (rest.starts_with(kByteOrderMark)) rest.remove_prefix(kByteOrderMark.size());
+  header.message = rest;
+  return true;
 }
 
 // "haproxy[316]:" or "haproxy:"
@@ -46,16 +95,19 @@ bool take_tag(std::string_view word, SyslogHeader& header) {
 }  // namespace
 
 SyslogHeader parse_syslog_header(std::string_view line, const LineOrigin& origin) {
-  const SyslogHeader none{std::nullopt, {}, {}, {}, line};
+  const SyslogHeader none{std::nullopt, {}, {}, {}, std::nullopt, line};
   std::string_view rest = line;
+  SyslogHeader header;
   if (rest.starts_with('<')) {
     const size_t end = rest.find('>');
     uint64_t priority = 0;
-    if (end == std::string_view::npos || end > kPriorityDigitsMax + 1 || !parse_count(rest.substr(1, end - 1), priority))
+    if (end == std::string_view::npos || end > kPriorityDigitsMax + 1 || !parse_count(rest.substr(1, end - 1), priority) ||
+        priority > kPriorityMax)
       return none;
+    header.priority = static_cast<uint8_t>(priority);
     rest.remove_prefix(end + 1);
+    if (rest.starts_with("1 ")) return take_rfc5424(rest.substr(2), origin, header) ? header : none;
   }
-  SyslogHeader header;
   header.time = take_time(rest, origin);
   if (!header.time) return none;
   LineScan scan(rest);

@@ -22,6 +22,34 @@ TEST(syslog_header, the_forms_of_files_and_sockets) {
   }
 }
 
+TEST(syslog_header, rfc5424) {
+  for (const std::string_view line :
+       {"<134>1 2026-11-23T12:31:46Z lb-1 haproxy 316 - - it is so",
+        "<134>1 2026-11-23T13:31:46.000000+01:00 lb-1 haproxy 316 ID47 - it is so",
+        "<134>1 2026-11-23T12:31:46Z lb-1 haproxy 316 - [a@1 b=\"c]\\\"d\" e=\"\"][f] \xef\xbb\xbfit is so"}) {
+    const SyslogHeader header = parse_syslog_header(line, kOrigin);
+    ASSERT_TRUE(header.time.has_value()) << line;
+    EXPECT_EQ(format_time(*header.time), "2026-11-23T12:31:46.000000000Z") << line;
+    EXPECT_EQ(header.host, "lb-1");
+    EXPECT_EQ(header.app, "haproxy");
+    EXPECT_EQ(header.pid, "316");
+    EXPECT_EQ(header.priority, 134);
+    EXPECT_EQ(header.message, "it is so") << line;
+  }
+  const SyslogHeader bare = parse_syslog_header("<0>1 - - - - - -", kOrigin);
+  EXPECT_FALSE(bare.time.has_value());
+  EXPECT_EQ(bare.priority, 0);
+  EXPECT_TRUE(bare.host.empty() && bare.app.empty() && bare.pid.empty() && bare.message.empty());
+  for (const std::string_view line :
+       {"<134>1 2026-11-23T12:31:46Z lb-1 haproxy 316 - it is so", "<134>1 2026-11-23T12:31:46 lb-1 haproxy 316 - - it is so",
+        "<134>1 2026-11-23T12:31:46Z lb-1 haproxy 316 - [a b=\"c] it is so",
+        "<134>1 2026-11-23T12:31:46Z lb-1 haproxy 316 - [a]it is so", "<134>1 2026-11-23T12:31:46Z lb-1 haproxy",
+        "<192>1 2026-11-23T12:31:46Z lb-1 haproxy 316 - - it is so"}) {
+    EXPECT_EQ(parse_syslog_header(line, kOrigin).message, line);
+    EXPECT_FALSE(parse_syslog_header(line, kOrigin).priority.has_value()) << line;
+  }
+}
+
 TEST(syslog_header, a_program_that_names_no_host) {
   const SyslogHeader header = parse_syslog_header("<134>Nov  3 12:31:46 haproxy: it is so", kOrigin);
   EXPECT_TRUE(header.host.empty());
