@@ -118,6 +118,14 @@ TEST(decode, postgresql_says_the_same_as_json_and_as_csv) {
   EXPECT_THAT(to_json(json), testing::HasSubstr(R"("statement":"select x")"));
 }
 
+TEST(decode, postgresql_goes_on_with_a_message_behind_a_tab) {
+  const Record record = decoded(LineFormat::kPostgresql, "\tb', LOG:  x");
+  EXPECT_EQ(record.text(Field::kMessage), "b', LOG:  x");
+  EXPECT_EQ(record.text(Field::kCause), "continues the record before");
+  EXPECT_EQ(record.time(), kOrigin.read);
+  EXPECT_FALSE(record.has(Field::kSrcIp));
+}
+
 TEST(decode, postgresql_with_log_hostname_names_no_client) {
   const Record json = decoded(
       LineFormat::kPostgresql,

@@ -87,6 +87,17 @@ bool decode_recommended(LineScan scan, Record& record) {
   return true;
 }
 
+// What follows a newline in a message: the server puts a tab before it. It names neither time nor session.
+bool decode_continuation(std::string_view line, const LineOrigin& origin, Record& record) {
+  record.set(Field::kKind, Kind::kNote);
+  record.set(Field::kVantage, Vantage::kApp);
+  record.set(Field::kTime, origin.read);
+  record.set(Field::kApp, "postgresql");
+  record.set(Field::kMessage, line.substr(1));
+  record.set(Field::kCause, kPostgresqlContinues);
+  return true;
+}
+
 // `%m [%p] %q%u@%d `
 bool decode_debian(const ConsoleLine& line, Record& record) {
   const auto message = find_only_message(line.rest);
@@ -113,6 +124,7 @@ bool decode_postgresql(std::string_view line, const LineOrigin& origin, Record& 
   record.clear();
   LineScan scan(line);
   if (scan.skip(kRecommended)) return decode_recommended(scan, record);
+  if (line.starts_with('\t')) return decode_continuation(line, origin, record);
   if (is_postgresql_json(line)) return decode_postgresql_json(line, origin, record);
   if (is_postgresql_csv(line)) return decode_postgresql_csv(line, origin, record);
   const auto console = parse_console_line(line, origin);
