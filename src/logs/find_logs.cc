@@ -24,6 +24,8 @@ struct Place {
 
 constexpr auto kPlaces = std::to_array<Place>({{"haproxy", "var/log", "haproxy.log", "haproxy.log"},
                                                {"nginx", "var/log/nginx", "access.log", "access.log"},
+                                               {"postgresql", "var/log/postgresql", "postgresql-", ".json"},
+                                               {"postgresql", "var/log/postgresql", "postgresql-", ".csv"},
                                                {"postgresql", "var/log/postgresql", "postgresql-", ".log"},
                                                {"pgbouncer", "var/log/postgresql", "pgbouncer.log", "pgbouncer.log"},
                                                {"pgbouncer", "var/log/pgbouncer", "pgbouncer.log", "pgbouncer.log"},
@@ -122,8 +124,8 @@ std::string_view advice_for(LineFormat format) {
     case LineFormat::kHaproxy:
       return "Its lines do not name both ends of both connections; with the log-format of docs/sources.md they do.";
     case LineFormat::kPostgresql:
-      return "Its lines do not name the client's port; with log_connections = on and the log_line_prefix of docs/sources.md they "
-             "do.";
+      return "Its lines do not name the client's port; with log_connections = on and jsonlog, or the log_line_prefix of "
+             "docs/sources.md, they do.";
     case LineFormat::kPgbouncer: return "Its lines name no ports; with log_connections = 1 they do.";
     case LineFormat::kNginx: return "Its lines do not name the client's port; with the log_format of docs/sources.md they do.";
     case LineFormat::kSyslog: return "";  // names_ports() asks nothing of it

@@ -82,12 +82,14 @@ TEST(FindLogs, LooksWherePackagesPutThem) {
   std::filesystem::create_directories(logs / "nginx");
   for (const char* name :
        {"haproxy.log", "haproxy.log.1", "auth.log", "postgresql/postgresql-15-main.log", "postgresql/postgresql-15-main.log.1",
+        "postgresql/postgresql-15-main.json", "postgresql/postgresql-15-main.json.1", "postgresql/postgresql-15-main.csv",
         "postgresql/pgbouncer.log", "nginx/access.log", "nginx/error.log", "dpkg.log"})
     std::ofstream(logs / name) << "";
   std::vector<std::string> names;
   for (const FollowedLog& log : find_logs(root)) names.push_back(fmt::format("{} {}", log.name, name_of(log.format)));
   std::filesystem::remove_all(root);
-  EXPECT_EQ(names, std::vector<std::string>({"haproxy.log haproxy", "access.log nginx", "postgresql-15-main.log postgresql",
+  EXPECT_EQ(names, std::vector<std::string>({"haproxy.log haproxy", "access.log nginx", "postgresql-15-main.json postgresql",
+                                             "postgresql-15-main.csv postgresql", "postgresql-15-main.log postgresql",
                                              "pgbouncer.log pgbouncer", "auth.log sshd"}));
 }
 
