@@ -35,10 +35,10 @@ class Walk {
     walk(Way::kBack);
     walk(Way::kOn);
     if (relays_.bounded() || ends_bounded_) {
-      answer_.bounds.push_back(
-          fmt::format("A look-up met its limit ({} rows in processes, {} connections of one process, {} rows of one endpoint): "
-                      "there may be more.",
-                      kRelayRowsMax, kRelayConnectionsMax, kEndRowsMax));
+      answer_.bounds.push_back(fmt::format(
+          "A look-up met its limit ({} rows in processes, {} connections of one process, {} rows of one endpoint, {} in logs): "
+          "there may be more.",
+          kRelayRowsMax, kRelayConnectionsMax, kEndRowsMax, kLogRowsMax));
     }
     settle_completeness();
     describe();

@@ -13,6 +13,7 @@ namespace portbook {
 
 namespace {
 
+constexpr uint64_t kNearNs = 10 * kNsPerSecond;
 constexpr uint64_t kRoundingNs = 2 * kNsPerMs;  // of what is written in milliseconds, at both ends
 
 TimeNs later(TimeNs time, uint64_t by) {
@@ -266,14 +267,25 @@ LegAnswer LogLegs::named(const ConnectionFact& outbound) {
   std::vector<Name> names;
   const Span asked = moment_.value_or(span_of(outbound));
   size_t rows = 0;
-  const Status status = joins_.view().for_each_with(endpoint_key(outbound.tuple.src), [&](uint64_t index, const Record& record) {
+  const auto visit = [&](uint64_t index, const Record& record) {
     const bool note = record.kind() == Kind::kNote && record.endpoint(Field::kSrcIp, Field::kSrcPort) == outbound.tuple.src;
     const uint64_t error = record.uint_or(Field::kClockError, kUnstatedLogErrorNs);
     const auto client =
         note && between({record.time(), record.time()}, asked) <= error ? client_of_application(record) : std::nullopt;
     if (client) names.push_back({*client, record.time(), index, std::string(record.text_or(Field::kApp, "the server"))});
     return ++rows < kLogRowsMax && names.size() < kLogLinesMax;
-  });
+  };
+  // A server logs a line for each statement: first where lines of about then are.
+  const View& view = joins_.view();
+  const RowKey key = endpoint_key(outbound.tuple.src);
+  Status status;
+  bool more = true;
+  for (const View::KeyBlock& one : view.blocks_with(key)) {
+    const Block& block = *view.blocks()[one.block].block;
+    if (between({block.time_min(), block.time_max()}, asked) > kNearNs) continue;
+    if (status && more) status = view.for_each_in(one, key, visit, more);
+  }
+  if (names.empty() && status && more) status = view.for_each_with(key, visit);
   bounded_ = bounded_ || !status || rows >= kLogRowsMax || names.size() >= kLogLinesMax;
   LegAnswer answer;
   for (const Name& name : names) {

@@ -8,7 +8,7 @@
 
 namespace portbook {
 
-inline constexpr size_t kLogRowsMax = 20'000;                  // rows looked at for one endpoint
+inline constexpr size_t kLogRowsMax = 100'000;                 // rows looked at for one endpoint
 inline constexpr size_t kLogLinesMax = 1000;                   // lines of one endpoint looked at
 inline constexpr size_t kLegConnectionsMax = 1000;             // connections of one endpoint looked at
 inline constexpr uint64_t kUnstatedLogErrorNs = kNsPerSecond;  // how wrong a log's clock may be that does not say
