@@ -69,9 +69,9 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer("Start with `portbook up`; then ask `portbook who ADDRESS:PORT`. Each command's --help has two examples.");
   Run run;
-  for (const auto add :
-       {add_up,    add_serve, add_agent,    add_follow, add_enroll, add_token,  add_who,    add_trace,  add_search, add_tail,
-        add_stats, add_map,   add_coverage, add_fields, add_prove,  add_verify, add_export, add_import, add_doctor, add_completion})
+  for (const auto add : {add_up,     add_serve, add_agent,  add_follow, add_receive, add_enroll, add_token,
+                         add_who,    add_trace, add_search, add_tail,   add_stats,   add_map,    add_coverage,
+                         add_fields, add_prove, add_verify, add_export, add_import,  add_doctor, add_completion})
     add(app, run);
   for (const char* name : {"who", "trace", "search", "tail", "stats", "map", "coverage", "fields", "verify", "doctor"})
     add_colour_option(*app.get_subcommand(name));

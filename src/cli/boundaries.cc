@@ -13,6 +13,7 @@
 #include <cstring>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "book/folder.h"
@@ -199,6 +200,15 @@ std::filesystem::path default_positions(const std::filesystem::path& data, bool 
 Result<std::optional<UserIdentity>> prepare_logs(const std::filesystem::path& positions) {
   if (geteuid() != 0) return std::nullopt;
   return prepare_folder(positions, logs_user(), marks_positions);
+}
+
+Result<std::optional<UserIdentity>> prepare_receiver(const std::filesystem::path& spool) {
+  if (geteuid() != 0) return std::nullopt;
+  auto user = logs_user();
+  const auto agent = agent_user();
+  if (!user || !agent) return std::unexpected(user ? agent.error() : user.error());
+  user->gid = agent->gid;  // which may pass through the meeting place; no capability does it here
+  return prepare_folder(spool, std::move(user), marks_spool);
 }
 
 std::filesystem::path seen_from_spool(const std::filesystem::path& socket, const std::filesystem::path& spool) {

@@ -33,6 +33,8 @@ Result<std::optional<UserIdentity>> prepare_agent(const std::filesystem::path& s
 std::filesystem::path default_positions(const std::filesystem::path& data, bool apart);
 // The same for the follower of logs and the folder of its positions.
 Result<std::optional<UserIdentity>> prepare_logs(const std::filesystem::path& positions);
+// The same for the receiver of syslog, which has the same user with the agent's group, and its spool.
+Result<std::optional<UserIdentity>> prepare_receiver(const std::filesystem::path& spool);
 
 // The path as the agent reaches it from its spool; `socket` itself when it is not beside the spool.
 std::filesystem::path seen_from_spool(const std::filesystem::path& socket, const std::filesystem::path& spool);

@@ -62,6 +62,7 @@ void add_up(CLI::App& program, Run& run);
 void add_serve(CLI::App& program, Run& run);
 void add_agent(CLI::App& program, Run& run);
 void add_follow(CLI::App& program, Run& run);
+void add_receive(CLI::App& program, Run& run);
 void add_enroll(CLI::App& program, Run& run);
 void add_token(CLI::App& program, Run& run);
 void add_who(CLI::App& program, Run& run);

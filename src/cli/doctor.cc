@@ -62,9 +62,14 @@ std::string gaps_of(element agent) {
 // One agent in a sentence, and whether that is as it should be.
 Line line_of(element agent) {
   std::string host = member(agent, "host");
-  const bool of_logs = host.ends_with(kLogsSuffix);
-  if (of_logs) host.resize(host.size() - kLogsSuffix.size());
-  Line line{fmt::format("{} {}", of_logs ? "Logs of" : "Agent", host), "ok", "", "", simdjson::minify(agent)};
+  const std::string_view suffix = logs_suffix(host);
+  host.resize(host.size() - suffix.size());
+  Line line{fmt::format("{} {}",
+                        suffix.empty()          ? "Agent"
+                        : suffix == kLogsSuffix ? "Logs of"
+                                                : "Syslog of",
+                        host),
+            "ok", "", "", simdjson::minify(agent)};
   const std::string state = member(agent, "state");
   const std::string since = short_time(member(agent, "since"));
   if (state == "awaited") {
@@ -114,8 +119,9 @@ std::vector<Line> lines_of_book(std::string_view status) {
   const std::string own = member(parsed, "host");
   for (const element agent : agents) {
     lines.push_back(line_of(agent));
-    // What the follower of this host's logs says is among the lines above.
-    if (member(agent, "host") != own && member(agent, "host") != own + std::string(kLogsSuffix)) add_lacks(agent, lines);
+    // What those say who follow this host's logs and receive its syslog is among the lines above.
+    const std::string host = member(agent, "host");
+    if (host != own && host != own + std::string(logs_suffix(host))) add_lacks(agent, lines);
   }
   if (agents.size() == 0) {
     lines.push_back(

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "book/book.h"
 #include "logs/log_shipper.h"
+#include "logs/syslog_receiver.h"
 
 namespace portbook {
 
@@ -54,11 +55,23 @@ struct FollowRole {
   int supervisor = kNoSupervisor;
 };
 
+struct ReceiveRole {
+  SyslogPlaces places;
+  Zone zone;
+  uint32_t rate_max = kSyslogRateDefault;
+  std::filesystem::path book;   // ingest socket
+  std::filesystem::path spool;  // folder
+  std::string token;
+  std::string host;
+  int supervisor = kNoSupervisor;
+};
+
 // Each returns the process's exit code once it was told to stop by SIGTERM, by SIGINT or SIGHUP (not under a supervisor, which
 // gets those itself), or by the supervisor's end; or when it could not begin.
 int run_book(const BookRole& role);
 int run_agent(const AgentRole& role);
 int run_follow(const FollowRole& role);
+int run_receive(const ReceiveRole& role);
 
 // Blocks what wait_for_stop() waits for; before any thread is made.
 void block_stop_signals();

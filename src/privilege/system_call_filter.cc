@@ -48,7 +48,7 @@ constexpr const char* kOwnFiles[] = {"unlink",    "unlinkat", "rmdir", "rename",
                                      "fallocate", "fsync",    "flock", "fdatasync", "preadv",   "pwritev",   "sync_file_range"};
 
 constexpr const char* kAgentOnly[] = {"connect", "inotify_init1", "inotify_add_watch", "inotify_rm_watch"};
-constexpr const char* kBookOnly[] = {"accept", "accept4"};
+constexpr const char* kAccepting[] = {"accept", "accept4"};
 constexpr const char* kHelperOnly[] = {"bpf", "setns", "bind"};
 
 // Comparisons of a call's argument, counted from 0.
@@ -139,6 +139,12 @@ void add_files(Filter& filter, bool own_files) {
   }
 }
 
+// The start of a sender sets the mode of its spool.
+void add_modes(Filter& filter) {
+  for (const char* name : {"chmod", "fchmod"}) filter.add(SCMP_ACT_ALLOW, name, has_bits(1, S_ISUID | S_ISGID, 0));
+  filter.add(SCMP_ACT_ALLOW, "fchmodat", has_bits(2, S_ISUID | S_ISGID, 0));
+}
+
 // Bytes are sent on sockets that are connected; MSG_FASTOPEN would connect one.
 void add_sending(Filter& filter) {
   struct Call {
@@ -184,22 +190,24 @@ Status restrict_system_calls(Part part) {
     case Part::kAgent:
       filter.allow(kAgentOnly);
       filter.allow(kOwnFiles);
-      // Its own start sets the mode of its spool.
-      for (const char* name : {"chmod", "fchmod"}) filter.add(SCMP_ACT_ALLOW, name, has_bits(1, S_ISUID | S_ISGID, 0));
-      filter.add(SCMP_ACT_ALLOW, "fchmodat", has_bits(2, S_ISUID | S_ISGID, 0));
+      add_modes(filter);
       add_sockets(filter, true, -1);
       // The maps that it was given.
       for (const int command :
            {BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_OBJ_GET_INFO_BY_FD})
         filter.add(SCMP_ACT_ALLOW, "bpf", equals(0, command));
       break;
+    case Part::kReceiver:
+      filter.allow(kAccepting);
+      add_modes(filter);
+      [[fallthrough]];
     case Part::kLogs:
       filter.add(SCMP_ACT_ALLOW, "connect");
       filter.allow(kOwnFiles);
       add_sockets(filter, true, -1);
       break;
     case Part::kBook:
-      filter.allow(kBookOnly);
+      filter.allow(kAccepting);
       filter.allow(kOwnFiles);
       // Name services ask their daemons, and do without: everybody's sockets are closed to whoever took the book over.
       add_sockets(filter, false, NETLINK_SOCK_DIAG);

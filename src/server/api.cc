@@ -141,17 +141,26 @@ double ApiContext::records_per_second() {
 
 namespace {
 
-// What is followed of other programs' logs on this host.
+// What is followed or received of other programs' logs on this host.
 void add_log_lines(const std::vector<AgentStatus>& agents, const std::string& host, std::vector<CaptureLine>& lines) {
-  const auto logs = std::ranges::find(agents, host + std::string(kLogsSuffix), &AgentStatus::host);
-  if (logs == agents.end()) return;
-  if (!logs->connected) {
-    lines.push_back({"Logs", "warn", "",
-                     fmt::format("The follower of this host's logs {} since {}; the logs keep their lines.",
-                                 logs->stopped ? "was stopped" : "is not connected", format_time(logs->since).substr(0, 19))});
-    return;
+  struct Part {
+    std::string_view suffix;
+    std::string_view what;
+    std::string_view who;
+    std::string_view meanwhile;
+  };
+  for (const Part& part : {Part{kLogsSuffix, "Logs", "The follower of this host's logs", "the logs keep their lines"},
+                           Part{kSyslogSuffix, "Syslog", "The receiver of this host's syslog", "senders wait or lose messages"}}) {
+    const auto logs = std::ranges::find(agents, host + std::string(part.suffix), &AgentStatus::host);
+    if (logs == agents.end()) continue;
+    if (!logs->connected) {
+      lines.push_back({std::string(part.what), "warn", "",
+                       fmt::format("{} {} since {}; {}.", part.who, logs->stopped ? "was stopped" : "is not connected",
+                                   format_time(logs->since).substr(0, 19), part.meanwhile)});
+      continue;
+    }
+    for (const AgentStatus::Line& line : logs->lines) lines.push_back({line.what, line.state, line.means, line.detail});
   }
-  for (const AgentStatus::Line& line : logs->lines) lines.push_back({line.what, line.state, line.means, line.detail});
 }
 
 }  // namespace

@@ -59,9 +59,16 @@ uint32_t agent_kinds() {
   return kinds;
 }
 
-Allowance logs_allowance(std::string_view host) {
+std::string_view logs_suffix(std::string_view name) {
+  for (const std::string_view suffix : {kLogsSuffix, kSyslogSuffix}) {
+    if (name.ends_with(suffix)) return suffix;
+  }
+  return {};
+}
+
+Allowance logs_allowance(std::string_view host, std::string_view suffix) {
   const auto bit = [](auto value) { return 1U << static_cast<unsigned>(value); };
-  return {std::string(host) + std::string(kLogsSuffix), bit(Vantage::kProxy) | bit(Vantage::kApp) | bit(Vantage::kBook),
+  return {std::string(host) + std::string(suffix), bit(Vantage::kProxy) | bit(Vantage::kApp) | bit(Vantage::kBook),
           bit(Kind::kProxy) | bit(Kind::kNote) | bit(Kind::kGap), true};
 }
 

@@ -30,8 +30,12 @@ Result<uint32_t> parse_vantages(std::string_view text);
 
 // What the follower of a host's logs says for its host: "web-8/log". Its sources begin so.
 inline constexpr std::string_view kLogsSuffix = "/log";
-// What it may write: what other programs' logs say, and its own gaps.
-Allowance logs_allowance(std::string_view host);
+// The same of the receiver of syslog: "web-8/syslog".
+inline constexpr std::string_view kSyslogSuffix = "/syslog";
+// The suffix that the name has of one of these; empty: it is a host's.
+std::string_view logs_suffix(std::string_view name);
+// What they may write: what other programs' logs say, and their own gaps.
+Allowance logs_allowance(std::string_view host, std::string_view suffix = kLogsSuffix);
 
 struct Credential {
   std::string host;

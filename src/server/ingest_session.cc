@@ -32,7 +32,7 @@ ShipCode code_of(ErrorCode code) {
 }
 
 bool is_of_logs(std::string_view host) {
-  return host.ends_with(kLogsSuffix);
+  return !logs_suffix(host).empty();
 }
 
 }  // namespace
@@ -219,13 +219,14 @@ bool Ingest::Session::hello(const AgentHello& message) {
   if (message.purpose == ShipPurpose::kImport) return import_hello(message);
   const auto credential = credential_of(message);
   if (!credential) return end(ByeCode::kDenied, credential.error().message);
-  const bool of_logs = message.host == credential->host + std::string(kLogsSuffix);
+  const std::string_view suffix = logs_suffix(message.host);
+  const bool of_logs = !suffix.empty() && message.host == credential->host + std::string(suffix);
   if (!of_logs && message.host != credential->host) {
     return end(ByeCode::kDenied,
                fmt::format("the agent says that its host is \"{}\", but {} \"{}\"; enrol it with: portbook enroll {}", message.host,
                            message.token.empty() ? "this book's own host is" : "its token is for", credential->host, message.host));
   }
-  allowance_ = of_logs ? logs_allowance(credential->host) : credential->allowance();
+  allowance_ = of_logs ? logs_allowance(credential->host, suffix) : credential->allowance();
   credential_ = *credential;
   host_ = allowance_.host;
   welcome();

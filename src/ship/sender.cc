@@ -41,7 +41,8 @@ class Sender::Session {
   // Until it is of no use any more, with the reason; success when the sender stops.
   Status run() {
     const SenderOptions& options = sender_.options_;
-    append_message(out_, AgentHello{kShipVersion, options.host, options.program, options.token});
+    const std::string named = options.host + options.part;
+    append_message(out_, AgentHello{kShipVersion, named, options.program, options.token});
     while (true) {
       if (Status filled = fill(); !filled) return filled;
       if (finished_ && out_.empty()) return {};

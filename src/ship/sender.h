@@ -22,6 +22,8 @@ namespace portbook {
 struct SenderOptions {
   std::filesystem::path socket;  // the book's ingest socket
   std::string host;
+  std::string part =
+      {};  // behind the host's name, where it says to the book who it is: "/syslog"; the book then allows what logs state
   std::string program;  // version of this program
   std::string token;    // empty: this process's user is the credential
   std::filesystem::path spool;

@@ -36,12 +36,12 @@ std::optional<LineFormat> format_of_program(std::string_view app) {
 }
 
 // What any program says: who said it, and what.
-bool decode_note(const SyslogHeader& line, Record& record) {
-  if (!line.time || line.app.empty()) return false;
+bool decode_note(const SyslogHeader& line, const LineOrigin& origin, Record& record) {
+  if (line.app.empty()) return false;
   record.clear();
   record.set(Field::kKind, Kind::kNote);
   record.set(Field::kVantage, Vantage::kApp);
-  record.set(Field::kTime, *line.time);
+  record.set(Field::kTime, line.time.value_or(origin.read));
   record.set(Field::kApp, line.app);
   record.set(Field::kMessage, line.message);
   NamedValues values;
@@ -64,7 +64,7 @@ bool decode_message(LineFormat format, const SyslogHeader& line, const LineOrigi
     case LineFormat::kSyslog: break;
   }
   const auto program = format_of_program(line.app);
-  return program ? decode_message(*program, line, origin, record) : decode_note(line, record);
+  return program ? decode_message(*program, line, origin, record) : decode_note(line, origin, record);
 }
 
 }  // namespace

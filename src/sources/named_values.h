@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string_view>
 
 #include "base/bytes.h"
@@ -24,5 +25,12 @@ class NamedValues {
   std::array<std::pair<std::string_view, std::string_view>, kMax> values_;
   size_t count_ = 0;
 };
+
+struct NamedValue {
+  std::string_view name;
+  std::string_view value;
+};
+// Adds to the `attrs` that a record has; a name that is there already stays as it is. In any order, else as add().
+void add_values(std::span<const NamedValue> values, Record& record);
 
 }  // namespace portbook

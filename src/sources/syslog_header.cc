@@ -1,5 +1,9 @@
 #include "sources/syslog_header.h"
 
+#include <fmt/format.h>
+
+#include <string>
+
 #include "sources/calendar.h"
 
 namespace portbook {
@@ -7,14 +11,28 @@ namespace portbook {
 namespace {
 
 constexpr size_t kBsdTimeBytes = 15;
+constexpr size_t kYearTimeBytes = 20;  // "Nov 23 2026 12:31:46"
 constexpr size_t kIsoTimeBytesMin = 20;
 constexpr size_t kPriorityDigitsMax = 3;
 constexpr uint64_t kPriorityMax = 191;  // facility 23, severity 7
+
+// The same with a year, as some devices write it.
+std::optional<TimeNs> parse_year_time(std::string_view text, const LineOrigin& origin) {
+  if (text[3] != ' ' || text[6] != ' ' || text[11] != ' ') return std::nullopt;
+  const std::string day = text[4] == ' ' ? fmt::format("0{}", text[5]) : std::string(text.substr(4, 2));
+  return parse_clf_time(fmt::format("{}/{}/{}:{}", day, text.substr(0, 3), text.substr(7, 4), text.substr(12)), origin);
+}
 
 std::optional<TimeNs> take_time(std::string_view& rest, const LineOrigin& origin) {
   if (rest.size() > kBsdTimeBytes && rest[kBsdTimeBytes] == ' ') {
     if (const auto time = parse_bsd_time(rest.substr(0, kBsdTimeBytes), origin)) {
       rest.remove_prefix(kBsdTimeBytes + 1);
+      return time;
+    }
+  }
+  if (rest.size() > kYearTimeBytes && rest[kYearTimeBytes] == ' ') {
+    if (const auto time = parse_year_time(rest.substr(0, kYearTimeBytes), origin)) {
+      rest.remove_prefix(kYearTimeBytes + 1);
       return time;
     }
   }
@@ -56,7 +74,6 @@ bool skip_structured_data(std::string_view& rest) {
 bool take_rfc5424(std::string_view rest, const LineOrigin& origin, SyslogHeader& header) {
   constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
   LineScan scan(rest);
-  std::string_view id;
   if (scan.skip("- ")) {
     rest = scan.rest();
   } else {
@@ -64,13 +81,16 @@ bool take_rfc5424(std::string_view rest, const LineOrigin& origin, SyslogHeader&
     if (!header.time) return false;
   }
   scan = LineScan(rest);
-  if (!scan.take(' ', header.host) || !scan.take(' ', header.app) || !scan.take(' ', header.pid) || !scan.take(' ', id))
+  if (!scan.take(' ', header.host) || !scan.take(' ', header.app) || !scan.take(' ', header.pid) ||
+      !scan.take(' ', header.message_id))
     return false;
-  for (std::string_view* part : {&header.host, &header.app, &header.pid}) {
+  for (std::string_view* part : {&header.host, &header.app, &header.pid, &header.message_id}) {
     if (*part == "-") *part = {};
   }
   rest = scan.rest();
+  const std::string_view structured = rest;
   if (!skip_structured_data(rest) || !(rest.empty() || rest.starts_with(' '))) return false;
+  if (structured.front() == '[') header.structured = structured.substr(0, structured.size() - rest.size());
   if (!rest.empty()) rest.remove_prefix(1);
   if (rest.starts_with(kByteOrderMark)) rest.remove_prefix(kByteOrderMark.size());
   header.message = rest;
@@ -108,6 +128,7 @@ SyslogHeader parse_syslog_header(std::string_view line, const LineOrigin& origin
     rest.remove_prefix(end + 1);
     if (rest.starts_with("1 ")) return take_rfc5424(rest.substr(2), origin, header) ? header : none;
   }
+  header.zone_assumed = !rest.empty() && (rest.front() < '0' || rest.front() > '9');
   header.time = take_time(rest, origin);
   if (!header.time) return none;
   LineScan scan(rest);

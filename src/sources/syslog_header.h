@@ -17,10 +17,13 @@ struct SyslogHeader {
   std::string_view pid;
   std::optional<uint8_t> priority = {};  // facility * 8 + severity
   std::string_view message;              // the rest; the whole line where there is no header
+  std::string_view message_id = {};      // RFC 5424
+  std::string_view structured = {};      // its structured data as it came
+  bool zone_assumed = false;             // the time names none
 };
 
-// Takes apart `<134>1 2026-11-23T12:31:46.704Z lb-1 haproxy 316 - - …` (of structured data, which is passed over, all elements),
-// `<134>Nov 23 12:31:46 haproxy[316]: …`, `Nov 23 12:31:46 lb-1 haproxy[316]: …` and
+// Takes apart `<134>1 2026-11-23T12:31:46.704Z lb-1 haproxy 316 - - …` (of structured data all elements), `<134>Nov 23
+// 12:31:46 haproxy[316]: …`, `Nov 23 2026 12:31:46 lb-1 haproxy[316]: …`, `Nov 23 12:31:46 lb-1 haproxy[316]: …` and
 // `2026-11-23T12:31:46.704+00:00 lb-1 haproxy[316]: …`, each with or without its priority. Never fails: what is no header is
 // message.
 SyslogHeader parse_syslog_header(std::string_view line, const LineOrigin& origin);
