@@ -44,6 +44,28 @@ std::optional<uint64_t> number(const Record& record, Field field) {
   return record.has(field) ? std::optional(record.uint(field)) : std::nullopt;
 }
 
+// The text of that name among the record's other values; empty where there is none. Valid as long as the record.
+std::string_view text_value(const Record& record, std::string_view name) {
+  CborReader reader(as_bytes(record.text_or(Field::kAttrs, "")));
+  CborItem item;
+  CborItem value;
+  if (!reader.next(item) || item.major != CborMajor::kMap) return {};
+  for (uint64_t entries = item.value; entries > 0 && reader.next(item) && reader.next(value); --entries) {
+    if (as_text(item.bytes) == name && value.major == CborMajor::kText) return as_text(value.bytes);
+  }
+  return {};
+}
+
+// A pool's console as portbook asks it (docs/sources.md): with a mode it says how long a client keeps a connection.
+void read_pool_mode(const Record& record, LegLine& line) {
+  const std::string_view mode = text_value(record, "pool_mode");
+  line.sampled = !mode.empty();
+  const bool session = mode == "session";
+  line.passing = line.sampled && !session;
+  line.lasts = session && !record.has(Field::kEnd);
+  if (line.lasts) line.time.to = UINT64_MAX;
+}
+
 // Nothing where the record is none, or names not enough of both legs.
 std::optional<LegLine> leg_line(uint64_t index, const Record& record) {
   if (record.kind() != Kind::kProxy) return std::nullopt;
@@ -62,6 +84,7 @@ std::optional<LegLine> leg_line(uint64_t index, const Record& record) {
   line.error = record.uint_or(Field::kClockError, kUnstatedLogErrorNs);
   line.bytes_out = number(record, Field::kBytesOut);
   line.bytes_in = number(record, Field::kBytesIn);
+  read_pool_mode(record, line);
   return line;
 }
 
@@ -80,18 +103,6 @@ bool of_other_processes(const ConnectionFact& one, const ConnectionFact& other) 
 std::optional<bool> same_bytes(const LegLine& line, const ConnectionFact& client) {
   if (!line.bytes_out || !line.bytes_in || !client.end || !client.bytes_in || !client.bytes_out) return std::nullopt;
   return *line.bytes_out == *client.bytes_in && *line.bytes_in == *client.bytes_out;
-}
-
-// The text of that name among the record's other values; empty where there is none. Valid as long as the record.
-std::string_view text_value(const Record& record, std::string_view name) {
-  CborReader reader(as_bytes(record.text_or(Field::kAttrs, "")));
-  CborItem item;
-  CborItem value;
-  if (!reader.next(item) || item.major != CborMajor::kMap) return {};
-  for (uint64_t entries = item.value; entries > 0 && reader.next(item) && reader.next(value); --entries) {
-    if (as_text(item.bytes) == name && value.major == CborMajor::kText) return as_text(value.bytes);
-  }
-  return {};
 }
 
 // Its process's number; 0 where it names none.
@@ -136,6 +147,15 @@ bool may_be(const Record& process, std::string_view user) {
   const std::string_view now = process.text_or(Field::kUser, "");
   const std::string_view login = process.text_or(Field::kLoginUser, "");
   return (now.empty() && login.empty()) || user == now || user == login;
+}
+
+std::string method_of(const LegLine& line) {
+  if (line.passing)
+    return fmt::format(
+        "{} showed them together at that moment, of a pool that may give another client the next; the kernel’s records "
+        "have both",
+        line.app);
+  return fmt::format("{} {} both legs, and the kernel’s records have both", line.app, line.sampled ? "showed" : "logged");
 }
 
 std::string naming(const LegLine& line) {
@@ -186,13 +206,18 @@ std::vector<LogLegs::Pair> LogLegs::pairs_of(const ConnectionFact& of, std::vect
     const auto& here = of.inbound ? line.entry : line.server;
     const auto& there = of.inbound ? line.server : line.entry;
     if (here && *here != of.tuple.dst) continue;
+    // What lasts lasts for the connections that it was seen with, not for later ones on the same ports.
+    const Span seen = line.lasts ? Span{line.time.from, line.time.from} : line.time;
+    if (between(seen, span_of(of)) > line.error) continue;
     std::vector<ConnectionFact> others = connections_at(of.inbound ? line.own : line.client, of);
     std::erase_if(others, [&](const ConnectionFact& other) {
-      return (there && *there != other.tuple.dst) || between(line.time, span_of(other)) > line.error;
+      return (there && *there != other.tuple.dst) || between(seen, span_of(other)) > line.error;
     });
     if (others.empty()) unseen.push_back(line);
-    for (const ConnectionFact& other : others)
+    for (const ConnectionFact& other : others) {
       pairs.push_back({line, of.inbound ? of : other, of.inbound ? other : of, others.size() > 1});
+      if (line.lasts) pairs.back().line.time.to = std::max(line.time.from, std::min(of.last(), other.last()));
+    }
   }
   return pairs;
 }
@@ -206,7 +231,7 @@ LogLegs::Holds LogLegs::judge(const Pair& pair, const std::vector<Pair>& rivals,
          {pair.client.main, pair.up.main, line.record}});
     return Holds::kNo;
   }
-  Holds holds = pair.ambiguous ? Holds::kPerhaps : Holds::kYes;
+  Holds holds = pair.ambiguous || line.passing ? Holds::kPerhaps : Holds::kYes;
   for (const Pair& rival : rivals) {
     if (rival.client.conn == pair.client.conn || rival.line.record == line.record || !at_once(rival.line, line)) continue;
     const bool refuted = same_bytes(line, pair.client) == false && same_bytes(rival.line, rival.client) == true;
@@ -241,13 +266,15 @@ LegAnswer LogLegs::stated(const ConnectionFact& of) {
     if (known != answer.legs.end()) {
       known->records.push_back(pair.line.record);
       known->certain = known->certain || holds == Holds::kYes;
+      known->passing = known->passing && pair.line.passing;
       continue;
     }
     const uint64_t begun = other.seen > of.seen ? other.seen - of.seen : of.seen - other.seen;
     answer.legs.push_back({other,
                            {pair.line.record},
-                           fmt::format("{} logged both legs, and the kernel’s records have both", pair.line.app),
+                           method_of(pair.line),
                            holds == Holds::kYes,
+                           pair.line.passing,
                            moment_ ? between(pair.line.time, middle(*moment_)) : begun});
   }
   // Lines of one moment, give or take their clocks, that follow each other: which one it was they cannot say.
@@ -305,6 +332,7 @@ LegAnswer LogLegs::named(const ConnectionFact& outbound) {
            fmt::format("{}’s log has {} in the application’s name, which a client may choose; the same program held both", name.app,
                        to_text(name.client)),
            false,
+           true,
            apart_ns});
     }
   }
@@ -338,7 +366,7 @@ std::optional<LegLine> LogLegs::line_beside(const ConnectionFact& of) {
   const Status status = joins_.view().for_each_with(endpoint_key(of.tuple.dst), [&](uint64_t index, const Record& record) {
     auto line = leg_line(index, record);
     const auto service = line ? (of.inbound ? line->entry : line->server) : std::nullopt;
-    if (service == of.tuple.dst && between(line->time, span_of(of)) == 0) beside = std::move(line);
+    if (service == of.tuple.dst && !line->sampled && between(line->time, span_of(of)) == 0) beside = std::move(line);
     return !beside && ++rows < kLogRowsMax;
   });
   return status ? beside : std::nullopt;

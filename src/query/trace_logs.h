@@ -29,6 +29,9 @@ struct LegLine {
   Endpoint own;                   // the process's own end towards the server
   std::optional<Endpoint> server;
   Span time;                          // as the line says
+  bool sampled = false;               // of a pool's console, which is asked now and then: what is lacking says nothing
+  bool lasts = false;                 // sampled: begun, and held until one of the two connections ends
+  bool passing = false;               // sampled: the next moment may have been another client's
   uint64_t error = 0;                 // of its clock, ns
   std::optional<uint64_t> bytes_out;  // that the client sent
   std::optional<uint64_t> bytes_in;   // that it got
@@ -46,6 +49,7 @@ struct Leg {
   std::vector<uint64_t> records;  // that name it
   std::string method;
   bool certain = false;   // nothing else can be meant
+  bool passing = false;   // as LegLine; others that no line names may have used the connection, too
   uint64_t apart_ns = 0;  // from the middle of the asked moment; without one, between the beginnings of the two
 };
 

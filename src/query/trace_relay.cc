@@ -74,11 +74,24 @@ Relay by_log(Leg leg, const ConnectionFact& of, Hop::Class certainty) {
   return relay;
 }
 
-// Adds relays to what logs said, nearest first.
+// Adds relays to what logs said, nearest first; each connection once.
 RelayAnswer nearest_first(std::vector<Relay> relays, RelayAnswer answer) {
+  const size_t not_shown = answer.found - answer.relays.size();
+  for (Relay& said : answer.relays) {
+    const auto same = std::ranges::find_if(relays, [&](const Relay& one) { return one.connection.conn == said.connection.conn; });
+    if (same == relays.end()) {
+      relays.push_back(std::move(said));
+      continue;
+    }
+    said.records.insert(said.records.end(), same->records.begin(), same->records.end());
+    std::ranges::sort(said.records);
+    const auto doubled = std::ranges::unique(said.records);
+    said.records.erase(doubled.begin(), doubled.end());
+    *same = std::move(said);
+  }
   RelayAnswer sorted = nearest_first(std::move(relays));
   answer.relays = std::move(sorted.relays);
-  answer.found = sorted.found;
+  answer.found = sorted.found + not_shown;
   return answer;
 }
 
@@ -170,11 +183,13 @@ std::vector<ConnectionFact> Relays::inbound_held_by(const std::vector<Holder>& h
 RelayAnswer Relays::stated(const ConnectionFact& of) {
   LegAnswer said = logs_.stated(of);
   std::vector<Relay> relays;
+  const bool passing = !said.legs.empty() && std::ranges::all_of(said.legs, &Leg::passing);
   for (Leg& leg : said.legs) {
     const bool certain = leg.certain;
     relays.push_back(by_log(std::move(leg), of, certain ? Hop::Class::kStated : Hop::Class::kPossible));
   }
   RelayAnswer answer = nearest_first(std::move(relays));
+  answer.passing = passing;
   answer.contradictions = std::move(said.contradictions);
   answer.unseen = std::move(said.unseen);
   if (said.silent) answer.line_of_others = logs_.line_beside(of);
@@ -188,7 +203,7 @@ bool Relays::held_in_moment(const ConnectionFact& one, const ConnectionFact& oth
 
 RelayAnswer Relays::led_to(const ConnectionFact& inbound) {
   RelayAnswer said = stated(inbound);
-  if (said.found > 0) return said;
+  if (said.found > 0 && !said.passing) return said;
   std::vector<Relay> relays = opened_for(inbound);
   for (Relay& relay : relays) by_login(inbound, relay.connection, relay);
   if (relays.empty()) relays = pooled_for(inbound);
@@ -222,11 +237,11 @@ std::vector<Relay> Relays::pooled_for(const ConnectionFact& inbound) {
 
 RelayAnswer Relays::caused(const ConnectionFact& outbound) {
   RelayAnswer said = stated(outbound);
-  if (said.found > 0) return said;
+  if (said.found > 0 && !said.passing) return said;
   std::vector<Relay> relays;
   for (Leg& leg : logs_.named(outbound).legs) relays.push_back(by_log(std::move(leg), outbound, Hop::Class::kPossible));
   if (!relays.empty()) return nearest_first(std::move(relays), std::move(said));
-  if (!outbound.start) return said;
+  if (!outbound.start) return nearest_first({}, std::move(said));
   relays = opened_by(outbound);
   // Of all who came through one listener, the one whose login a log tells of, where only one fits.
   std::vector<Relay> logins;

@@ -26,6 +26,7 @@ struct Relay {
 struct RelayAnswer {
   std::vector<Relay> relays;  // nearest first, at most kRelayShownMax
   size_t found = 0;           // before that limit
+  bool passing = false;       // only moments of a pool are known: others that no line names may have used the connection, too
   std::vector<Contradiction> contradictions;
   std::vector<LegLine> unseen;            // as in LegAnswer
   std::optional<LegLine> line_of_others;  // as LogLegs::line_beside()
@@ -38,8 +39,9 @@ class Relays {
   Relays(Joins& joins, std::optional<Span> moment) : joins_(joins), moment_(moment), logs_(joins, moment) {}
 
   // Outbound connections that `inbound` may have led to; inbound ones that may have led to `outbound`.
-  // First what a proxy's own record states, or names as possible; else, of a pool, the clients that the server's log names; else
-  // what was opened while the other was held; else, for a pool, what was held at the same time though it had been opened before.
+  // First what a proxy's own record states, or names as possible; else, and beside moments of a pool that gives its connections
+  // from hand to hand, the clients that the server's log names; else what was opened while the other was held; else, for a pool,
+  // what was held at the same time though it had been opened before.
   RelayAnswer led_to(const ConnectionFact& inbound);
   RelayAnswer caused(const ConnectionFact& outbound);
   // Whether kRelayRowsMax or kRelayConnectionsMax cut a look-up.
