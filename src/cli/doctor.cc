@@ -65,9 +65,10 @@ Line line_of(element agent) {
   const std::string_view suffix = logs_suffix(host);
   host.resize(host.size() - suffix.size());
   Line line{fmt::format("{} {}",
-                        suffix.empty()          ? "Agent"
-                        : suffix == kLogsSuffix ? "Logs of"
-                                                : "Syslog of",
+                        suffix.empty()           ? "Agent"
+                        : suffix == kLogsSuffix  ? "Logs of"
+                        : suffix == kPoolsSuffix ? "PgBouncer of"
+                                                 : "Syslog of",
                         host),
             "ok", "", "", simdjson::minify(agent)};
   const std::string state = member(agent, "state");

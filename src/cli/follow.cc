@@ -5,6 +5,7 @@
 
 #include "cli/boundaries.h"
 #include "cli/command.h"
+#include "cli/pools.h"
 #include "cli/roles.h"
 #include "logs/find_logs.h"
 
@@ -21,11 +22,37 @@ struct Options {
   std::string data;
   std::string positions;
   std::string token_file;
+  std::string spool;
+  PoolOptions pools;
   bool again = false;
   FollowRole role;
 };
 
+// As follow(), of the consoles of PgBouncers.
+int follow_pools(const Options& options) {
+  PoolRole role;
+  const std::filesystem::path folder = options.data.empty() ? default_folder() : std::filesystem::path(options.data);
+  role.book = options.book.empty() ? default_ingest_socket(folder) : std::filesystem::path(options.book);
+  role.spool = options.spool.empty() ? default_pool_spool(folder, true) : std::filesystem::path(options.spool);
+  role.host = options.role.host.empty() ? host_name() : options.role.host;
+  role.supervisor = options.role.supervisor;
+  if (const Status read = read_pool_options(options.pools, role); !read) return report(read.error());
+  const auto clock_error = choose_clock_error(options.clock_error);
+  if (!clock_error) return report(clock_error.error());
+  role.clock_error_ns = *clock_error;
+  if (!options.token_file.empty()) {
+    auto token = read_token_file(options.token_file);
+    if (!token) return report(token.error());
+    role.token = std::move(*token);
+  }
+  return run_pools(role);
+}
+
 int follow(const Options& options) {
+  if (!options.pools.places.empty() && !options.files.empty())
+    return report({ErrorCode::kBadInput, "logs and PgBouncer’s console are followed by a process each"});
+  if (!options.pools.places.empty()) return follow_pools(options);
+  if (options.files.empty()) return report({ErrorCode::kBadInput, "nothing to follow: name a log, or --pgbouncer"});
   FollowRole role = options.role;
   const std::filesystem::path folder = options.data.empty() ? default_folder() : std::filesystem::path(options.data);
   role.book = options.book.empty() ? default_ingest_socket(folder) : std::filesystem::path(options.book);
@@ -55,7 +82,8 @@ int follow(const Options& options) {
 void add_follow(CLI::App& program, Run& run) {
   auto options = std::make_shared<Options>();  // shared: the parser's callbacks and the run hold it
   auto* command = program.add_subcommand("follow", "Logs of other programs, while they are written, into a running book");
-  command->add_option("files", options->files, "A log, through its rotations; FILE, or FILE:PROGRAM where they differ")->required();
+  command->add_option("files", options->files, "A log, through its rotations; FILE, or FILE:PROGRAM where they differ");
+  add_pool_options(*command, options->pools);
   command->add_option(
       "--format", options->format,
       "Whose logs they are: haproxy, postgresql, pgbouncer, sshd, nginx, or syslog, whose lines name their program");
@@ -67,6 +95,9 @@ void add_follow(CLI::App& program, Run& run) {
   command->add_option("--positions", options->positions,
                       "Folder in which it is kept how far each log was read; made when missing (default: beside the book's, with "
                       "-agent/follow)");
+  command->add_option("--spool", options->spool,
+                      "With --pgbouncer, folder for records while the book is away (default: beside the book's, with "
+                      "-agent/pgbouncer)");
   command->add_option("--token-file", options->token_file, "File with the token that `portbook enroll` made");
   command->add_option("--host", options->role.host, "Name of this host in its records (default: its host name)");
   command->add_option("--supervisor-fd", options->role.supervisor)->group("");
@@ -75,6 +106,7 @@ void add_follow(CLI::App& program, Run& run) {
       "Examples:\n"
       "  sudo portbook follow /var/log/haproxy.log --format haproxy\n"
       "  sudo portbook follow /var/log/postgresql/postgresql-15-main.log:postgresql /var/log/auth.log:sshd --zone +01:00\n"
+      "  sudo portbook follow --pgbouncer /run/postgresql/.s.PGSQL.6432\n"
       "Each line once, over rotations and kills; while the book is away, the logs keep their lines. `portbook up` follows the "
       "logs\n"
       "that it finds by itself. docs/sources.md has the programs, and what to set so that their lines name every port.");

@@ -6,6 +6,7 @@
 #include "cli/boundaries.h"
 #include "cli/command.h"
 #include "cli/output.h"
+#include "cli/pools.h"
 #include "cli/roles.h"
 #include "cli/supervisor.h"
 #include "logs/find_logs.h"
@@ -31,6 +32,7 @@ struct Options {
   bool no_bpf = false;
   bool no_logs = false;
   std::vector<std::string> follow;
+  PoolOptions pools;
 };
 
 // What is followed, said for each; nothing is found that was named.
@@ -93,6 +95,9 @@ int up(const Options& options) {
   if (options.no_bpf) agent.args.emplace_back("--no-bpf");
   auto children = child_for_logs(options, folder, host);
   if (!children) return report(children.error());
+  auto pools = pool_arguments(options.pools, !options.no_logs, folder, host);
+  if (!pools) return report(pools.error());
+  if (!pools->empty()) children->push_back({"sampler of PgBouncer", std::move(*pools)});
   children->insert(children->begin(), std::move(agent));
   return supervise(std::move(book), std::move(*children));
 }
@@ -125,7 +130,8 @@ void add_up(CLI::App& program, Run& run) {
   command->add_flag("--no-bpf", options->no_bpf, "Look at the open sockets again and again instead of watching the kernel");
   command->add_option("--follow", options->follow, "Also follow this log; FILE:PROGRAM, such as /srv/proxy.log:haproxy")
       ->allow_extra_args(false);
-  command->add_flag("--no-logs", options->no_logs, "Do not look for logs of other programs to follow");
+  command->add_flag("--no-logs", options->no_logs, "Do not look for logs of other programs to follow, nor for a PgBouncer to ask");
+  add_pool_options(*command, options->pools);
   command->footer(
       "Examples:\n"
       "  sudo portbook up\n"

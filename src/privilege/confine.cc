@@ -121,6 +121,7 @@ Result<Confinement> confine(const ConfineOptions& options) {
     for (const auto& path : options.readable) rules.readable.push_back(path.string());
     for (const auto& path : options.writable) rules.writable.push_back(path.string());
     rules.tcp_port = options.tcp_port;
+    rules.tcp_peer_port = options.tcp_peer_port;
     const auto version = restrict_files(rules);
     if (!version) return std::unexpected(version.error());
     result.landlock = *version;

@@ -19,6 +19,7 @@ struct ConfineOptions {
   std::vector<std::filesystem::path> writable;  // folders of its own; they must exist
   std::vector<std::filesystem::path> readable;  // beyond what its part needs anyway
   std::optional<uint16_t> tcp_port;             // may be listened on; 0: one that the kernel chooses
+  std::optional<uint16_t> tcp_peer_port;        // may be connected to
   bool filter_later = false;                    // filter_system_calls() is called once its sockets are made
 };
 

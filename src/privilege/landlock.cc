@@ -62,6 +62,7 @@ struct PortRule {
 constexpr int kRuleOfPath = 1;
 constexpr int kRuleOfPort = 2;
 constexpr uint64_t kBindTcp = 1;
+constexpr uint64_t kConnectTcp = 2;
 constexpr uint32_t kAskForVersion = 1;
 
 std::unexpected<Error> failed(const std::string& what) {
@@ -106,6 +107,9 @@ Result<int> restrict_files(const LandlockRules& rules) {
   const PortRule port{kBindTcp, rules.tcp_port.value_or(0)};
   if (rules.tcp_port && version >= 4 && syscall(SYS_landlock_add_rule, ruleset.get(), kRuleOfPort, &port, 0) != 0)
     return failed("the port to listen on");
+  const PortRule peer{kConnectTcp, rules.tcp_peer_port.value_or(0)};
+  if (rules.tcp_peer_port && version >= 4 && syscall(SYS_landlock_add_rule, ruleset.get(), kRuleOfPort, &peer, 0) != 0)
+    return failed("the port to connect to");
   if (syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) return failed("the rules cannot be put into force");
   return version;
 }

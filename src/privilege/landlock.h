@@ -11,9 +11,10 @@
 namespace portbook {
 
 struct LandlockRules {
-  std::vector<std::string> readable;  // files, or folders with all that is in them; those that do not exist are left out
-  std::optional<uint16_t> tcp_port;   // the one port that may be listened on; 0: one that the kernel chooses
-  std::vector<std::string> writable;  // likewise, for reading, writing, making and removing; for sockets too
+  std::vector<std::string> readable;      // files, or folders with all that is in them; those that do not exist are left out
+  std::optional<uint16_t> tcp_port;       // the one port that may be listened on; 0: one that the kernel chooses
+  std::optional<uint16_t> tcp_peer_port;  // the one port that may be connected to
+  std::vector<std::string> writable;      // likewise, for reading, writing, making and removing; for sockets too
 };
 
 // The newest version of Landlock's interface that this kernel has; 0: none.

@@ -176,7 +176,7 @@ Status restrict_system_calls(Part part) {
   filter.allow(kEverywhere);
   add_memory(filter);
   add_threads(filter);
-  add_files(filter, part != Part::kHelper);
+  add_files(filter, part != Part::kHelper && part != Part::kConnector);
   add_sending(filter);
   switch (part) {
     case Part::kHelper:
@@ -197,10 +197,13 @@ Status restrict_system_calls(Part part) {
            {BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_DELETE_ELEM, BPF_MAP_LOOKUP_AND_DELETE_ELEM, BPF_OBJ_GET_INFO_BY_FD})
         filter.add(SCMP_ACT_ALLOW, "bpf", equals(0, command));
       break;
-    case Part::kReceiver:
-      filter.allow(kAccepting);
-      add_modes(filter);
-      [[fallthrough]];
+    case Part::kConnector:
+      filter.add(SCMP_ACT_ALLOW, "connect");
+      for (const int family : {AF_UNIX, AF_INET, AF_INET6})
+        filter.add(SCMP_ACT_ALLOW, "socket", equals(0, family), equals(1, SOCK_STREAM | SOCK_CLOEXEC));
+      break;
+    case Part::kReceiver: filter.allow(kAccepting); [[fallthrough]];
+    case Part::kSampler: add_modes(filter); [[fallthrough]];
     case Part::kLogs:
       filter.add(SCMP_ACT_ALLOW, "connect");
       filter.allow(kOwnFiles);

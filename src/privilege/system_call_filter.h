@@ -5,7 +5,7 @@
 
 namespace portbook {
 
-enum class Part : uint8_t { kHelper, kAgent, kBook, kLogs, kReceiver };
+enum class Part : uint8_t { kHelper, kAgent, kBook, kLogs, kReceiver, kSampler, kConnector };
 
 // Of the calling process with all its threads, for good; needs no-new-privs. A call that is not on the part's list ends the process
 // with SIGSYS. A few calls that libraries try and can do without are answered with an error instead; the lists are in the .cc.

@@ -150,7 +150,9 @@ void add_log_lines(const std::vector<AgentStatus>& agents, const std::string& ho
     std::string_view meanwhile;
   };
   for (const Part& part : {Part{kLogsSuffix, "Logs", "The follower of this host's logs", "the logs keep their lines"},
-                           Part{kSyslogSuffix, "Syslog", "The receiver of this host's syslog", "senders wait or lose messages"}}) {
+                           Part{kSyslogSuffix, "Syslog", "The receiver of this host's syslog", "senders wait or lose messages"},
+                           Part{kPoolsSuffix, "PgBouncer", "What asks PgBouncer on this host",
+                                "which client uses which connection is not recorded"}}) {
     const auto logs = std::ranges::find(agents, host + std::string(part.suffix), &AgentStatus::host);
     if (logs == agents.end()) continue;
     if (!logs->connected) {

@@ -60,7 +60,7 @@ uint32_t agent_kinds() {
 }
 
 std::string_view logs_suffix(std::string_view name) {
-  for (const std::string_view suffix : {kLogsSuffix, kSyslogSuffix}) {
+  for (const std::string_view suffix : {kLogsSuffix, kSyslogSuffix, kPoolsSuffix}) {
     if (name.ends_with(suffix)) return suffix;
   }
   return {};

@@ -32,6 +32,8 @@ Result<uint32_t> parse_vantages(std::string_view text);
 inline constexpr std::string_view kLogsSuffix = "/log";
 // The same of the receiver of syslog: "web-8/syslog".
 inline constexpr std::string_view kSyslogSuffix = "/syslog";
+// The same of what asks PgBouncer's console: "web-8/pgbouncer".
+inline constexpr std::string_view kPoolsSuffix = "/pgbouncer";
 // The suffix that the name has of one of these; empty: it is a host's.
 std::string_view logs_suffix(std::string_view name);
 // What they may write: what other programs' logs say, and their own gaps.

@@ -25,6 +25,7 @@ TEST(Credentials, AFollowerOfLogsMayWriteWhatLogsSayAndNothingElse) {
   EXPECT_TRUE(allowance.check_source("web-8/log/haproxy.log").has_value());
   for (const char* source : {"web-8/socket", "web-8/logs", "web-8/log", "web-9/log/a"})
     EXPECT_FALSE(allowance.check_source(source).has_value()) << source;
+  EXPECT_EQ(logs_suffix("web-8/pgbouncer"), kPoolsSuffix);
   const Allowance received = logs_allowance("web-8", logs_suffix("web-8/syslog"));
   EXPECT_TRUE(received.check_source("web-8/syslog/udp").has_value());
   EXPECT_FALSE(received.check_source("web-8/log/haproxy.log").has_value());

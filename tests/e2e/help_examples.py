@@ -22,6 +22,7 @@ portbook() {{
   case " $* " in
     " up "*|" serve "*) [[ " $* " == *" --data "* ]] || more+=(--data {own}); [[ " $* " == *" --listen "* ]] || more+=(--listen 127.0.0.1:0) ;;
     " agent "*) more+=(--spool {own}); [[ " $* " == *" --book "* ]] || more+=(--book {folder}/ingest.sock) ;;
+    " follow "*"--pgbouncer "*) more+=(--data {data} --spool {own}) ;;
     " follow "*) more+=(--data {data} --positions {own}) ;;
     " receive "*) more+=(--data {data} --spool {own}) ;;
     " fields "*|" completion "*|*" --data "*|*" --server "*|" verify /"*|" verify answer"*) ;;
@@ -56,7 +57,7 @@ class Bench:
 
     def placed(self, example):
         """The example with the scene's places and names."""
-        for shown, real in [("/srv/portbook", f"{self.folder}/srv-{self.number}"), ("/srv/www/log", f"{self.folder}/www"), ("/run/portbook-syslog", f"{self.folder}/syslog.sock"), ("127.0.0.1:5514", "127.0.0.1:0"), ("/run/portbook/ingest.sock", f"{self.folder}/ingest.sock"),
+        for shown, real in [("/srv/portbook", f"{self.folder}/srv-{self.number}"), ("/srv/www/log", f"{self.folder}/www"), ("/run/postgresql/", f"{self.folder}/"), ("/run/portbook-syslog", f"{self.folder}/syslog.sock"), ("127.0.0.1:5514", "127.0.0.1:0"), ("/run/portbook/ingest.sock", f"{self.folder}/ingest.sock"),
                             ("/etc/portbook", f"{self.folder}/etc"), ("/etc/bash_completion.d", f"{self.folder}/etc"), ("/var/lib/portbook", str(self.data)),
                             ("/var/log/", f"{self.folder}/log/"), ("https://book.example.org:7171", f"http://127.0.0.1:{self.port}"), ("0.0.0.0:7171", "127.0.0.1:0"), ("127.0.0.1:8080", "127.0.0.1:0"),
                             ("203.0.113.5:41234", "203.0.113.5:38055"), ("2026-11-22T12:03:04", "2025-11-20T11:31:00"), ("198.51.100.9:443", "198.51.100.9:5432"), ("'#412'", "'#499'"), ("since:1h", "since:9000d")]:

@@ -12,6 +12,7 @@ Everything lives in FOLDER and in namespaces whose names begin with PREFIX, so t
 user alice, /dev/log and /run/sshd exist in the bastion's own mounts, PostgreSQL's shared memory in an IPC namespace of its own.
 """
 import argparse
+import calendar
 import contextlib
 import glob
 import json
@@ -35,6 +36,8 @@ PORT = 5432
 NAT_PORTS = "20000-23999"   # few, so that they come again within minutes
 OWN_PORTS = "30000 32999"
 CLOCK_ERROR_MS = 5  # of the programs' logs against the kernel's records: one machine's clock, written in milliseconds
+CONSOLE = FOLDER / "pool" / f".s.PGSQL.{PORT}"  # PgBouncer's socket
+ASK_POOL = ("--pgbouncer", str(CONSOLE), "--pgbouncer-interval", "100ms")
 POSTGRES = "postgres"  # the user of Debian's package
 
 HAPROXY = """
@@ -252,53 +255,51 @@ class Lab:
 
 
 class Links:
-    """Which client of PgBouncer uses which of its server connections: SHOW SERVERS and SHOW CLIENTS, asked again and again, as `proxy` records."""
+    """Which client of PgBouncer uses which of its server connections: `portbook follow --pgbouncer`, into a book of its own, so that its records
+    can be given to other books, and changed."""
 
     def __init__(self):
-        self.psql = subprocess.Popen(inside("pool", *as_postgres(program("psql"), "-X", "-q", "-A", "-t", "-F", ",", "-U", "lab", "-h", FOLDER / "pool",
-                                                                  "-p", PORT, "-d", "pgbouncer", "--pset=tuples_only=off", "--pset=footer=off")),
-                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd="/")
-        self.links = {}  # both ends of both legs: first and last moment
+        self.data = FOLDER / "links"
+        with open(FOLDER / "links.log", "ab") as log:
+            self.book = subprocess.Popen([harness.PORTBOOK, "serve", "--data", str(self.data), "--listen", f"127.0.0.1:{harness.free_port()}"],
+                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.sampler = subprocess.Popen([harness.PORTBOOK, "follow", "--pgbouncer", str(CONSOLE), "--data", str(self.data), "--pgbouncer-interval",
+                                             "100ms", "--clock-error", f"{CLOCK_ERROR_MS}ms"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        harness.wait_for(lambda: harness.run("search", "since:1m", data=self.data, check=False).returncode == 0, "the book of the links", 60)
 
-    def ask(self, what):
-        self.psql.stdin.write(f"SHOW {what};\n\\echo END\n")
-        self.psql.stdin.flush()
-        lines = []
-        for line in self.psql.stdout:
-            if line.strip() == "END":
-                break
-            lines.append(line.strip().split(","))
-        assert lines, "PgBouncer's console does not answer"
-        return [dict(zip(lines[0], row)) for row in lines[1:]]
+    def rows(self):
+        done = harness.run("search", "records:all kind:proxy", "-n", "100000", "--json", data=self.data)
+        return [row["record"] for row in harness.rows(done.stdout)]
 
-    def sample(self):
-        """Taken in only where both name each other, and the server was the same before and after. Returns the moment between."""
-        before = {row["ptr"]: row for row in self.ask("SERVERS")}
-        now = time.time_ns()
-        clients = self.ask("CLIENTS")
-        after = {row["ptr"]: row for row in self.ask("SERVERS")}
-        for client in clients:
-            server = before.get(client["link"])
-            if not server or server["link"] != client["ptr"] or client["addr"] == "unix":
-                continue
-            legs = tuple((row["addr"], int(row["port"]), row["local_addr"], int(row["local_port"])) for row in (client, server))
-            later = after.get(client["link"], {})
-            if all(later.get(key) == server[key] for key in ("local_port", "connect_time")):
-                self.links.setdefault(legs, [now, now])[1] = now
-        return now
+    def wait_for(self, count):
+        """Until so many links were seen to begin: one for each session."""
+        harness.wait_for(lambda: len({(row["src.port"], row["up.src.port"], row["attrs"]["client"]) for row in self.rows() if "end" not in row}) >= count,
+                         f"{count} links of PgBouncer; the sampler's log is {FOLDER}/links.log", 60)
+
+    def stop(self):
+        self.sampler.terminate()
+        assert self.sampler.wait(60) == 0, (FOLDER / "links.log").read_text()
+        self.links = self.rows()
+        self.book.terminate()
+        self.book.wait(60)
 
     def write(self, path):
+        """As an import takes them, with times as numbers; once stopped."""
         with open(path, "w", encoding="utf-8") as out:
-            for (client, server), (first, last) in self.links.items():
-                out.write(json.dumps({
-                    "kind": "proxy", "vantage": "proxy", "clock_error": CLOCK_ERROR_MS * 1_000_000, "time": last, "start": first, "end": last, "app": "PgBouncer SHOW", "proto": "tcp",
-                    "src.ip": client[0], "src.port": client[1], "dst.ip": client[2], "dst.port": client[3],
-                    "up.src.ip": server[2], "up.src.port": server[3], "up.dst.ip": server[0], "up.dst.port": server[1]}) + "\n")
+            for row in reversed(self.links):
+                kept = {key: value for key, value in row.items() if key not in ("source", "source_seq", "host")}
+                out.write(json.dumps({**kept, **{key: time_ns(row[key]) for key in ("time", "start", "end") if key in row}}) + "\n")
+
+
+def time_ns(text):
+    """Of "2026-11-22T12:03:04.123456789Z"."""
+    return calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) * 10**9 + int(text[20:29])
 
 
 def import_written(data, clock_error_ms=CLOCK_ERROR_MS):
     """Takes the logs as they stand in FOLDER into the book, which nothing may have open; their clock may be so wrong."""
-    harness.run("import", FOLDER / "links.ndjson", "--source", "links", data=data)
+    if (FOLDER / "links.ndjson").exists():
+        harness.run("import", FOLDER / "links.ndjson", "--source", "links", data=data)
     for log, form in (("haproxy.log", "haproxy"), ("postgresql.log", "postgresql"), ("pgbouncer.log", "pgbouncer"), ("sshd.log", "sshd")):
         if (FOLDER / log).exists():
             harness.run("import", FOLDER / log, "--format", form, "--source", form, "--clock-error", f"{clock_error_ms}ms", data=data)
@@ -346,16 +347,12 @@ def clean():
 
 def walk_path(lab, book):
     """alice logs in and asks; returns the record of her own connection to the bastion, and stops the book with all logs in it."""
-    links = Links()
-    alice = lab.alice_asks("select pg_backend_pid(), pg_sleep(0.5)")
-    while alice.poll() is None:
-        links.sample()
-    assert alice.returncode == 0, "alice's query failed; the logs are in " + str(FOLDER)
+    alice = lab.alice_asks("select pg_backend_pid(), pg_sleep(3)")
+    assert alice.wait(60) == 0, "alice's query failed; the logs are in " + str(FOLDER)
     alice_at = f"src.ip:{address('alice')} dst.port:22 direction:out"
     harness.wait_for(lambda: harness.run("search", alice_at + " kind:close", "--json", data=book.data).stdout, "the end of alice's connection")
     row = harness.rows(harness.run("search", alice_at, "--json", "-n", "1", data=book.data).stdout)[0]
     book.stop()
-    links.write(FOLDER / "links.ndjson")
     import_written(book.data)
     return row["id"]
 
@@ -364,10 +361,10 @@ def up(listen):
     lab = Lab()
     lab.__enter__()
     try:
-        with harness.Book(FOLDER / "book") as book:
+        with harness.Book(FOLDER / "book", *ASK_POOL) as book:
             record = walk_path(lab, book)
         with open(FOLDER / "portbook.log", "ab") as log:
-            left = subprocess.Popen([harness.PORTBOOK, "up", "--no-logs", "--data", str(FOLDER / "book"), "--listen", listen], stdin=subprocess.DEVNULL, stdout=log,
+            left = subprocess.Popen([harness.PORTBOOK, "up", "--no-logs", *ASK_POOL, "--data", str(FOLDER / "book"), "--listen", listen], stdin=subprocess.DEVNULL, stdout=log,
                                     stderr=log, start_new_session=True)
         harness.wait_for(lambda: harness.run("trace", f"#{record}", data=FOLDER / "book", check=False).returncode == 0, "the book to answer")
         assert left.poll() is None, (FOLDER / "portbook.log").read_text()

@@ -90,7 +90,9 @@ def drive(sessions, waves, asks=0):
     try:
         for _ in range(waves):
             said = [json.loads(line or "[]") for line in tell(str(sessions // len(drivers)))]
-            at = links.sample()
+            if not asks:
+                links.wait_for(len(truth) + sum(map(len, said)))  # all are open, and seen
+            at = time.time_ns()
             wave = [{**one, "at": at} for rows in said for one in rows]
             if asks:
                 wave = [one for _ in range(asks) for line in tell("ask") for one in json.loads(line or "[]")]
@@ -103,6 +105,7 @@ def drive(sessions, waves, asks=0):
         for driver in drivers:
             driver.kill()
             driver.wait()
+    links.stop()
     return truth, links
 
 
@@ -185,7 +188,7 @@ def shift_times(log, lines):
         return [re.sub(r"^(portbook/1 )(\d+)\.(\d{3})", lambda found: found[1] + "%d.%03d" % divmod(int(found[2] + found[3]) + 200, 1000), line)
                 for line in lines]
     rows = [json.loads(line) for line in lines]
-    return [json.dumps({**row, **{key: row[key] - 200_000_000 for key in ("time", "start", "end")}, "clock_error": SKEW_STATED_MS * 1_000_000}) + "\n" for row in rows]
+    return [json.dumps({**row, **{key: row[key] - 200_000_000 for key in ("time", "start", "end") if key in row}, "clock_error": SKEW_STATED_MS * 1_000_000}) + "\n" for row in rows]
 
 
 def without_some(log, lines):
