@@ -79,9 +79,14 @@ class Portbook:
         return ms, sorted((group["values"]["exe"] or "", group["count"], group["bytes_out"]) for group in answer["groups"])
 
     def per_second(self, one):
-        ms, body = self.get("histogram", q=f"records:all kind:close uid:{one.uid} -dst.port:{one.port} {between(one)}", buckets=1000,
-                            **{"from": utc(one.since), "to": utc(one.since + 1000 * 1_000_000_000)})
-        return ms, [count for count in whole(json.loads(body))["counts"] if count]
+        """As many histograms as the range has thousands of seconds: one has at most a thousand buckets."""
+        second, total, counts = 1_000_000_000, 0, []
+        for since in range(one.since, one.until, 1000 * second):
+            ms, body = self.get("histogram", q=f"records:all kind:close uid:{one.uid} -dst.port:{one.port} {between(one)}", buckets=1000,
+                                **{"from": utc(since), "to": utc(since + 1000 * second)})
+            total += ms
+            counts += [count for count in whole(json.loads(body))["counts"] if count]
+        return total, counts
 
     def destinations(self, one):
         ms, body = self.get("stats", q=f"records:all kind:close dst.port:{one.port} -uid:{one.uid} {between(one)}", by="dst.ip", limit=20)
