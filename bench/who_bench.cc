@@ -1,7 +1,8 @@
 // How long it takes to say who had an endpoint at a moment, in a book of the workload's records, and to open that book.
-//   who_bench RECORDS FOLDER [--questions N] [--seed N]
+//   who_bench RECORDS FOLDER [--questions N] [--seed N] [--only KIND]
 // FOLDER is made and filled unless it holds such a book already. Questions are of several kinds, each asked warm (the whole set
-// once before) and cold (the book's files dropped from the page cache before each question; its own decoded blocks stay).
+// once before) and cold (the book's files dropped from the page cache before each question; its own decoded blocks stay). With
+// --only those kinds whose name has KIND in it, warm: to be profiled.
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <time.h>
@@ -29,12 +30,14 @@ namespace {
 constexpr uint32_t kBatchRecords = 16'000;
 constexpr size_t kUnderWayMax = 4;
 constexpr size_t kFirstRows = 100;
+constexpr size_t kProfiledQuestions = 20'000;
 
 struct Options {
   uint64_t records = 0;
   std::filesystem::path folder;
   size_t questions = 500;
   uint64_t seed = 1;
+  std::string_view only;
 };
 
 struct Question {
@@ -221,11 +224,13 @@ Asked ask_all(const std::vector<Question>& questions, bool cold, const Options& 
 
 template <typename Ask>
 void measure(std::string_view name, const std::vector<Question>& questions, const Options& options, Ask ask) {
+  if (!name.contains(options.only)) return;
   constexpr size_t kColdMax = 50;
   const std::vector<Question> few(questions.begin(),
                                   questions.begin() + static_cast<ptrdiff_t>(std::min(kColdMax, questions.size())));
-  print_times(name, "cold", ask_all(few, true, options, ask));
-  ask_all(questions, false, options, ask);
+  if (options.only.empty()) print_times(name, "cold", ask_all(few, true, options, ask));
+  const size_t rounds = options.only.empty() ? 1 : kProfiledQuestions / questions.size() + 1;
+  for (size_t round = 0; round < rounds; ++round) ask_all(questions, false, options, ask);
   print_times(name, "warm", ask_all(questions, false, options, ask));
 }
 
@@ -337,8 +342,9 @@ std::optional<Options> read_options(std::span<char*> arguments) {
     if (i + 1 == arguments.size()) return std::nullopt;
     const bool known = name == "--questions" ? read(arguments[i + 1], options.questions)
                        : name == "--seed"    ? read(arguments[i + 1], options.seed)
-                                             : false;
+                                             : name == "--only";
     if (!known) return std::nullopt;
+    if (name == "--only") options.only = arguments[i + 1];
   }
   return options;
 }
@@ -349,7 +355,7 @@ std::optional<Options> read_options(std::span<char*> arguments) {
 int main(int argc, char** argv) {
   const auto options = portbook::read_options(std::span(argv, static_cast<size_t>(argc)));
   if (!options) {
-    fmt::print(stderr, "who_bench RECORDS FOLDER [--questions N] [--seed N]\n");
+    fmt::print(stderr, "who_bench RECORDS FOLDER [--questions N] [--seed N] [--only KIND]\n");
     return 2;
   }
   return portbook::run(*options);
