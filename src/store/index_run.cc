@@ -150,6 +150,9 @@ std::shared_ptr<const IndexRun> IndexRun::of_block(const RunBlock& block, const 
   run->bytes_ = writer.finish();
   run->file_ = std::make_unique<MemoryFile>(run->bytes_);
   PB_CHECK(run->read_head().has_value());
+  run->filter_ = KeyFilter(keys.entries.size());
+  for (const BlockKeys::Entry& entry : keys.entries) run->filter_.add(entry.key);
+  run->filtered_.store(true, std::memory_order_release);
   return run;
 }
 
@@ -207,6 +210,7 @@ Status IndexRun::read_bucket(size_t bucket, Bytes& bytes) const {
 
 bool IndexRun::find(RowKey key, std::vector<KeyPlace>& places) const {
   if (spoiled()) return false;
+  if (has_filter() && !filter_.may_have(static_cast<uint32_t>(key >> 32))) return true;
   const size_t before = places.size();
   if (find_or_fail(key, places)) return true;
   places.resize(before);
@@ -227,6 +231,22 @@ Status IndexRun::find_or_fail(RowKey key, std::vector<KeyPlace>& places) const {
     return {};
   }
   if (!reader.whole) return corrupt(buckets_offset_, "keys do not decode");
+  return {};
+}
+
+Status IndexRun::make_filter() const {
+  KeyFilter filter(entries_);
+  std::vector<RunEntry> entries;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    entries.clear();
+    if (Status read = read_part(static_cast<uint8_t>(byte), entries); !read) {
+      spoiled_.store(true, std::memory_order_relaxed);
+      return read;
+    }
+    for (const RunEntry& entry : entries) filter.add(entry.key);
+  }
+  filter_ = std::move(filter);
+  filtered_.store(true, std::memory_order_release);
   return {};
 }
 

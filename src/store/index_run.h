@@ -9,6 +9,7 @@
 
 #include "store/block_keys.h"
 #include "store/disk.h"
+#include "store/key_filter.h"
 
 namespace portbook {
 
@@ -43,12 +44,13 @@ std::string run_file_name(uint64_t first, uint64_t end);
 // Whether some run could have that name.
 bool is_run_file_name(std::string_view name);
 
-// Thread-safe once made. Reads from its file, and keeps in memory 8 bytes for some 64 to 128 entries.
+// Thread-safe once made. Reads from its file, and keeps in memory 8 bytes for some 64 to 128 entries; with a filter also one for
+// each entry.
 class IndexRun {
  public:
   // Takes the file. Errors: kIo; kCorrupt with the offset; kNewer.
   static Result<std::shared_ptr<const IndexRun>> open(std::unique_ptr<File> file);
-  // A run of one block, held in memory.
+  // A run of one block, held in memory, with its filter.
   static std::shared_ptr<const IndexRun> of_block(const RunBlock& block, const BlockKeys& keys);
 
   [[nodiscard]] const std::vector<RunBlock>& blocks() const { return blocks_; }
@@ -61,6 +63,10 @@ class IndexRun {
   // blocks have to be asked themselves.
   bool find(RowKey key, std::vector<KeyPlace>& places) const;
   [[nodiscard]] bool spoiled() const { return spoiled_.load(std::memory_order_relaxed); }
+  // Reads the run through, so that find() need not read for most of the keys that it does not have. By one thread. Errors: kIo and
+  // kCorrupt, which spoiled() says too.
+  Status make_filter() const;
+  [[nodiscard]] bool has_filter() const { return filtered_.load(std::memory_order_acquire); }
   // Appends the entries of all keys whose highest byte is `byte`, ascending by key and block. Errors: kIo; kCorrupt.
   Status read_part(uint8_t byte, std::vector<RunEntry>& entries) const;
 
@@ -71,6 +77,8 @@ class IndexRun {
   Status find_or_fail(RowKey key, std::vector<KeyPlace>& places) const;
 
   mutable std::atomic<bool> spoiled_{false};
+  mutable std::atomic<bool> filtered_{false};  // filter_ is made, and changes no more
+  mutable KeyFilter filter_;
   Bytes bytes_;  // of a run in memory
   std::unique_ptr<File> file_;
   uint64_t entries_ = 0;

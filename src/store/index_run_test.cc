@@ -48,6 +48,67 @@ Result<std::shared_ptr<const IndexRun>> open(const Bytes& bytes) {
   return IndexRun::open(std::make_unique<MemoryFile>(bytes));
 }
 
+// Counts what is read.
+class CountedFile final : public File {
+ public:
+  CountedFile(ByteView bytes, size_t& reads) : file_(bytes), reads_(reads) {}
+  Status write_at(uint64_t offset, ByteView bytes) override { return file_.write_at(offset, bytes); }
+  Result<size_t> read_at(uint64_t offset, std::span<Byte> into) override {
+    ++reads_;
+    return file_.read_at(offset, into);
+  }
+  Status sync() override { return file_.sync(); }
+  Status reserve(uint64_t bytes) override { return file_.reserve(bytes); }
+  Result<uint64_t> size() override { return file_.size(); }
+
+ private:
+  MemoryFile file_;
+  size_t& reads_;
+};
+
+TEST(IndexRun, TheFilterChangesNoAnswerAndSparesReads) {
+  for (const auto& [blocks, keys] : {std::pair(1UL, 0UL), {1UL, 1UL}, {3UL, 40UL}, {16UL, 5'000UL}, {256UL, 30'000UL}}) {
+    const Places places = random_places(blocks, keys, keys);
+    const Bytes bytes = write(places, blocks);
+    size_t reads = 0;
+    const auto run = IndexRun::open(std::make_unique<CountedFile>(bytes, reads));
+    ASSERT_TRUE(run.has_value()) << run.error().message;
+    EXPECT_FALSE((*run)->has_filter());
+    ASSERT_TRUE((*run)->make_filter().has_value());
+    EXPECT_TRUE((*run)->has_filter());
+    std::vector<KeyPlace> found;
+    for (const auto& [key, of_key] : places) {
+      found.clear();
+      ASSERT_TRUE((*run)->find(uint64_t{key} << 32 | 5, found));
+      ASSERT_EQ(found, of_key);
+    }
+    std::mt19937_64 random(1);
+    constexpr size_t kAsked = 10'000;
+    size_t unknown = 0;
+    reads = 0;
+    for (size_t i = 0; i < kAsked; ++i) {
+      const uint64_t key = random();
+      if (places.contains(static_cast<uint32_t>(key >> 32))) continue;
+      found.clear();
+      ++unknown;
+      ASSERT_TRUE((*run)->find(key, found));
+      ASSERT_TRUE(found.empty());
+    }
+    EXPECT_LE(reads * 20, unknown) << "of keys that no block holds";
+  }
+}
+
+TEST(IndexRun, AFilterIsMadeOfARunThatCanBeReadAlone) {
+  const Places places = random_places(3, 30, 4);
+  Bytes bytes = write(places, 3);
+  bytes.back() ^= 0x10;
+  const auto run = open(bytes);
+  ASSERT_TRUE(run.has_value()) << run.error().message;
+  EXPECT_FALSE((*run)->make_filter().has_value());
+  EXPECT_FALSE((*run)->has_filter());
+  EXPECT_TRUE((*run)->spoiled());
+}
+
 TEST(IndexRun, FindsWhatWasWritten) {
   for (const auto& [blocks, keys] : {std::pair(1UL, 0UL), {1UL, 1UL}, {3UL, 40UL}, {16UL, 5'000UL}, {256UL, 30'000UL}}) {
     const Places places = random_places(blocks, keys, keys);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/check.h"
+
 namespace portbook {
 
 namespace {
@@ -170,6 +172,16 @@ Status IndexRuns::make_run(SealedBlock& block) {
   return {};
 }
 
+IndexRuns::Run IndexRuns::next_without_filter() const {
+  const std::lock_guard lock(mutex_);
+  uint64_t entries = 0;
+  for (const Run& run : *runs_) entries += run->has_filter() ? run->entries() : 0;
+  for (const Run& run : *runs_) {
+    if (!run->has_filter() && entries + run->entries() <= kFilteredEntriesMax) return run;
+  }
+  return nullptr;
+}
+
 Status IndexRuns::remove_spoiled() {
   std::vector<std::string> names;
   {
@@ -195,6 +207,10 @@ Result<bool> IndexRuns::work() {
   }
   if (const auto block = next_without_run()) {
     if (Status made = make_run(*block); !made) return std::unexpected(made.error());
+    return true;
+  }
+  if (const Run run = next_without_filter()) {
+    if (!run->make_filter()) PB_CHECK(run->spoiled());  // the next piece takes it out
     return true;
   }
   return false;

@@ -13,6 +13,7 @@ namespace portbook {
 
 inline constexpr size_t kRunFanout = 16;        // runs that become one
 inline constexpr size_t kRunsInMemoryMax = 64;  // of one block each, some 300 KB; further blocks are asked themselves
+inline constexpr uint64_t kFilteredEntriesMax = uint64_t{256} << 20;  // of all runs, a byte each; further runs are read
 // While runs are merged: 1/256 of their entries, and twice the new file's bytes (some 4 bytes for each key of each block, about 60
 // MB for 256 blocks).
 
@@ -36,8 +37,8 @@ class IndexRuns {
   // What there is now; whoever has it may go on using it.
   [[nodiscard]] std::shared_ptr<const RunList> runs() const;
 
-  // The next piece of work: a file removed that is none of ours any more, runs merged, a block's run made. False when there is
-  // none. Errors: kIo, kLimit (disk full): to be tried again later.
+  // The next piece of work: a file removed that is none of ours any more, runs merged, a block's run made, a run's filter made.
+  // False when there is none. Errors: kIo, kLimit (disk full): to be tried again later.
   Result<bool> work();
 
  private:
@@ -49,6 +50,7 @@ class IndexRuns {
   Status merge(const std::vector<Run>& parts);
   std::shared_ptr<SealedBlock> next_without_run() const;
   Status make_run(SealedBlock& block);
+  Run next_without_filter() const;
   void insert(Run run);
   // Takes them out of the list; their files are removed by work().
   void take_out(const std::vector<Run>& runs);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "store/sealed_index.h"
 
 namespace portbook {
 
@@ -61,6 +62,25 @@ Status PackedSegment::read(uint32_t row, Record& record) {
   }
   if (Status got = block_->read(row, record); !got) return fail_in(source_->name(), got);
   return {};
+}
+
+Status PackedSegment::rows_with(const SegmentFooter& footer, RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) {
+  const size_t page = index_page_of(key);
+  const std::lock_guard lock(mutex_);
+  if (pages_.empty()) {
+    pages_.resize(kIndexPages);
+    bytes_used_ += kIndexPages * sizeof(pages_[0]);
+  }
+  if (!pages_[page]) {
+    const auto file = source_->open();
+    if (!file) return std::unexpected(file.error());
+    auto bytes = read_index_page(**file, footer, page);
+    if (!bytes) return fail_in(source_->name(), bytes);
+    bytes_used_ += bytes->size();
+    pages_[page] = std::move(*bytes);
+  }
+  if (find_in_index_page(*pages_[page], key, row_end, rows)) return {};
+  return fail_in(source_->name(), Status(bad_index_page(footer, page)));
 }
 
 }  // namespace portbook

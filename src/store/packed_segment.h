@@ -1,9 +1,10 @@
-// A segment's packed columns in memory, read from its file as far as rows asked for them.
+// A segment's packed columns and index pages in memory, read from its file as far as somebody asked for them.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,8 @@
 
 namespace portbook {
 
-// Thread-safe. A section is read into memory once and its checksum checked then: what is served are bytes that were checked,
-// whatever becomes of the file meanwhile.
+// Thread-safe. A section or page is read into memory once and its checksum checked then: what is served are bytes that were
+// checked, whatever becomes of the file meanwhile.
 class PackedSegment {
  public:
   // The footer need not live as long as the object. The source is shared with the block.
@@ -23,7 +24,10 @@ class PackedSegment {
   // Needs row < the segment's rows. Errors: kIo; kCorrupt with the offset; they name the file.
   Status read(uint32_t row, Record& record);
 
-  // What it takes in memory with the sections that were read so far, roughly.
+  // Appends the rows below `row_end` that carry `key`. `footer`: the segment's. Errors as above.
+  Status rows_with(const SegmentFooter& footer, RowKey key, uint32_t row_end, std::vector<uint32_t>& rows);
+
+  // What it takes in memory with the sections and pages that were read so far, roughly.
   [[nodiscard]] size_t bytes_used() const { return bytes_used_.load(std::memory_order_relaxed); }
 
  private:
@@ -38,6 +42,7 @@ class PackedSegment {
   std::mutex mutex_;          // guards what follows
   std::vector<Bytes> bytes_;  // of the sections that were read; the block borrows them
   std::unique_ptr<PackedBlock> block_;
+  std::vector<std::optional<Bytes>> pages_;  // of the index; empty before the first was read
 };
 
 }  // namespace portbook

@@ -43,22 +43,23 @@ Result<std::shared_ptr<const NarrowColumns>> SealedBlock::narrow(const FieldSet&
   return kept->columns;
 }
 
-Status SealedBlock::read_row(uint32_t row, Record& record) {
-  PB_CHECK(row < footer_.rows);
+template <typename Ask>
+Status SealedBlock::ask_packed(Ask ask) {
   auto packed = cache_.find_packed(footer_.first_index);
   if (!packed) packed = cache_.put_packed(footer_.first_index, std::make_shared<PackedSegment>(source_, footer_));
   const size_t before = packed->bytes_used();
-  Status read = packed->read(row, record);
+  Status asked = ask(*packed);
   if (packed->bytes_used() != before) cache_.packed_grown(footer_.first_index, packed);
-  return read;
+  return asked;
+}
+
+Status SealedBlock::read_row(uint32_t row, Record& record) {
+  PB_CHECK(row < footer_.rows);
+  return ask_packed([&](PackedSegment& packed) { return packed.read(row, record); });
 }
 
 Status SealedBlock::rows_with(RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) {
-  const std::string& name = source_->name();
-  const auto file = source_->open();
-  if (!file) return std::unexpected(file.error());
-  if (Status found = find_in_segment(**file, footer_, key, row_end, rows); !found) return fail_in(name, found);
-  return {};
+  return ask_packed([&](PackedSegment& packed) { return packed.rows_with(footer_, key, row_end, rows); });
 }
 
 }  // namespace portbook

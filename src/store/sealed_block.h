@@ -37,6 +37,9 @@ class SealedBlock final : public Block {
   // Adds what lacks to `columns`, or makes them.
   Status decode(const FieldSet& wanted, std::shared_ptr<Columns>& columns) const;
 
+  template <typename Ask>
+  Status ask_packed(Ask ask);
+
   const std::shared_ptr<SegmentSource> source_;  // shared with what the cache holds of this block
   BlockCache& cache_;
   const SegmentFooter footer_;

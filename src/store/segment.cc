@@ -310,15 +310,17 @@ Status read_more_segment_columns(File& file, const SegmentFooter& footer, const 
   return {};
 }
 
-Status find_in_segment(File& file, const SegmentFooter& footer, RowKey key, uint32_t row_end, std::vector<uint32_t>& rows) {
-  const size_t page = index_page_of(key);
+Result<Bytes> read_index_page(File& file, const SegmentFooter& footer, size_t page) {
   const uint32_t begin = page == 0 ? 0 : footer.index_ends[page - 1];
   const uint64_t offset = footer.index.offset + begin;
   Bytes bytes(footer.index_ends[page] - begin);
-  if (Status read = read_exactly(file, offset, bytes); !read) return read;
+  if (Status read = read_exactly(file, offset, bytes); !read) return std::unexpected(read.error());
   if (checksum_of(bytes) != footer.index_checksums[page]) return corrupt(offset, "the checksum of an index page is wrong");
-  if (!find_in_index_page(bytes, key, row_end, rows)) return corrupt(offset, "an index page does not decode");
-  return {};
+  return bytes;
+}
+
+std::unexpected<Error> bad_index_page(const SegmentFooter& footer, size_t page) {
+  return corrupt(footer.index.offset + (page == 0 ? 0 : footer.index_ends[page - 1]), "an index page does not decode");
 }
 
 }  // namespace portbook

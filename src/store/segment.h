@@ -60,7 +60,9 @@ Result<std::unique_ptr<Columns>> read_segment_columns(File& file, const SegmentF
 Status read_more_segment_columns(File& file, const SegmentFooter& footer, const FieldSet& wanted, Columns& columns);
 // The bytes of a section whose checksum is right. Errors as above.
 Result<Bytes> read_segment_section(File& file, const SegmentSection& section);
-// The rows that the index names for a key. Errors as above.
-Status find_in_segment(File& file, const SegmentFooter& footer, RowKey key, uint32_t row_end, std::vector<uint32_t>& rows);
+// A page of the index, whose checksum is right. Needs page < kIndexPages. Errors as above.
+Result<Bytes> read_index_page(File& file, const SegmentFooter& footer, size_t page);
+// That page does not decode.
+std::unexpected<Error> bad_index_page(const SegmentFooter& footer, size_t page);
 
 }  // namespace portbook

@@ -5,6 +5,7 @@
 #include "store/memory_file.h"
 #include "store/numbers.h"
 #include "store/packed_block.h"
+#include "store/sealed_index.h"
 #include "store/segment.h"
 
 using namespace portbook;
@@ -27,7 +28,8 @@ void fuzz_file(ByteView bytes) {
   if (!footer) return;
   if (const auto columns = read_segment_columns(file, *footer)) read_everything(**columns);
   std::vector<uint32_t> rows;
-  if (!find_in_segment(file, *footer, 77, footer->rows, rows)) rows.clear();
+  const auto page = read_index_page(file, *footer, index_page_of(77));
+  if (page && !find_in_index_page(*page, 77, footer->rows, rows)) rows.clear();
 }
 
 // u16 rows, then sections: u8 field, u16 length, bytes.
